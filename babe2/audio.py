@@ -1,0 +1,626 @@
+"""Reading and writing recordings: the edge where files come in and go out.
+
+libsndfile decodes and encodes. What it leaves to us lives here: refusing in sentences, never believing a header,
+carrying a file's notes over, and leaving either a whole new file behind or none.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import math
+import mmap
+import os
+import secrets
+import shlex
+import stat
+import struct
+import unicodedata
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import soundfile as sf  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from babe2.errors import RestorationError
+
+_READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
+_CONTAINERS = {
+    ".wav": "WAV",
+    ".w64": "W64",
+    ".rf64": "RF64",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".mp3": "MP3",
+}
+_INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
+_MAX_CHANNELS = 32
+_SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a header is more likely damaged than meant
+_MAX_VORBIS_RATE = 200_000  # Hz; libvorbis has no setting beyond it and libsndfile 1.2.2 crashes there
+
+_DECODE_VALUES = 2**23  # samples times channels decoded at once
+_ENCODE_VALUES = 2**16  # libsndfile keeps a whole Vorbis block on the stack: tens of megabytes would crash it
+_MAX_CARRIED = 2**24  # bytes of chunks carried from file to file
+_MAX_CHUNKS = 10_000  # no honest file has more
+_MAX_AIFF_TEXT = 2000  # characters; libsndfile cannot reopen an AIFF whose text chunk exceeds 8 kB
+_UNRECOGNISED, _SYSTEM_ERROR = 1, 2  # libsndfile's codes for "format not recognised" and "the system refused"
+_UNKNOWN_LENGTH = 2**62  # samples; libsndfile says about twice that of a FLAC which does not state its length
+
+
+Chunks = tuple[tuple[bytes, bytes], ...]  # (name, content)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a file says of itself, to be carried over to another one.
+
+    `text` has the last word: in a WAV it replaces the INFO fields of the same meaning among the `chunks`.
+    """
+
+    text: Mapping[str, str] = field(default_factory=dict)  # title, artist, album, date, ... as soundfile names them
+    chunks: Chunks = ()  # of a WAV: bext, iXML, LIST, cue, ...
+    sample_rate: int | None = None  # Hz, in which the chunks count samples
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as it was read."""
+
+    audio: NDArray[np.float32]  # (channels, samples), full scale is 1
+    sample_rate: int  # Hz
+    subtype: str  # soundfile's name of how it was stored, e.g. "PCM_24"
+    tags: Tags
+    warnings: tuple[str, ...]  # sentences for people
+
+
+def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None) -> Recording:
+    """Read a recording, or `duration` seconds of it from `start` seconds on; its content decides the format.
+
+    A file that holds less than it promises is read as far as it goes, with a warning.
+    """
+    name = os.fspath(path)
+    if not 0 <= start < math.inf or (duration is not None and not duration > 0):
+        raise RestorationError("An excerpt needs a start of 0 s or later and a duration above 0 s. Choose such times.")
+    try:
+        with _open(name) as file:
+            return _decode(_look(name, file), start, duration)
+    except (OSError, ValueError, sf.SoundFileError) as error:
+        raise RestorationError(_why_unreadable(name, error)) from error
+    except MemoryError as error:
+        raise RestorationError(f"{name} is too long for this computer's memory. Choose an excerpt of it.") from error
+
+
+def write(
+    path: str | os.PathLike[str],
+    audio: NDArray[np.floating[Any]],
+    sample_rate: int,
+    *,
+    subtype: str | None = None,
+    tags: Tags | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write audio (channels, samples) or (samples,), full scale 1, in the format that the extension names.
+
+    Without a `subtype` this is 24 bits, or floats where a peak passes full scale; nothing is scaled or clipped. The
+    file appears under its name only when it is complete and checked.
+    """
+    name, target, tags = os.fspath(path), Path(path), tags or Tags()
+    audio = np.atleast_2d(audio)
+    peak = _checked_peak(name, audio, sample_rate)
+    container, subtype = _storage(name, audio, peak, subtype)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        _refuse_taken(target, overwrite)
+        with open(temporary, "x+b") as file:
+            _encode(file, audio, sample_rate, container, subtype, tags)
+            _check_complete(file, audio.shape[1])
+            os.fsync(file.fileno())
+        _publish(temporary, target, overwrite)
+    except (OSError, ValueError, AssertionError, sf.SoundFileError) as error:
+        raise RestorationError(_why_unwritten(name, error)) from error
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink()
+    return target
+
+
+# Chunks: WAV, RF64, W64 and AIFF files are lists of them.
+
+
+class _Layout(NamedTuple):
+    """How one family of files lists its chunks."""
+
+    header: str  # struct format of a chunk's name and length
+    start: int  # where the first chunk begins, bytes
+    align: int  # chunks begin at multiples of this, bytes
+    overhead: int  # bytes of the header that the length includes
+
+
+_LAYOUTS = {
+    b"RIFF": _Layout("<4sI", 12, 2, 0),
+    b"RF64": _Layout("<4sI", 12, 2, 0),
+    b"RIFX": _Layout(">4sI", 12, 2, 0),
+    b"FORM": _Layout(">4sI", 12, 2, 0),  # AIFF
+    b"riff": _Layout("<4s12xQ", 40, 8, 24),  # W64, which names its chunks by GUIDs
+}
+_CARRIES_CHUNKS = (b"RIFF", b"RF64")
+_INFO_LAYOUT = _Layout("<4sI", 4, 2, 0)  # the fields inside a LIST chunk of type INFO
+_INFO_FIELDS = {
+    "title": b"INAM",
+    "artist": b"IART",
+    "album": b"IPRD",
+    "date": b"ICRD",
+    "tracknumber": b"ITRK",
+    "genre": b"IGNR",
+    "comment": b"ICMT",
+    "copyright": b"ICOP",
+    "software": b"ISFT",
+}
+# What describes the stored samples belongs to one file only.
+_OWN_CHUNKS = (b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR")
+_POSITION_CHUNKS = (b"cue ", b"plst", b"smpl", b"r64m")  # they point at samples by number
+_BEXT_TIME = 338  # bytes into a bext chunk: samples since midnight, 64 bits
+
+
+class _Chunk(NamedTuple):
+    name: bytes
+    offset: int  # of the content, bytes
+    length: int  # as promised, bytes; the file may hold less
+
+
+def _walk(file: BinaryIO, layout: _Layout, size: int) -> Iterator[_Chunk]:
+    """The chunks of a file of `size` bytes, up to the first thing that is none."""
+    header, position, long_data = struct.Struct(layout.header), layout.start, 2**32 - 1
+    while position + header.size <= size:
+        file.seek(position)
+        name, length = header.unpack(file.read(header.size))
+        if not all(32 <= letter < 127 for letter in name):
+            return
+        if name == b"ds64":  # RF64 keeps lengths past 4 GB here: of the file, then of the data
+            long_data = int.from_bytes(file.read(16)[8:], "little")
+        if name == b"data" and length == 2**32 - 1:
+            length = long_data
+        chunk = _Chunk(name, position + header.size, max(length - layout.overhead, 0))
+        yield chunk
+        position = chunk.offset + chunk.length
+        position += -position % layout.align
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _info(chunks: Chunks) -> dict[bytes, bytes]:
+    """The INFO fields among a WAV's chunks."""
+    lists = [content for name, content in chunks if name == b"LIST" and content[:4] == b"INFO"]
+    return {
+        name: content[offset : offset + length]
+        for content in lists
+        for name, offset, length in _walk(io.BytesIO(content), _INFO_LAYOUT, len(content))
+    }
+
+
+def _info_text(raw: bytes) -> str:
+    """An INFO field does not state its encoding: UTF-8 where it fits, else what Windows wrote for decades."""
+    raw = raw.split(b"\0")[0]
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _retimed(chunks: Chunks, shift: int, rate: int, new_rate: int) -> Chunks:
+    """The chunks of audio that begins `shift` samples later and then changes its rate (Hz): none points wrongly."""
+    if shift == 0 and rate == new_rate:
+        return chunks
+    kept = []
+    for name, content in chunks:
+        if name in _POSITION_CHUNKS or (name == b"LIST" and content[:4] == b"adtl"):
+            continue
+        if name == b"bext" and len(content) >= _BEXT_TIME + 8:
+            (since_midnight,) = struct.unpack_from("<Q", content, _BEXT_TIME)
+            moved = ((since_midnight + shift) * new_rate + rate // 2) // rate % 2**64
+            content = content[:_BEXT_TIME] + struct.pack("<Q", moved) + content[_BEXT_TIME + 8 :]
+        kept.append((name, content))
+    return tuple(kept)
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open file and what a first look at it told."""
+
+    name: str
+    file: BinaryIO
+    size: int  # bytes
+    magic: bytes  # its first four bytes
+    chunks: list[_Chunk]
+    unclosed: bool  # its writer never came back to state how many samples there are
+
+    @property
+    def samples(self) -> _Chunk | None:
+        """The chunk that holds the samples."""
+        return next((chunk for chunk in self.chunks if chunk.name in (b"data", b"SSND")), None)
+
+
+def _open(name: str) -> BinaryIO:
+    mode = os.stat(name).st_mode  # before opening, which would wait at a pipe
+    if stat.S_ISDIR(mode):
+        raise RestorationError(f"{name} is a folder, not a recording. Choose a file inside it.")
+    if not stat.S_ISREG(mode):
+        raise RestorationError(f"{name} is a device or a pipe. Save the recording to a file first.")
+    return open(name, "rb", buffering=0)  # unbuffered, as libsndfile moves the same file position
+
+
+def _look(name: str, file: BinaryIO) -> _Source:
+    size, magic = os.fstat(file.fileno()).st_size, file.read(4)
+    if not magic:
+        raise RestorationError(f"{name} is empty. Copy it again from where it came from.")
+    layout = _LAYOUTS.get(magic)
+    chunks = list(islice(_walk(file, layout, size), _MAX_CHUNKS)) if layout else []
+    names = [chunk.name for chunk in chunks]
+    if magic not in _CARRIES_CHUNKS or b"data" not in names:
+        return _Source(name, file, size, magic, chunks, unclosed=False)
+    data = chunks[names.index(b"data")]
+    # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
+    unclosed = data.length >= 2**62 or (data.length == 0 and size > chunks[-1].offset + chunks[-1].length)
+    return _Source(name, file, size, magic, chunks[: names.index(b"data") + 1] if unclosed else chunks, unclosed)
+
+
+def _decode(source: _Source, start: float, duration: float | None) -> Recording:
+    """Decode the excerpt (seconds) and collect what the file says of itself."""
+    chunks = _carried(source)
+    with _sound(source) as sound:
+        rate = int(sound.samplerate)
+        first = round(min(start * rate, _UNKNOWN_LENGTH))
+        _check_shape(source.name, sound.channels, rate, "Copy it again from where it came from.")
+        promised = _promised(source, sound.frames)
+        end = promised if duration is None else min(promised, first + max(1, round(min(duration * rate, promised))))
+        _seek(source, sound, first)
+        audio, stumbled = _samples(source, sound, first, end - first)
+        if audio.shape[1] == 0:
+            where = f" from {start:.1f} s on" if first else ""
+            raise RestorationError(f"{source.name} holds no samples{where}. Copy it again from where it came from.")
+        warnings = _shortfall(source, sound, promised, end, first + audio.shape[1], stumbled)
+        text = sound.copy_metadata()
+    fields = _info(chunks)  # libsndfile takes them all for UTF-8
+    text |= {word: _info_text(fields[name]) for word, name in _INFO_FIELDS.items() if name in fields}
+    text = {word: words for word, words in text.items() if words}
+    return Recording(audio, rate, sound.subtype, Tags(text, _retimed(chunks, first, rate, rate), rate), warnings)
+
+
+def _carried(source: _Source) -> Chunks:
+    """The chunks worth carrying to another WAV, whole ones only."""
+    carried, room = [], _MAX_CARRIED
+    for name, offset, length in source.chunks if source.magic in _CARRIES_CHUNKS else []:
+        if name not in _OWN_CHUNKS and length <= min(room, source.size - offset):
+            source.file.seek(offset)
+            carried.append((name, source.file.read(length)))
+            room -= length
+    return tuple(carried)
+
+
+def _sound(source: _Source) -> Any:
+    """The open sf.SoundFile."""
+    source.file.seek(0)  # libsndfile takes a file to begin where it stands
+    try:
+        # The descriptor rather than the name: soundfile would believe some extensions.
+        sound = sf.SoundFile(_lengthened(source) if source.unclosed else source.file.fileno(), closefd=False)
+    except sf.LibsndfileError as error:
+        if source.magic in (*_LAYOUTS, b"fLaC", b"OggS") and error.code != _UNRECOGNISED:
+            raise RestorationError(
+                f"{source.name} is damaged or of a rare kind that we cannot read. "
+                f"Copy it again, or try to convert it: {_conversion(source.name)}"
+            ) from error
+        raise _not_audio(source.name) from error
+    if sound.format not in _READABLE:
+        raise _not_audio(source.name)
+    return _straight(sound)
+
+
+def _straight(sound: Any) -> Any:
+    """Spare soundfile's seek after every read: it loses samples in Opus and fails where a FLAC ends early."""
+    sound.seekable = lambda: False
+    return sound
+
+
+def _lengthened(source: _Source) -> mmap.mmap:
+    """The file, in memory only, with the length of its samples filled in; libsndfile would read none."""
+    assert source.samples is not None
+    view, offset = mmap.mmap(source.file.fileno(), 0, access=mmap.ACCESS_COPY), source.samples.offset
+    if source.magic == b"RF64":
+        view[28:36] = struct.pack("<Q", source.size - offset)
+    else:
+        view[offset - 4 : offset] = struct.pack("<I", min(source.size - offset, 2**32 - 1))
+    return view
+
+
+def _promised(source: _Source, frames: int) -> int:
+    """How many samples per channel the header promises, where libsndfile has cut its count to the `frames` there are.
+
+    A writer into a pipe leaves 0 or the largest number that fits: no promise.
+    """
+    samples = source.samples
+    if samples is None or any(0 <= limit - samples.length <= 4096 for limit in (2**31, 2**32, 2**63, 2**64)):
+        return frames
+    return max(frames, frames * samples.length // max(1, source.size - samples.offset))
+
+
+def _seek(source: _Source, sound: Any, first: int) -> None:
+    if first == 0:
+        return
+    seconds = first / sound.samplerate
+    if first >= sound.frames:
+        raise RestorationError(
+            f"The excerpt starts at {seconds:.1f} s, but {source.name} ends at "
+            f"{sound.frames / sound.samplerate:.1f} s. Choose an earlier start."
+        )
+    try:
+        sound.seek(first)
+    except sf.LibsndfileError as error:
+        raise RestorationError(
+            f"{source.name} cannot be read at {seconds:.1f} s: it was probably cut off while copying. "
+            "Choose an earlier start, or copy it again."
+        ) from error
+
+
+def _samples(source: _Source, sound: Any, first: int, wanted: int) -> tuple[NDArray[np.float32], bool]:
+    """Decode up to `wanted` samples from `first` on: (channels, samples), and whether the decoder gave up."""
+    blocks: deque[NDArray[np.float32]] = deque()
+    rows, done, stumbled, ended = max(1, _DECODE_VALUES // sound.channels), 0, False, False
+    while done < wanted and not ended:  # block by block, as `wanted` may be a lie
+        block = np.empty((min(rows, wanted - done), sound.channels), np.float32)
+        try:
+            got = len(sound.read(out=block))
+        except sf.LibsndfileError as error:
+            if error.code == _SYSTEM_ERROR:
+                raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+            got, stumbled = min(max(sound.tell() - first - done, 0), len(block)), True
+        ended = got < len(block)
+        _check_finite(source.name, block[:got], first + done, sound.samplerate)
+        blocks.append(block[:got])
+        done += got
+    audio = np.empty((sound.channels, done), np.float32)
+    done = 0
+    while blocks:  # each block is freed as soon as it is copied, so that memory holds the recording once
+        block = blocks.popleft()
+        audio[:, done : done + len(block)] = block.T
+        done += len(block)
+    return audio, stumbled
+
+
+def _check_finite(name: str, block: NDArray[np.float32], first: int, rate: int) -> None:
+    finite = np.isfinite(block)
+    if not finite.all():
+        seconds = (first + int(np.argmin(finite.all(axis=1)))) // rate
+        raise RestorationError(
+            f"{name} has values that are no numbers (NaN or infinite), first at {seconds // 60}:{seconds % 60:02d}. "
+            "Export it again, or choose an excerpt without them."
+        )
+
+
+def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, stumbled: bool) -> tuple[str, ...]:
+    """What to tell about a file that was wanted up to sample `end` and could be read up to `held`."""
+    rate, cut = sound.samplerate, "it was probably cut off while copying. What is there was used."
+    # The length of an MP3 is an estimate, a few frames off.
+    if held + (rate // 10 if sound.format == "MP3" else 0) < end and promised < _UNKNOWN_LENGTH:
+        return (f"The file promises {promised / rate:.1f} s but holds {held / rate:.1f} s: {cut}",)
+    if (promised >= _UNKNOWN_LENGTH and stumbled) or (end == promised and _lacks_last_page(source)):
+        return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
+    return ()
+
+
+def _lacks_last_page(source: _Source) -> bool:
+    """Whether an OGG ends without the page that is marked as its last."""
+    if source.magic != b"OggS":
+        return False
+    source.file.seek(max(0, source.size - 2**16))  # no page is longer
+    tail = source.file.read()
+    return not tail[tail.rfind(b"OggS") + 5] & 4
+
+
+# Writing
+
+
+def _checked_peak(name: str, audio: NDArray[np.floating[Any]], sample_rate: int) -> float:
+    """The largest magnitude of audio (channels, samples) that is fit to be written."""
+    if audio.ndim != 2 or audio.dtype not in (np.float32, np.float64) or audio.size == 0:
+        raise RestorationError(f"{name} wants float samples (channels, samples), not {audio.dtype} {audio.shape}.")
+    _check_shape(name, len(audio), sample_rate, "Check the rate, and that the array is (channels, samples).")
+    peak = max(abs(float(audio.max())), abs(float(audio.min())))  # NaN passes through max and min
+    if not math.isfinite(peak):
+        raise RestorationError(f"{name} was not written: its samples are not all numbers. Please report this.")
+    return peak
+
+
+def _storage(name: str, audio: NDArray[np.floating[Any]], peak: float, subtype: str | None) -> tuple[str, str]:
+    """soundfile's names of the container and the subtype to write the file in."""
+    container = _CONTAINERS.get(Path(name).suffix.lower())
+    if container is None:
+        raise RestorationError(f"{name} names no format we can write. Choose one of {', '.join(_CONTAINERS)}.")
+    offered = sf.available_subtypes(container)
+    if subtype is None:
+        subtype = "PCM_24" if "PCM_24" in offered else sf.default_subtype(container)
+        subtype = "FLOAT" if peak > 1 and "FLOAT" in offered else subtype
+    subtype = subtype.upper()
+    if subtype not in offered:
+        raise RestorationError(f"{container} cannot be stored as {subtype}. Choose one of {', '.join(offered)}.")
+    if peak > 1 and subtype not in _FLOAT_BITS:
+        raise RestorationError(
+            f"The audio peaks {20 * math.log10(peak):.2g} dB over full scale, which {subtype} in {container} cannot "
+            "hold. Choose a .wav file with subtype FLOAT, or lower the level first."
+        )
+    size = audio.size * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * _MAX_CARRIED
+    return _roomy(container, subtype, size), subtype
+
+
+def _roomy(container: str, subtype: str, size: int) -> str:
+    """The container for about `size` bytes of samples and tags: past 4 GB a WAV becomes an RF64."""
+    if container not in ("WAV", "AIFF") or size < 2**32:
+        return container
+    if container == "AIFF" or subtype not in sf.available_subtypes("RF64"):
+        raise RestorationError(f"{container} as {subtype} ends at 4 GB, which is too short. Choose a .w64 file.")
+    return "RF64"
+
+
+def _refuse_taken(target: Path, overwrite: bool) -> None:
+    try:
+        mode = os.lstat(target).st_mode  # also finds out early that a name is too long
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not overwrite:
+        raise FileExistsError
+
+
+def _encode(
+    file: BinaryIO, audio: NDArray[np.floating[Any]], sample_rate: int, container: str, subtype: str, tags: Tags
+) -> None:
+    """Write audio (channels, samples) and what the container can hold of the tags into an empty file."""
+    with _new_sound(file, len(audio), sample_rate, container, subtype) as sound:
+        # A WAV's text is ours to write: libsndfile would break a WAV with a long comment.
+        for word in () if container in ("WAV", "RF64") else (*_INFO_FIELDS, "license"):
+            if words := _fitting(tags.text.get(word, ""), container):
+                with suppress(sf.LibsndfileError):  # not every container has a place for every word
+                    setattr(sound, word, words)
+        rows = max(1, _ENCODE_VALUES // len(audio))
+        for begin in range(0, audio.shape[1], rows):
+            sound.write(_steps(audio[:, begin : begin + rows].T, subtype))
+    if container in ("WAV", "RF64"):
+        _append_chunks(file, container, _outgoing(tags, sample_rate))
+
+
+def _fitting(words: str, container: str) -> str:
+    """The part of a text that survives libsndfile's way of storing it."""
+    if container == "AIFF":
+        return words[:_MAX_AIFF_TEXT]
+    if container == "MP3":  # stored as UTF-8 but labelled Latin-1: better without accents than garbled
+        return unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    return words
+
+
+def _new_sound(file: BinaryIO, channels: int, sample_rate: int, container: str, subtype: str) -> Any:
+    try:
+        if subtype == "VORBIS" and sample_rate > _MAX_VORBIS_RATE:
+            raise sf.LibsndfileError(_UNRECOGNISED)
+        return sf.SoundFile(file.fileno(), "w", int(sample_rate), channels, subtype, format=container, closefd=False)
+    except sf.LibsndfileError as error:
+        if error.code == _SYSTEM_ERROR:
+            raise
+        raise RestorationError(
+            f"{container} as {subtype} cannot hold {channels} channels at {sample_rate} Hz. Choose a .wav file."
+        ) from error
+
+
+def _steps(block: NDArray[np.floating[Any]], subtype: str) -> NDArray[Any]:
+    """Round to the nearest step of an integer subtype; libsndfile rounds down, half a step off on average."""
+    bits = _INTEGER_BITS.get(subtype)
+    if bits is None:
+        return block
+    full = 2.0 ** (bits - 1)
+    steps = np.clip(np.rint(block.astype(np.float64) * full), -full, full - 1)  # +1 lies one step outside
+    return (steps * 2.0 ** (32 - bits)).astype(np.int32)
+
+
+def _outgoing(tags: Tags, sample_rate: int) -> Chunks:
+    """The chunks to write beside samples at this rate (Hz), with the text among them."""
+    fields = _info(tags.chunks)
+    for word, name in _INFO_FIELDS.items():
+        if tags.text.get(word, "") != _info_text(fields.get(name, b"")):
+            fields[name] = tags.text.get(word, "").encode() + b"\0"
+    info = b"".join(_chunk(name, raw) for name, raw in fields.items() if raw.strip(b"\0"))
+    chunks = _retimed(tags.chunks, 0, tags.sample_rate or sample_rate, sample_rate)
+    kept = tuple((name, content) for name, content in chunks if name != b"LIST" or content[:4] != b"INFO")
+    return (*kept, (b"LIST", b"INFO" + info)) if info else kept
+
+
+def _append_chunks(file: BinaryIO, container: str, chunks: Chunks) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.write(b"\0" * (size % 2) + b"".join(_chunk(name, content) for name, content in chunks))
+    length = file.tell() - 8
+    file.seek(20 if container == "RF64" else 4)
+    file.write(struct.pack("<Q" if container == "RF64" else "<I", length))
+    file.flush()
+
+
+def _check_complete(file: BinaryIO, frames: int) -> None:
+    """Read everything back: a full disk may first show when the file is closed, and then silently."""
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    with _straight(sf.SoundFile(file.fileno(), closefd=False)) as sound:
+        block = np.empty((max(1, _ENCODE_VALUES // sound.channels), sound.channels), np.float32)
+        while got := len(sound.read(out=block)):
+            frames -= got
+    if frames > 0:
+        raise sf.SoundFileError("the file came out short")
+
+
+def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(temporary, target)
+        return
+    try:
+        os.link(temporary, target)  # unlike a rename this never replaces a file that has just appeared
+    except FileExistsError:
+        raise
+    except OSError:  # no links on this disk
+        _refuse_taken(target, overwrite)
+        os.replace(temporary, target)
+
+
+# Sentences
+
+
+def _check_shape(name: str, channels: int, sample_rate: int, advice: str) -> None:
+    lowest, highest = _SAMPLE_RATES
+    if not (1 <= channels <= _MAX_CHANNELS and lowest <= sample_rate <= highest):
+        raise RestorationError(
+            f"{name} comes to {channels} channels at {sample_rate} Hz, where we know 1 to {_MAX_CHANNELS} channels "
+            f"at {lowest} to {highest} Hz. {advice}"
+        )
+
+
+def _not_audio(name: str) -> RestorationError:
+    return RestorationError(
+        f"{name} is not audio we can read (WAV, W64, AIFF, FLAC, OGG and MP3 are). "
+        f"Convert it first, for example: {_conversion(name)}"
+    )
+
+
+def _conversion(name: str) -> str:
+    path = Path(name)
+    converted = str(path.with_suffix(".converted.wav" if path.suffix.lower() == ".wav" else ".wav"))
+    if converted.startswith("-"):  # or ffmpeg would take it for an option
+        converted = f"./{converted}"
+    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(converted)}"
+
+
+def _why_unreadable(name: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist. Check the name and the folder."
+    if isinstance(error, PermissionError):
+        return f"{name} may not be read by you. Change its permissions or copy it."
+    reason = getattr(error, "strerror", None) or error
+    return f"{name} cannot be read ({reason}). Copy it again from where it came from."
+
+
+def _why_unwritten(name: str, error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return f"{name} exists already. Choose another name, or ask for it to be overwritten."
+    if isinstance(error, FileNotFoundError):
+        return f"The folder of {name} does not exist. Create it first, or choose another."
+    if isinstance(error, (OSError, ValueError)):
+        reason = getattr(error, "strerror", None) or error
+        return f"{name} cannot be written ({reason}). Choose another name or folder."
+    return f"{name} could not be written to its end: the disk is probably full. Free some space or choose another disk."
