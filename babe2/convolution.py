@@ -98,7 +98,9 @@ class NormGeluConv(torch.autograd.Function):
 
         # scale = gain / (std + eps), and d std / dx = (x - mean) / ((n - 1) std) for all channels of a group.
         grad_scale = total(torch.mul(slope, x, out=scaled)).float()
-        grad_std = by_group(-grad_scale * scale / (std + EPSILON)).sum(-1).repeat_interleave(x.shape[1] // GROUPS, dim=-1)
+        grad_std = (
+            by_group(-grad_scale * scale / (std + EPSILON)).sum(-1).repeat_interleave(x.shape[1] // GROUPS, dim=-1)
+        )
         through_std = grad_std / (std * (group_size(x) - 1))
         torch.addcmul(plane(-through_std * mean, x), slope, plane(scale, x), out=slope)
         torch.addcmul(slope, x, plane(through_std, x), out=slope)

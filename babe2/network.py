@@ -277,7 +277,9 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         margin = len(self.kernel) // 2 - 1
-        return F.conv2d(F.pad(x, (margin, margin, 0, 0), mode="reflect"), self.per_channel(x), stride=(1, 2), groups=x.shape[1])
+        return F.conv2d(
+            F.pad(x, (margin, margin, 0, 0), mode="reflect"), self.per_channel(x), stride=(1, 2), groups=x.shape[1]
+        )
 
     def per_channel(self, x: Tensor) -> Tensor:
         return self.kernel.expand(x.shape[1], 1, 1, -1)
@@ -289,7 +291,9 @@ class Upsample(Downsample):
     def forward(self, x: Tensor) -> Tensor:
         margin = len(self.kernel) // 4
         padded = F.pad(x, (margin, margin, 0, 0), mode="reflect")
-        return F.conv_transpose2d(padded, self.per_channel(x), stride=(1, 2), padding=(0, 2 * len(self.kernel) - 9), groups=x.shape[1])
+        return F.conv_transpose2d(
+            padded, self.per_channel(x), stride=(1, 2), padding=(0, 2 * len(self.kernel) - 9), groups=x.shape[1]
+        )
 
 
 class Listening(torch.autograd.Function):

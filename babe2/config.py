@@ -1,0 +1,187 @@
+"""Every number a person may change, with its unit; the published columns and the presets made of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_type_hints
+
+from babe2.errors import RestorationError
+
+Ltas = Literal["off", "init", "objective"]
+Mode = Literal["autoregressive", "time-invariant"]
+Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "squared"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample and what to fit. The defaults are the published piano column (paper, table 3)."""
+
+    # The sampler (appendix A.3)
+    steps: int = 51
+    order: int = 2  # 1 is Euler, 2 is Heun
+    sigma_start: float = 0.5  # noise on the recording where the run begins; masks what is wrong with it
+    sigma_min: float = 4e-5
+    sigma_max: float = 10.0  # where unconditional sampling begins
+    rho: float = 13.0  # larger: more of the steps at low noise
+    churn: float = 10.0  # fresh noise stirred in over the whole run
+    churn_noise: float = 1.0
+    churn_min: float = 0.0  # no churn at or below this noise level
+    churn_max: float = 50.0  # nor at or above this one
+    # How closely to follow the recording (Eqs. 5 and 17, section 3.3)
+    guidance_strength: float = 1.0
+    guidance_length: int = 184184  # samples in the norm of the published guidance: the training segment
+    observation_noise: float = 0.25  # std of the noise that regularises the objective
+    level: float = 0.07  # std a segment is brought to before sampling
+    # The equalizer and its fit (sections 3.1, 3.2, 3.5)
+    filter_fft: int = 4096
+    filter_min_hz: float = 11.0
+    filter_max_hz: float = 11025.0
+    filter_iterations: int = 100  # at most, per evaluation
+    filter_learning_rate: float = 10.0
+    filter_clip: float = 1.0  # norm of the gradient
+    filter_tolerance_hz: float = 0.1  # the fit rests when no group of parameters moves more than this, on average
+    filter_tolerance_db: float = 0.1
+    filter_weighting: Weighting = "sqrt"  # of frequency, in the fit
+    reference_hz: float = 1000.0
+    breakpoints_above_hz: tuple[float, ...] = (1500.0, 2000.0)
+    breakpoints_below_hz: tuple[float, ...] = (500.0, 50.0)
+    slope_limit_db: float = 40.0  # per octave, either way
+    outer_slope_db: float = 80.0  # per octave, fixed, where the recorded band ends
+    collapse_weight: float = 10.0
+    collapse_decay: float = 0.1  # per Hz
+    # Long-term average spectrum (section 3.4)
+    ltas: Ltas = "objective"
+    ltas_fft: int = 2048
+    ltas_floor_db: float = -20.0  # no band is raised by more than this
+    # The whole recording (appendix A.5)
+    segment_length: int = 184184  # samples
+    overlap: float = 0.1  # of a segment
+    mode: Mode = "autoregressive"
+    blind_segments: int = 4  # the equalizer is found on so many segments at once, when time-invariant
+    keep_low_band: bool = True  # the recording's own sound below the prior's band stays
+    # Does what the published program does where it departs from the paper's intention and from sense: drops the last
+    # step, starts with half the outer slope, lets the fit see the finished overlap, scales guidance by the training
+    # length over the whole batch, counts a last segment's padding as music, and folds channels to one.
+    as_published: bool = False
+
+    def changed(self, **overrides: Any) -> Settings:
+        """These settings with some replaced; values may be text, as from a command line."""
+        known = {field.name for field in fields(self)}
+        if unknown := sorted(set(overrides) - known):
+            raise RestorationError(
+                f"There is no setting {', '.join(unknown)}. Known settings: {', '.join(known_names())}."
+            )
+        changed = replace(self, **{name: _read(name, value) for name, value in overrides.items()})
+        changed._check()
+        return changed
+
+    def _check(self) -> None:
+        rules = {
+            "steps": self.steps >= 2,
+            "order": self.order in (1, 2),
+            "sigma_min": 0 < self.sigma_min < min(self.sigma_start, self.sigma_max),
+            "rho": self.rho > 0,
+            "churn": self.churn >= 0,
+            "guidance_strength": self.guidance_strength >= 0,
+            "guidance_length": self.guidance_length > 0,
+            "level": self.level > 0,
+            "filter_fft": self.filter_fft >= 16 and self.filter_fft % 2 == 0,
+            "filter_min_hz": 0 < self.filter_min_hz < self.filter_max_hz,
+            "filter_iterations": self.filter_iterations >= 1,
+            "breakpoints_above_hz": _ascending((self.reference_hz, *self.breakpoints_above_hz)),
+            "breakpoints_below_hz": _ascending((*self.breakpoints_below_hz[::-1], self.reference_hz)),
+            "slope_limit_db": self.slope_limit_db > 0,
+            "ltas_fft": self.ltas_fft >= 16 and self.ltas_fft % 4 == 0,
+            "ltas_floor_db": self.ltas_floor_db <= 0,
+            "segment_length": self.segment_length > 0,
+            "overlap": 0 <= self.overlap <= 0.5,
+            "blind_segments": self.blind_segments >= 1,
+        }
+        if broken := [name for name, holds in rules.items() if not holds]:
+            values = ", ".join(f"{name} = {getattr(self, name)}" for name in broken)
+            raise RestorationError(
+                f"These settings cannot work: {values}. See the defaults with `babe2 info --settings`."
+            )
+
+
+PIANO = Settings()
+VOICE = replace(
+    PIANO,
+    sigma_start=10.0,
+    sigma_min=1e-3,
+    sigma_max=100.0,
+    guidance_strength=0.5,
+    guidance_length=262144,
+    observation_noise=1.0,
+    level=1.0,
+    ltas_fft=4096,
+    segment_length=262144,
+    filter_max_hz=22050.0,
+)
+COLUMNS = {"piano": PIANO, "voice": VOICE}
+
+# Unconditional sampling has a schedule of its own.
+UNCONDITIONAL = {
+    "piano": {"steps": 50, "sigma_min": 1e-5, "sigma_max": 10.0, "rho": 13.0, "churn": 5.0},
+    "voice": {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "rho": 10.0, "churn": 5.0},
+}
+
+Preset = Literal["paper", "standard", "draft"]
+PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
+
+
+def preset_settings(settings: Settings, preset: str) -> Settings:
+    """`paper` is the published algorithm, evaluation for evaluation; `standard` the same with its numeric defects
+    mended; `draft` the same in ten steps. The defects `paper` keeps are named at `Settings.as_published`."""
+    if preset == "paper":
+        return replace(settings, as_published=True, keep_low_band=False)
+    if preset == "standard":
+        return settings
+    if preset == "draft":
+        # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
+        # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
+        return replace(settings, steps=10, sigma_min=settings.sigma_start / 50)
+    raise RestorationError(f"There is no preset {preset!r}. Choose one of {', '.join(PRESETS)}.")
+
+
+def known_names() -> list[str]:
+    return [field.name for field in fields(Settings)]
+
+
+def _ascending(values: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in zip(values, values[1:], strict=False))
+
+
+def _read(name: str, value: Any) -> Any:
+    """A setting's value in its own type, from itself or from text."""
+    wanted = get_type_hints(Settings)[name]
+    try:
+        if name.startswith("breakpoints"):
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(_finite(part) for part in parts)
+        if wanted is bool:
+            return {"true": True, "false": False}[str(value).lower()]
+        if wanted is int:
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        if wanted is float:
+            return _finite(value)
+        if value not in wanted.__args__:
+            raise RestorationError(f"{name} is one of {', '.join(wanted.__args__)}, not {value!r}.")
+        return value
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise RestorationError(f"{name} cannot be {value!r}: it is {_kind(wanted)}.") from None
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _kind(wanted: Any) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    return kinds.get(wanted, "numbers separated by commas")

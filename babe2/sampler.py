@@ -1,0 +1,189 @@
+"""Noise schedule, guidance, steps, and the loop that is Algorithm 1 of the paper.
+
+The prior and the degradation come in as functions and all noise as an argument, so everything here can be tried
+without weights, against music whose best denoiser is known by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from babe2.config import Settings
+from babe2.equalizer import BandSums, Equalizer, EqualizerFit, apply_magnitude
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
+Degrade = Callable[[Tensor], Tensor]  # clean (B, T) -> observation (B, T)
+Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
+Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
+
+
+@dataclass(frozen=True)
+class Known:
+    """Samples that neighbouring segments have already settled."""
+
+    audio: Tensor  # (B, T), zero elsewhere
+    mask: Tensor  # (T,) one where settled
+
+    def over(self, x: Tensor) -> Tensor:
+        """x (B, T) with the settled samples in place."""
+        return self.mask * self.audio + (1 - self.mask) * x
+
+    @property
+    def open(self) -> slice:
+        """The stretch not settled yet."""
+        places = (self.mask == 0).nonzero().flatten()
+        return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step."""
+
+    step: int  # from 1
+    sigma: float
+    misfit: float  # distance of the degraded estimate from the recording, relative to the recording
+    equalizer: Equalizer | None
+    clean: Tensor  # (B, T) the current estimate
+
+
+OnStep = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    audio: Tensor  # (B, T)
+    equalizer: Equalizer
+    misfit: float
+
+
+def noise_schedule(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Tensor:
+    """Noise levels from `sigma_max` through `sigma_min` to 0 (steps + 1,) (Eq. 16)."""
+    ramp = torch.arange(steps) / (steps - 1)
+    warped = sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
+    return torch.cat([warped**rho, torch.zeros(1)])
+
+
+def churn_factors(sigmas: Tensor, settings: Settings) -> Tensor:
+    """By how much each level is raised before its step (steps,)."""
+    # The published code shares the churn among T + 1 steps, where Karras et al. count T.
+    factor = min(settings.churn / len(sigmas), 2**0.5 - 1)
+    stirred = (sigmas > settings.churn_min) & (sigmas < settings.churn_max)
+    return torch.where(stirred, factor, 0.0)[:-1]
+
+
+def heun_step(slope: Slope, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+    """One second-order step down in noise (Karras et al. 2022, Algorithm 2)."""
+    first = slope(x, sigma)
+    proposal = x + (sigma_next - sigma) * first
+    return x + (sigma_next - sigma) * (first + slope(proposal, sigma_next)) / 2
+
+
+def euler_step(slope: Slope, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+    return x + (sigma_next - sigma) * slope(x, sigma)
+
+
+def descend(
+    slope: Slope, x: Tensor, sigmas: Tensor, settings: Settings, noise: Noise, after: Callable[[int, float], None]
+) -> Tensor:
+    """Follows the slope from x (B, T) at `sigmas[0]` down to no noise, stirring fresh noise in on the way."""
+    for step, (sigma, sigma_next, churn) in enumerate(
+        zip(sigmas[:-1], sigmas[1:], churn_factors(sigmas, settings), strict=True), start=1
+    ):
+        raised = sigma * (1 + churn)
+        stirred = x + (raised**2 - sigma**2).sqrt() * settings.churn_noise * noise(x.shape)
+        if sigma_next > 0 and settings.order == 2:
+            x = heun_step(slope, stirred, raised, sigma_next)
+        else:  # the slope divides by sigma: the last step stays first order
+            arrived = euler_step(slope, stirred, raised, sigma_next)
+            # The published second-order program computes its last step and then keeps what it had before.
+            x = x if settings.as_published and settings.order == 2 else arrived
+        after(step, float(sigma))
+    return x
+
+
+def guidance(misfit: Tensor, noisy: Tensor, settings: Settings) -> Tensor:
+    """The pull towards the recording (Eqs. 5 and 17), a gradient (B, T) of RMS `guidance_strength`."""
+    (pull,) = torch.autograd.grad(misfit, noisy)
+    # Unit RMS, so that one strength serves every noise level and every loudness.
+    if settings.as_published:
+        rms = pull.norm() / settings.guidance_length**0.5
+    else:
+        rms = pull.square().mean(dim=-1, keepdim=True).sqrt()
+    return settings.guidance_strength * pull / (rms + 1e-6)
+
+
+def restore(
+    prior: Denoiser,
+    observation: Tensor,
+    settings: Settings,
+    sample_rate: int,
+    noise: Noise,
+    *,
+    start: Tensor | None = None,
+    known: Known | None = None,
+    equalizer: Equalizer | None = None,
+    on_step: OnStep | None = None,
+) -> Sampled:
+    """Algorithm 1: music the prior believes in that, through one equalizer, sounds like the observation (B, T).
+
+    The run begins at `start` (the observation itself when None). Without `equalizer` it is estimated along the way,
+    jointly for all items. `known` samples are kept (block-autoregressive, Eq. 20).
+    """
+    fit = EqualizerFit(settings, sample_rate) if equalizer is None else None
+    target = observation if known is None else known.over(observation)
+    heard = slice(None) if known is None or settings.as_published else known.open
+    misfit, clean = float("nan"), observation
+
+    def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
+        nonlocal equalizer, misfit, clean
+        noisy = noisy.detach().requires_grad_()
+        with torch.enable_grad():
+            estimate = prior(noisy, sigma)
+            clean = estimate.detach()
+            if fit is not None:
+                equalizer = fit.update(BandSums.of(clean[:, heard], target[:, heard], settings.filter_fft))
+            assert equalizer is not None
+            degraded = apply_magnitude(equalizer.magnitude(settings.filter_fft, sample_rate), estimate)
+            if known is not None:
+                degraded = Known(estimate, known.mask).over(degraded)
+            misfit = float((degraded.detach() - target).norm() / target.norm().clamp(min=1e-12))
+            if settings.guidance_strength == 0:
+                return (noisy.detach() - clean) / sigma
+            objective = target + settings.observation_noise * noise(target.shape)  # section 3.3
+            pull = guidance((objective - degraded).square().sum() / 2, noisy, settings)  # Eq. 12, halved
+        return (noisy.detach() - clean) / sigma + pull
+
+    def after(step: int, sigma: float) -> None:
+        if on_step is not None:
+            on_step(Progress(step, sigma, misfit, equalizer, clean))
+
+    sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_start, settings.rho)
+    x = (target if start is None else start) + sigmas[0] * noise(target.shape)
+    x = descend(slope, x, sigmas, settings, noise, after)
+    assert equalizer is not None
+    return Sampled(x, equalizer, misfit)
+
+
+@torch.no_grad()
+def sample(
+    prior: Denoiser, shape: torch.Size, settings: Settings, noise: Noise, on_step: OnStep | None = None
+) -> Tensor:
+    """Music the prior believes in, from nothing (B, T)."""
+    clean = torch.empty(0)
+
+    def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
+        nonlocal clean
+        clean = prior(noisy, sigma)
+        return (noisy - clean) / sigma
+
+    def after(step: int, sigma: float) -> None:
+        if on_step is not None:
+            on_step(Progress(step, sigma, float("nan"), None, clean))
+
+    sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_max, settings.rho)
+    return descend(slope, sigmas[0] * noise(shape), sigmas, settings, noise, after)
