@@ -14,6 +14,36 @@ Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "squa
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """The size of a network; tuples run from the highest octave down."""
+
+    channels: tuple[int, ...]
+    dilations: tuple[int, ...]  # layers per block, each dilated twice as far along frequency as the one before
+    bins_per_octave: int
+    embedding: int = 256
+    attention: tuple[bool, ...] = ()  # per level and at the bottom; empty: nowhere, as in the released checkpoints
+    attention_heads: int = 8
+    attention_buckets: int = 32
+    attention_distance: int = 64  # frames
+
+    @property
+    def octaves(self) -> int:
+        return len(self.channels)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a checkpoint says of itself, beside its weights."""
+
+    architecture: Architecture
+    sample_rate: int  # Hz
+    segment: int  # samples it was trained on
+    sigma_data: float  # std of what it was trained on
+    column: str = "piano"  # which published column of settings suits it
+    window_beta: float = 1.0  # of the transform's Kaiser windows
+
+
+@dataclass(frozen=True)
 class Settings:
     """How to sample and what to fit. The defaults are the published piano column (paper, table 3)."""
 
@@ -126,6 +156,19 @@ UNCONDITIONAL = {
     "piano": {"steps": 50, "sigma_min": 1e-5, "sigma_max": 10.0, "rho": 13.0, "churn": 5.0},
     "voice": {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "rho": 10.0, "churn": 5.0},
 }
+
+
+def settings_for(model: Model, ltas_bins: int | None) -> Settings:
+    """The published settings for a checkpoint, with what follows from its rate, its segment and its LTAS."""
+    column = COLUMNS[model.column]
+    return replace(
+        column,
+        guidance_length=model.segment,
+        segment_length=model.segment,
+        filter_max_hz=float(model.sample_rate // 2),
+        ltas_fft=2 * (ltas_bins - 1) if ltas_bins else column.ltas_fft,
+    )
+
 
 Preset = Literal["paper", "standard", "draft"]
 PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from babe2.config import Architecture
 from babe2.convolution import EPSILON, NormGeluConv, group_statistics, plane
 
 KERNEL = (5, 3)  # frequency, time
@@ -26,24 +26,6 @@ RESAMPLER = (-0.01171875, -0.03515625, 0.11328125, 0.43359375, 0.43359375, 0.113
 FREQUENCIES = 32  # of the noise embedding
 
 Poll = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The size of a network; tuples run from the highest octave down."""
-
-    channels: tuple[int, ...]
-    dilations: tuple[int, ...]  # layers per block, each dilated twice as far along frequency as the one before
-    bins_per_octave: int
-    embedding: int = 256
-    attention: tuple[bool, ...] = ()  # empty: nowhere, as in the released checkpoints
-    attention_heads: int = 8
-    attention_buckets: int = 32
-    attention_distance: int = 64  # frames
-
-    @property
-    def octaves(self) -> int:
-        return len(self.channels)
 
 
 class CQTDiffPlus(nn.Module):
@@ -60,9 +42,9 @@ class CQTDiffPlus(nn.Module):
         def outlet(channels: int) -> ResidualBlock:
             return ResidualBlock(channels, 2, size.embedding, kernel=(1, 1), project_last=True)
 
-        def block(channels: int, channels_out: int, level: int) -> ResidualBlock:
+        def block(channels: int, channels_out: int, level: int, place: int) -> ResidualBlock:
             attention = None
-            if size.attention and size.attention[level]:
+            if size.attention and size.attention[place]:
                 bins = (level + 1) * size.bins_per_octave
                 attention = (bins, size.attention_heads, size.attention_buckets, size.attention_distance)
             return ResidualBlock(
@@ -77,14 +59,14 @@ class CQTDiffPlus(nn.Module):
                 [
                     ResidualBlock(2, wide[i], size.embedding, kernel=(1, 1)),
                     nn.Conv2d(2, deep[i], KERNEL, padding="same", bias=False),
-                    block(wide[i], deep[i], i),
+                    block(wide[i], deep[i], i, i),
                 ]
             )
             for i in levels
         )
-        self.middle = nn.ModuleList([nn.ModuleList([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1)])])
+        self.middle = nn.ModuleList([nn.ModuleList([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1, -1)])])
         self.ups = nn.ModuleList(
-            nn.ModuleList([outlet(wide[i]), block(2 * deep[i], wide[i], i)]) for i in reversed(levels)
+            nn.ModuleList([outlet(wide[i]), block(2 * deep[i], wide[i], i, i)]) for i in reversed(levels)
         )
 
     def forward(self, octaves: list[Tensor], log_sigma: Tensor, poll: Poll | None = None) -> list[Tensor]:

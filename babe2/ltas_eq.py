@@ -1,0 +1,34 @@
+"""LTAS-EQ: matching a recording's long-term average spectrum to that of the music a prior knows (section 3.4).
+
+Stockham's method of 1975, here the baseline, the place to begin from, and by default what the sampler follows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from babe2.equalizer import SampledCurve
+from babe2.transforms import amplitude, bin_frequencies, decibels, equalise, ltas, smooth_octaves
+
+
+def ltas_response(
+    observation: Tensor, reference: Tensor, sample_rate: int, fft: int, floor_db: float
+) -> tuple[SampledCurve, Tensor]:
+    """What a recording (C, T) lacks against the reference spectrum (fft / 2 + 1,), in dB, not below `floor_db`.
+
+    Returns the response H_LTAS of Eq. 9 as a curve, and its values at the FFT's bins from DC up.
+    """
+    # The recording is measured at unit level, as the music of the reference was brought to its own; the published
+    # window is half the FFT where the paper has all of it, and the ratio is that of amplitudes.
+    heard = smooth_octaves(ltas(observation / observation.std(), fft, fft // 2, fft // 4), sample_rate)
+    known = smooth_octaves(reference.to(heard), sample_rate)
+    response = (decibels(heard) - decibels(known)).clamp(min=floor_db)
+    return SampledCurve(bin_frequencies(sample_rate, fft)[1:], response[1:].cpu()), response
+
+
+def ltas_equalise(observation: Tensor, response_db: Tensor) -> Tensor:
+    """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10)."""
+    fft = 2 * (len(response_db) - 1)
+    equalised = equalise(observation, amplitude(-response_db), fft, fft // 2, fft // 4)
+    return equalised * (observation.std() / equalised.std().clamp(min=torch.finfo(equalised.dtype).tiny))

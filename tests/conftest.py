@@ -1,0 +1,136 @@
+"""What the tests share: the published program's recorded numbers, and a network small enough to run in every test."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from babe2.config import PIANO
+from babe2.cqt import ConstantQ
+from babe2.network import Architecture, CQTDiffPlus
+from babe2.prior import Prior
+from babe2.sampler import Noise
+
+# Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late.
+torch.set_num_threads(1)
+
+REFERENCE = Path(__file__).parent / "reference" / "babe2"
+
+# Configuration A of the recorded numbers.
+SMALL = Architecture((8, 8, 16, 16), (1, 2, 2, 3), 16, 32)
+SMALL_RATE = 8000  # Hz
+SMALL_LENGTH = 13000  # samples
+SMALL_SETTINGS = replace(
+    PIANO, as_published=True, filter_fft=1024, filter_max_hz=4000.0, guidance_length=13000, segment_length=13000
+)
+PUBLISHED = {
+    "piano": Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64),
+    "voice": Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), 32),
+}
+SIZES = {"small": SMALL, **PUBLISHED}
+# Of the transform: sample rate, segment, octaves, bins per octave.
+TRANSFORMS = {"small": (8000, 13000, 4, 16), "piano": (22050, 184184, 7, 64), "voice": (44100, 262144, 8, 32)}
+
+
+class Vectors:
+    """Numbers recorded from the published program, by file and name; tests/reference/babe2/README.md tells what is what."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(REFERENCE / f"{name}.npz") as arrays:
+            self._arrays = {key: arrays[key] for key in arrays.files}
+
+    def __getitem__(self, key: str) -> Tensor:
+        return torch.from_numpy(self._arrays[key])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._arrays
+
+    def numbered(self, stem: str) -> list[Tensor]:
+        """The arrays `stem`0, `stem`1, ..."""
+        keys = sorted(key for key in self._arrays if key.startswith(stem) and key[len(stem) :].isdigit())
+        return [self[key] for key in keys]
+
+    def named(self, prefix: str) -> dict[str, Tensor]:
+        """The arrays whose names begin with `prefix`, without it."""
+        return {key[len(prefix) :]: self[key] for key in self._arrays if key.startswith(prefix)}
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Callable[[str], Vectors]:
+    return cache(Vectors)
+
+
+def deviation(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest of the expected numbers."""
+    assert found.shape == expected.shape
+    found, expected = found.detach(), expected.detach()
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def state_table(name: str) -> dict[str, tuple[int, ...]]:
+    """The published network's parameter names, in order, and their shapes."""
+    table = json.loads((REFERENCE / f"state_dict_{name}.json").read_text())
+    return {key: tuple(shape) for key, (shape, _) in table.items()}
+
+
+def filled(network: CQTDiffPlus, base: int = 1000) -> CQTDiffPlus:
+    """The network with the deterministic weights under which the published one was recorded."""
+    weights = {}
+    for i, (key, value) in enumerate(network.state_dict().items()):
+        drawn = torch.randn(value.shape, generator=torch.Generator().manual_seed(base + i))
+        fan = math.prod(value.shape[1:])
+        if key.endswith(".kernel"):
+            weights[key] = value
+        elif key.endswith("RFF_freq"):
+            weights[key] = 16 * drawn
+        elif key.endswith(".gamma"):
+            weights[key] = 1 + 0.2 * drawn
+        elif key.endswith("bias"):
+            weights[key] = 0.5 + 0.2 * drawn if ".gate" in key else 0.1 * drawn
+        else:
+            weights[key] = (0.3 if ".gate" in key else 1.0) * drawn / math.sqrt(fan)
+    network.load_state_dict(weights)
+    return ready(network)
+
+
+def ready(network: CQTDiffPlus) -> CQTDiffPlus:
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def small_network() -> CQTDiffPlus:
+    network = CQTDiffPlus(SMALL)
+    network.load_state_dict(load_file(REFERENCE / "small_ema.safetensors"))
+    return ready(network)
+
+
+@pytest.fixture(scope="session")
+def small_transform() -> ConstantQ:
+    return ConstantQ(*TRANSFORMS["small"])
+
+
+@pytest.fixture
+def small_prior(small_network: CQTDiffPlus, small_transform: ConstantQ) -> Prior:
+    return Prior(small_network, small_transform, sigma_data=0.063)
+
+
+def seeded(seed: int, dtype: torch.dtype = torch.float32) -> Noise:
+    """Unit Gaussian noise, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def replayed(draws: Iterable[Tensor]) -> Noise:
+    """Recorded noise, draw after draw; asking for more than was recorded is an error."""
+    rest = iter(draws)
+    return lambda shape: next(rest).reshape(shape)
