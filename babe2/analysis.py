@@ -20,13 +20,14 @@ from babe2.waveform import as_channels, as_sample_rate, clock
 LONGEST_SECONDS = 300  # of a longer recording, excerpts are looked at
 EXCERPT_SECONDS = 10
 BANDS_PER_OCTAVE = 6
-MATCHED_HZ = (200.0, 2000.0)  # where spectra are brought to equal level before they are compared
+MATCHED_HZ = (200.0, 2000.0)  # spectra are brought to equal level here before they are compared
 
 _LOWEST_HZ = 25.0
+_EDGE = 2 ** (0.5 / BANDS_PER_OCTAVE)  # from a band's centre to its edges, as a factor
 _INAUDIBLE_DB = -60.0  # a band this far below the loudest one adds nothing
 _NOTHING_DB = -200.0  # below any recording's noise
 _SILENT_DBFS = -90.0  # below the noise of 16 bits
-_CLIPPED_RUN = 3  # samples; music seldom rests at its highest value so long
+_CLIPPED_RUN = 3  # samples; music seldom rests so long at its highest value
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,30 @@ def analyse(
     x, starts = excerpts(channels, rate)
     peak = float(x.abs().max())
     x = x / (peak or 1.0)  # the powers of huge and of tiny values would leave float32
-    full_scale_db = 20 * math.log10(peak) if peak > 0 else -math.inf
+    peak_db = 20 * math.log10(peak) if peak > 0 else -math.inf
 
     def dbfs(db: float) -> float | None:
-        return round(db + full_scale_db, 2) if db > _NOTHING_DB < db + full_scale_db else None
+        return round(db + peak_db, 2) if db > _NOTHING_DB < db + peak_db else None
 
     offsets = x.mean(dim=(1, 2), dtype=torch.float64)
     moving = x - offsets[:, None, None].float()
-    music = _Music.of(moving, rate)
+    music = hear(moving, rate)
     low_hz, high_hz = music.band()
-    found: dict[str, Any] = {
+    found = {
         "duration_seconds": round(channels.shape[1] / rate, 3),
         "looked_at_seconds": round(x[0].numel() / rate, 3),
         "sample_rate": rate,
         "channels": len(channels),
-        "rms_dbfs": dbfs(_decibels(x.double().square().mean())),
+        "rms_dbfs": dbfs(_decibels(x.square().mean(dtype=torch.float64))),
         "peak_dbfs": dbfs(0.0),
         "loudness_lufs": dbfs(loudness(x, rate)),
+        "silent_share": _silent_share(moving, rate, _SILENT_DBFS - peak_db),
         "dc_offset": round(float(offsets.abs().max()) * peak, 6),
-        "silent_share": _silent_share(moving, rate, full_scale_db),
         "clipping": _clipping(x, starts, rate),
         "bandwidth_low_hz": low_hz,
         "bandwidth_high_hz": high_hz,
         "noise_floor_dbfs": dbfs(music.quietest_db),
-        "hum": music.hum,
+        "hum": music.hum(),
         "ltas": {
             "frequencies_hz": [round(hertz, 1) for hertz in music.centres.tolist()],
             "level_db": [dbfs(db) for db in decibels(music.level).tolist()],
@@ -87,7 +88,7 @@ def analyse(
 
 
 def excerpts(channels: Tensor, sample_rate: int) -> tuple[Tensor, list[float]]:
-    """What is looked at of (channels, samples): (channels, excerpts, samples), and where in it they start, seconds."""
+    """What is looked at of (channels, samples): (channels, excerpts, samples), and where they start, in seconds."""
     samples, length = channels.shape[1], EXCERPT_SECONDS * sample_rate
     if samples <= LONGEST_SECONDS * sample_rate:
         return channels[:, None], [0.0]
@@ -97,144 +98,116 @@ def excerpts(channels: Tensor, sample_rate: int) -> tuple[Tensor, list[float]]:
     return cuts, [place / sample_rate for place in places]
 
 
-def as_reference(reference: ReferenceLtas | Mapping[str, Any]) -> ReferenceLtas:
-    """A reference from anything that has `power` (F,) and `sample_rate`, as fields or as keys."""
-    fields = reference if isinstance(reference, Mapping) else vars(reference)
-    try:
-        power, rate = torch.as_tensor(fields["power"]).detach().cpu().double(), as_sample_rate(fields["sample_rate"])
-    except (KeyError, TypeError, ValueError):
-        raise RestorationError("A reference has a power (F,) and a sample_rate. Take a checkpoint's.") from None
-    if power.ndim != 1 or len(power) < 2 or not power.isfinite().all() or power.min() < 0 or power.max() == 0:
-        raise RestorationError(
-            "A reference's power is one row of finite values from DC to Nyquist, none negative. Take a checkpoint's."
-        )
-    return ReferenceLtas(power, rate)
-
-
 # Bands
 
 
 def band_centres(sample_rate: int) -> Tensor:
-    """Centres of all bands between 25 Hz and Nyquist, Hz; one lies at 1 kHz."""
+    """Centres (bands,) of all bands from 25 Hz to Nyquist; one lies at 1 kHz."""
     first = math.ceil(BANDS_PER_OCTAVE * math.log2(_LOWEST_HZ / 1000))
-    last = math.floor(BANDS_PER_OCTAVE * math.log2(sample_rate / 2000) - 0.5)
+    last = math.floor(BANDS_PER_OCTAVE * math.log2(sample_rate / 2000 / _EDGE))
     return 1000 * 2 ** (torch.arange(first, last + 1, dtype=torch.float64) / BANDS_PER_OCTAVE)
 
 
 def band_weights(sample_rate: int, bins: int, centres: Tensor) -> Tensor:
     """How much of each bin of a one-sided spectrum lies in each band (bins, bands)."""
-    spacing, half = sample_rate / 2 / (bins - 1), 2 ** (0.5 / BANDS_PER_OCTAVE)
+    spacing = sample_rate / 2 / (bins - 1)
     bin_hz = (spacing * torch.arange(bins, dtype=torch.float64))[:, None]
-    inside = torch.minimum(bin_hz + spacing / 2, centres * half) - torch.maximum(bin_hz - spacing / 2, centres / half)
+    inside = torch.minimum(bin_hz + spacing / 2, centres * _EDGE) - torch.maximum(bin_hz - spacing / 2, centres / _EDGE)
     return (inside / spacing).clamp(min=0)
 
 
-def level_matched(power: Tensor, frequencies: Tensor) -> Tensor:
-    """A spectrum in dB, 0 dB being its mean power between 200 Hz and 2 kHz."""
-    matched = (frequencies >= MATCHED_HZ[0]) & (frequencies <= MATCHED_HZ[1])
-    return decibels(power) - decibels(power[matched].mean())
+# Music and noise, told apart by what moves and what stays
 
 
 @dataclass(frozen=True)
-class _Music:
-    """The music in a recording and the noise around it, told apart by what moves and what does not."""
+class Heard:
+    """The power of a recording over frequency and time; its excerpts' DC is left out."""
 
     centres: Tensor  # (bands,) Hz
-    level: Tensor  # (bands,) mean power
-    spells: Tensor  # (spells, bands) power in half-second spells that are not silent
-    steady: Tensor  # (F,) power that is there at least half of the time, in fine resolution
-    sample_rate: int
-
-    @staticmethod
-    def of(x: Tensor, sample_rate: int) -> _Music:
-        """From the excerpts (channels, excerpts, samples) without their DC."""
-        centres, fft = band_centres(sample_rate), _power_of_two(0.19 * sample_rate)
-        weights = band_weights(sample_rate, fft // 2 + 1, centres).float()
-        bands = [
-            torch.cat([power @ weights for power in _powers(excerpt, fft, sample_rate // 10)])
-            for excerpt in x.unbind(dim=1)
-        ]
-        spells = torch.cat([_spells(frames) for frames in bands])
-        loudness = spells.sum(dim=1)
-        # Digital silence between the pieces would make steady noise look as if it came and went with the music.
-        awake = loudness > 1e-6 * loudness.quantile(0.95)
-        fine = _power_of_two(min(1.5 * sample_rate, x.shape[-1] / 4))
-        frames = [power for excerpt in x.unbind(dim=1) for power in _powers(excerpt, fine, fine)]
-        steady = torch.cat(frames).median(dim=0).values
-        return _Music(centres, torch.cat(bands).mean(dim=0), spells[awake], steady, sample_rate)
-
-    @property
-    def silent(self) -> bool:
-        return len(self.spells) == 0
+    level: Tensor  # (bands,) on average
+    spells: Tensor  # (spells, bands) in every half second that is not silent
+    steady_hz: Tensor  # (F,)
+    steady: Tensor  # (F,) in fine resolution, what is there at least half of the time
 
     @property
     def floor(self) -> Tensor:
-        """The power (bands,) that each band keeps for nine tenths of the time."""
-        return torch.zeros_like(self.level) if self.silent else self.spells.quantile(0.1, dim=0)
+        """The power (bands,) that each band holds for nine tenths of the time."""
+        return self.spells.quantile(0.1, dim=0) if len(self.spells) else torch.zeros_like(self.level)
 
     @property
     def quietest_db(self) -> float:
         """The level of the quietest tenth of all spells."""
-        loudness = self.spells.sum(dim=1).sort().values
-        return -math.inf if self.silent else _decibels(loudness[: math.ceil(len(loudness) / 10)].mean())
+        powers = self.spells.sum(dim=1).sort().values
+        return _decibels(powers[: math.ceil(len(powers) / 10)].mean()) if len(powers) else -math.inf
 
     def band(self) -> tuple[float | None, float | None]:
         """The lowest and the highest frequency at which music stands out from the noise, Hz."""
-        if self.silent:
+        if not len(self.spells):
             return None, None
         loud, quiet = decibels(self.spells.quantile(0.9, dim=0)), decibels(self.floor)
-        # Noise in a narrow band comes and goes, too; the slack was measured on white noise, with some to spare.
-        slack = 6 + 6 / (0.035 * self.centres).sqrt()
-        heard = ((loud - quiet > slack) | self._holds_tones()) & (loud > loud.max() + _INAUDIBLE_DB)
-        if not heard.any():
+        # In a narrow band noise comes and goes, too: by 5 dB at 100 Hz and 2 dB at 1 kHz, measured on white noise.
+        moves = loud - quiet > 6 + 6 / (0.035 * self.centres).sqrt()
+        carries = (moves | self._holds_tones()) & (loud > loud.max() + _INAUDIBLE_DB)
+        if not carries.any():
             return None, None
-        first = last = int(torch.where(heard, loud, -math.inf).argmax())
-        for place in heard.nonzero().flatten().tolist():  # a gap of up to an octave is the music's own
-            last = place if last < place <= last + BANDS_PER_OCTAVE else last
-        for place in heard.nonzero().flatten().flip(0).tolist():
-            first = place if first > place >= first - BANDS_PER_OCTAVE else first
-        half = 2 ** (0.5 / BANDS_PER_OCTAVE)
-        return round(float(self.centres[first]) / half, 1), round(float(self.centres[last]) * half, 1)
+        places = carries.nonzero().flatten().numpy()
+        # A gap of up to an octave is the music's own; what lies beyond a wider one is a whistle or a rumble.
+        groups = np.split(places, np.flatnonzero(np.diff(places) > BANDS_PER_OCTAVE) + 1)
+        loudest = int(torch.where(carries, loud, -math.inf).argmax())
+        (group,) = (group for group in groups if loudest in group)
+        low, high = self.centres[group[0]] / _EDGE, self.centres[group[-1]] * _EDGE
+        return round(float(low), 1), round(float(high), 1)
 
     def _holds_tones(self) -> Tensor:
-        """Where music is steady, as an organ's, it is told from noise by its tones (bands,)."""
-        tones = bin_frequencies(self.sample_rate, 2 * (len(self.steady) - 1))[_prominence_db(self.steady) > 15]
-        octaves = (torch.log2(tones[:, None] / self.centres) * BANDS_PER_OCTAVE).abs()
-        held = (octaves <= 0.5).any(dim=0)
-        return held if self.hum is None else held & (self.centres > 400)
+        """Which bands (bands,) hold a steady tone: music that does not move, an organ's, say."""
+        tones = self.steady_hz[_prominence_db(self.steady) > 15]
+        if hum := self.hum():
+            beside = (tones / hum["frequency_hz"] - (tones / hum["frequency_hz"]).round()).abs()
+            tones = tones[beside > 0.05]
+        return ((tones[:, None] > self.centres / _EDGE) & (tones[:, None] < self.centres * _EDGE)).any(dim=0)
 
-    @property
     def hum(self) -> dict[str, float] | None:
-        """Of the mains, when its tone or two of the next three stand out all the time."""
+        """Of the mains: where its tone stands out, or two of the next three do, for most of the time."""
         prominence = _prominence_db(self.steady)
-        bin_hz = self.sample_rate / 2 / (len(self.steady) - 1)
         for mains in (50.0, 60.0):
-            harmonics = [k * mains for k in range(1, 5) if k * mains < self.sample_rate / 2 - 16 * bin_hz]
-            # A turntable or tape off speed by a percent takes the hum along.
-            tones = [
-                float(prominence[int(0.99 * hertz / bin_hz) : math.ceil(1.01 * hertz / bin_hz) + 1].max())
-                for hertz in harmonics
-            ]
-            if tones[0] > 10 or sum(tone > 10 for tone in tones) >= 2:
-                return {"frequency_hz": mains, "prominence_db": round(max(tones), 1)}
+            # A turntable or a tape off speed by a percent takes the hum along.
+            near = [(self.steady_hz - k * mains).abs() <= 0.01 * k * mains for k in range(1, 5)]
+            heights = [float(prominence[there].max()) if there.any() else 0.0 for there in near]
+            if heights[0] > 10 or sum(height > 10 for height in heights) >= 2:
+                return {"frequency_hz": mains, "prominence_db": round(max(heights), 1)}
         return None
 
 
-def _powers(x: Tensor, fft: int, hop: int) -> Iterator[Tensor]:
-    """Short-time power spectra of x (channels, samples), averaged over channels, as (frames, bins), a few at a time.
+def hear(x: Tensor, sample_rate: int) -> Heard:
+    """From excerpts (channels, excerpts, samples) without DC."""
+    centres, fft = band_centres(sample_rate), _power_of_two(0.19 * sample_rate)
+    weights = band_weights(sample_rate, fft // 2 + 1, centres).float()
+    bands = [torch.cat([power @ weights for power in _powers(cut, fft, sample_rate // 10)]) for cut in x.unbind(1)]
+    spells = torch.cat([_spells(frames) for frames in bands])
+    # Digital silence between pieces would make steady noise look as if it came and went with the music.
+    awake = spells.sum(dim=1) > 1e-6 * spells.sum(dim=1).quantile(0.95)
+    fine = _power_of_two(min(1.5 * sample_rate, max(64, x.shape[-1] / 4)))
+    steady = torch.cat([power for cut in x.unbind(1) for power in _powers(cut, fine, fine)]).median(dim=0).values
+    return Heard(centres, torch.cat(bands).mean(dim=0), spells[awake], bin_frequencies(sample_rate, fine), steady)
 
-    Their bins add up to the mean square of the signal.
+
+def _powers(x: Tensor, fft: int, hop: int) -> Iterator[Tensor]:
+    """Power spectra (frames, bins) of x (channels, samples), averaged over channels, some frames at a time.
+
+    A spectrum's bins add up to the signal's mean square.
     """
     window = torch.hann_window(fft)
     frames = F.pad(x, (0, max(0, fft - x.shape[1]))).unfold(1, fft, hop)
-    for some in frames.split(max(1, 2**20 // fft), dim=1):
-        yield torch.fft.rfft(some * window).abs().square().mean(dim=0) * 2 / (fft * window.square().sum())
+    for some in frames.split(max(1, 2**18 // fft), dim=1):  # small enough for the processor's cache
+        powers = torch.fft.rfft(some * window).abs().square_()
+        yield (powers[0] if len(powers) == 1 else powers.mean(dim=0)).mul_(2 / float(fft * window.square().sum()))
 
 
 def _spells(frames: Tensor) -> Tensor:
     """Medians over half a second, which a click does not move: (frames, bands) -> (spells, bands)."""
-    whole = len(frames) // 5 * 5
-    return frames[:whole].unflatten(0, (-1, 5)).median(dim=1).values if whole else frames.median(dim=0).values[None]
+    if len(frames) < 5:
+        return frames.median(dim=0).values[None]
+    return frames[: len(frames) // 5 * 5].unflatten(0, (-1, 5)).median(dim=1).values
 
 
 def _prominence_db(power: Tensor) -> Tensor:
@@ -245,76 +218,163 @@ def _prominence_db(power: Tensor) -> Tensor:
     return F.pad(decibels((power[12:-12] + tiny) / (sides + tiny)), (12, 12))
 
 
-# Level
-
-
-def loudness(x: Tensor, sample_rate: int) -> float:
-    """Integrated loudness of (channels, excerpts, samples) after ITU-R BS.1770-4, LUFS; all channels count alike."""
-    step = round(0.1 * sample_rate)
-    if x.shape[-1] < 4 * step:
-        return -math.inf
-    steps = _k_weighted(x, sample_rate).square().unfold(2, step, step).mean(dim=3, dtype=torch.float64).sum(dim=0)
-    blocks = steps.unfold(1, 4, 1).mean(dim=2).flatten()  # of 400 ms, every 100 ms
-    blocks = blocks[decibels(blocks) - 0.691 > -70]
-    if len(blocks):
-        blocks = blocks[decibels(blocks) > decibels(blocks.mean()) - 10]
-    return _decibels(blocks.mean()) - 0.691 if len(blocks) else -math.inf
-
-
-def _k_weighted(x: Tensor, sample_rate: int) -> Tensor:
-    """Through the two filters of BS.1770, whose analogue originals give the published numbers at 48 kHz."""
-    length = x.shape[-1] + sample_rate // 2  # the tail decays within half a second
-    fft = -(-length // 2**12) * 2**12
-    z = torch.exp(-2j * math.pi * torch.fft.rfftfreq(fft, dtype=torch.float64))
-    response = torch.ones_like(z)
-    k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
-    if 0 < k < 4:  # at lower rates the shelf begins beyond Nyquist
-        high = 10 ** (3.999843853973347 / 20)
-        band = high**0.4996667741545416
-        numerator = high + band * k / q + k**2, 2 * (k**2 - high), high - band * k / q + k**2
-        response = response * _biquad(z, numerator, k, q)
-    k, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
-    scale = 1 + k / q + k**2
-    response = response * _biquad(z, (scale, -2 * scale, scale), k, q)
-    return torch.fft.irfft(torch.fft.rfft(x, fft) * response.to(torch.complex64), fft)[..., : x.shape[-1]]
-
-
-def _biquad(z: Tensor, numerator: tuple[float, float, float], k: float, q: float) -> Tensor:
-    b0, b1, b2 = numerator
-    return (b0 + b1 * z + b2 * z**2) / (1 + k / q + k**2 + 2 * (k**2 - 1) * z + (1 - k / q + k**2) * z**2)
+def _power_of_two(length: float) -> int:
+    return int(2 ** math.floor(math.log2(length)))
 
 
 def _decibels(power: Tensor) -> float:
     return float(decibels(power))
 
 
-def _silent_share(moving: Tensor, sample_rate: int, full_scale_db: float) -> float:
-    """The share of tenths of a second in which no channel holds more than the noise of 16 bits."""
-    step = min(sample_rate // 10, moving.shape[-1])
-    power = moving.unfold(2, step, step).square().mean(dim=3).amax(dim=0)
-    return round(float((decibels(power) + full_scale_db < _SILENT_DBFS).double().mean()), 4)
+# Loudness, silence, clipping
+
+
+def loudness(x: Tensor, sample_rate: int) -> float:
+    """Integrated loudness of (channels, excerpts, samples) after ITU-R BS.1770-4, LUFS; all channels count alike."""
+    blocks = _k_weighted(x, sample_rate).double().sum(dim=0).unfold(1, 4, 1).mean(dim=2).flatten()  # of 400 ms, every 100 ms
+    blocks = blocks[decibels(blocks) - 0.691 > -70]
+    blocks = blocks[decibels(blocks) > decibels(blocks.mean()) - 10]
+    return _decibels(blocks.mean()) - 0.691 if len(blocks) else -math.inf
+
+
+def _k_weighted(x: Tensor, sample_rate: int) -> Tensor:
+    """The power that BS.1770's two filters let through in each tenth of a second, (channels, excerpts, tenths)."""
+    step = round(0.1 * sample_rate)
+    piece, before = 20 * step, 5 * step  # the filters have forgotten what lies half a second back
+    delay = torch.exp(-2j * math.pi * torch.fft.rfftfreq(before + piece, dtype=torch.float64))
+    # The analogue filters whose bilinear transforms at 48 kHz are the published coefficients.
+    response = _biquad(delay, 38.13547087602444 / sample_rate, 0.5003270373238773, high=1.0, band=0.0, low=0.0)
+    if sample_rate > 4000:  # below that the shelf begins beyond Nyquist
+        high = 10 ** (3.999843853973347 / 20)
+        shelf = _biquad(delay, 1681.974450955533 / sample_rate, 0.7071752369554196, high, high**0.4996667741545416, 1.0)
+        response = response * shelf
+    response = response.to(torch.complex64)
+    pieces = F.pad(x, (before, -x.shape[-1] % piece)).unfold(2, before + piece, piece).unbind(2)
+    heard = (torch.fft.irfft(torch.fft.rfft(cut).mul_(response), before + piece)[..., before:] for cut in pieces)
+    powers = [cut.square_().unfold(2, step, step).mean(dim=3) for cut in heard]
+    return torch.cat(powers, dim=2)[..., : max(4, x.shape[-1] // step)]
+
+
+def _biquad(delay: Tensor, corner: float, q: float, high: float, band: float, low: float) -> Tensor:
+    """The response of (high s^2 + band s / q + low) / (s^2 + s / q + 1) after a bilinear transform."""
+    k = math.tan(math.pi * corner)
+    numerator = high + band * k / q + low * k**2, 2 * (low * k**2 - high), high - band * k / q + low * k**2
+    denominator = 1 + k / q + k**2, 2 * (k**2 - 1), 1 - k / q + k**2
+    above, below = (a + b * delay + c * delay**2 for a, b, c in (numerator, denominator))
+    return above / below
+
+
+def _silent_share(x: Tensor, sample_rate: int, threshold_db: float) -> float:
+    """The share of tenths of a second in which no channel is louder than a threshold."""
+    step = min(sample_rate // 10, x.shape[-1])
+    power = x.unfold(2, step, step).square().mean(dim=3).amax(dim=0)
+    return round(float((decibels(power) <= threshold_db).double().mean()), 4)
 
 
 def _clipping(x: Tensor, starts: list[float], sample_rate: int) -> dict[str, Any]:
     """Runs of at least three samples at a channel's highest or lowest value."""
     samples, times = 0, []
-    for channel in x:
-        top, bottom = float(channel.max()), float(channel.min())
-        for excerpt, start in zip(channel.numpy(), starts, strict=True):
-            pinned = np.flatnonzero(((excerpt == top) & (top > 0)) | ((excerpt == bottom) & (bottom < 0)))
-            runs = np.split(pinned, np.flatnonzero(np.diff(pinned) > 1) + 1)
-            runs = [run for run in runs if len(run) >= _CLIPPED_RUN and top > bottom]
-            samples += sum(len(run) for run in runs)
-            times += [round(start + float(run[0]) / sample_rate, 3) for run in runs]
-    return {"share": samples / x.numel(), "runs": len(times), "first_times_seconds": sorted(times)[:10]}
+    for channel in x.numpy():
+        limits = channel.max(), channel.min()
+        for excerpt, start in zip(channel, starts, strict=True):
+            pinned = np.flatnonzero(((excerpt == limits[0]) | (excerpt == limits[1])) & (excerpt != 0))
+            first = np.flatnonzero(np.diff(pinned, prepend=-2) > 1)  # the first of each run, among the pinned
+            lengths = np.diff(first, append=len(pinned))
+            samples += int(lengths[lengths >= _CLIPPED_RUN].sum())
+            times += [start + place / sample_rate for place in pinned[first[lengths >= _CLIPPED_RUN]].tolist()]
+    return {
+        "share": round(samples / x.numel(), 8),
+        "runs": len(times),
+        "first_times_seconds": [round(time, 3) for time in sorted(times)[:10]],
+    }
 
 
-# Comparison and advice
+# The reference
 
 
-def _ratio(music: _Music, reference: ReferenceLtas) -> list[float | None]:
-    """The recording's spectrum over the reference's in dB, where both have one, level with it from 200 Hz to 2 kHz."""
-    weights = band_weights(reference.sample_rate, len(reference.power), music.centres)
-    expected = reference.power @ weights
-    known = (weights.sum(dim=0) > 0) & (expected > 0) & (music.level > 0)
-    ...
+def as_reference(reference: ReferenceLtas | Mapping[str, Any]) -> ReferenceLtas:
+    """A reference from anything that has `power` (F,) and `sample_rate`, as fields or as keys."""
+    if not isinstance(reference, Mapping):
+        reference = {name: getattr(reference, name, None) for name in ("power", "sample_rate")}
+    try:
+        power, rate = torch.as_tensor(reference["power"]).detach().cpu().double(), reference["sample_rate"]
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise RestorationError("A reference has a power (F,) and a sample_rate. Take a checkpoint's.") from None
+    if power.ndim != 1 or len(power) < 2 or not power.isfinite().all() or power.min() < 0 or power.max() == 0:
+        raise RestorationError(
+            "A reference's power is one row of finite values from DC to Nyquist, none negative. Take a checkpoint's."
+        )
+    return ReferenceLtas(power, as_sample_rate(rate))
+
+
+def _ratio(heard: Heard, reference: ReferenceLtas) -> list[float | None]:
+    """The recording's level over the reference's in each band, dB, the two being level from 200 Hz to 2 kHz."""
+    centres, rate = heard.centres, reference.sample_rate
+    level, expected = heard.level, reference.power @ band_weights(rate, len(reference.power), centres)
+    known = (centres * _EDGE < rate / 2) & (expected > 0) & (level > 0)
+    matched = known & (centres > MATCHED_HZ[0]) & (centres < MATCHED_HZ[1])
+    if not matched.any():
+        return [None] * len(centres)
+    ratio = decibels(level / level[matched].sum()) - decibels(expected / expected[matched].sum())
+    return [round(db, 2) if there else None for db, there in zip(ratio.tolist(), known.tolist(), strict=True)]
+
+
+# Advice
+
+
+def _advice(found: dict[str, Any], heard: Heard, moving: Tensor, reference: ReferenceLtas | None) -> list[str]:
+    """Sentences: the fact and the way out."""
+    if found["rms_dbfs"] is None or found["silent_share"] == 1:
+        return ["This recording is silent, so there is nothing to restore. Choose another file or excerpt."]
+    share, peak, clipping = found["silent_share"], found["peak_dbfs"], found["clipping"]
+    advice = []
+    if found["duration_seconds"] < 5:
+        advice.append(
+            f"This recording lasts only {found['duration_seconds']:.1f} s. Its response is told better from five and more."
+        )
+    if share > 0.5:
+        advice.append(f"{share:.0%} of this recording is silent. Trim the silence.")
+    if peak > 20:
+        advice.append(
+            f"The peaks lie {peak:.0f} dB above full scale, as when integers are stored as floats. "
+            "Divide by the integers' full scale."
+        )
+    if peak < -40:
+        advice.append(f"The peaks reach only {peak:.0f} dBFS. Use a louder transfer if there is one.")
+    if clipping["runs"] >= 3:
+        advice.append(
+            f"The recording clips at {clipping['runs']} places, first at {clock(clipping['first_times_seconds'][0])}. "
+            "Use another transfer or declip it first."
+        )
+    if abs(found["dc_offset"]) > 0.1 * 10 ** (found["rms_dbfs"] / 20):
+        advice.append(
+            f"The waveform is off centre by {found['dc_offset']:.1%} of full scale. Remove the DC offset first."
+        )
+    return advice + _advice_on_channels(moving) + _advice_on_noise(found, heard, reference)
+
+
+def _advice_on_channels(moving: Tensor) -> list[str]:
+    power = moving.square().mean(dim=(1, 2))
+    silent = [str(number) for number, quiet in enumerate((power < 1e-6 * power.max()).tolist(), start=1) if quiet]
+    if silent:
+        return [f"Of {len(power)} channels, this is silent: {', '.join(silent)}. Leave it out."]
+    if len(power) == 2 and (moving[0] - moving[1]).square().mean() < 0.01 * (moving[0] + moving[1]).square().mean():
+        return ["The two channels are nearly the same. Average them first: that halves the work and lowers the noise."]
+    return []
+
+
+def _advice_on_noise(found: dict[str, Any], heard: Heard, reference: ReferenceLtas | None) -> list[str]:
+    high, advice = found["bandwidth_high_hz"], []
+    if high is None:
+        return ["No music stands out from the noise. Denoise the recording first or choose another excerpt."]
+    enough = 10_000 if reference is None else min(10_000, 0.45 * reference.sample_rate)
+    if high > enough:
+        advice.append(f"There is music up to {high / 1000:.0f} kHz: there is little for a restoration to add.")
+    if hum := found["hum"]:
+        advice.append(f"There is mains hum of {hum['frequency_hz']:.0f} Hz. Remove it first.")
+    hiss = _decibels(heard.level[heard.centres > high].sum()) - _decibels(heard.level.sum())
+    if hiss > -40:
+        advice.append(
+            f"Steady noise above the music is only {-hiss:.0f} dB weaker than it. Denoise the recording first."
+        )
+    return advice

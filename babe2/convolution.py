@@ -2,11 +2,14 @@
 
 Two things make it cheap. Nothing but the layer's input is kept for the gradient. And on a CPU the three taps along
 time are worked by Winograd's minimal filtering (Lavin and Gray 2016): four outputs from six products, not twelve.
+What lies between the products is plain arithmetic in functions of its own, which torch.compile can fuse.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,44 +30,104 @@ TAPS_TO_PRODUCTS = (
 FEWEST_CHANNELS = 32  # below this the products are too cheap to pay for the tiles
 
 
-def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0) -> Tensor:
+def activate(x: Tensor, scale: Tensor, margin: int) -> Tensor:
+    """gelu(scale * x) of x (B, C, F, T), with `margin` frames of zeros at either end."""
+    batch, channels, bins, frames = x.shape
+    hidden = x.new_empty(batch, bins, frames + 2 * margin, channels).permute(0, 3, 1, 2)
+    if margin:
+        hidden[..., :margin] = 0
+        hidden[..., -margin:] = 0
+    torch.mul(x, plane(scale, x), out=hidden[..., margin : margin + frames])
+    return torch.ops.aten.gelu_(hidden)
+
+
+def activation_slope(slope: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient behind gelu, from the one before it, and its sum against x (B, C): the gradient of `scale`."""
+    scaled = x * plane(scale, x)
+    torch.ops.aten.gelu_backward.grad_input(slope, scaled, grad_input=slope)
+    return slope, torch.mul(slope, x, out=scaled).sum(dim=(2, 3))
+
+
+def combine(slope: Tensor, x: Tensor, scale: Tensor, shift: Tensor, through_std: Tensor) -> Tensor:
+    """The gradient of x: slope * scale + x * through_std + shift."""
+    out = torch.addcmul(plane(shift, x), slope, plane(scale, x), out=slope)
+    return torch.addcmul(out, x, plane(through_std, x), out=out)
+
+
+def power(x: Tensor) -> Tensor:
+    return (x * x).sum(dim=(2, 3))
+
+
+def to_tiles(x: Tensor) -> tuple[Tensor, ...]:
+    """x (B, C, F, T + 2) -> what each of the six products sees (B, C, F, T / 4)."""
+    tiles = (x.shape[3] - 2) // TILE
+    d0, d1, d2, d3, d4, d5 = (x[..., i::TILE][..., :tiles] for i in range(TILE + 2))
+    even, odd = d4 - d2, d3 - d1
+    far_even, far_odd = torch.sub(d4, d2, alpha=4), torch.sub(d3, d1, alpha=4)
+    return (
+        torch.add(even, d0 - d2, alpha=4),
+        far_even + far_odd,
+        far_even - far_odd,
+        torch.add(even, odd, alpha=2),
+        torch.sub(even, odd, alpha=2),
+        torch.sub(d5 - d3, odd, alpha=4),
+    )
+
+
+def from_tiles(products: list[Tensor]) -> Tensor:
+    """Six products (B, C, F, T / 4) -> (B, C, F, T)."""
+    m0, m1, m2, m3, m4, m5 = products
+    batch, channels, bins, tiles = m0.shape
+    near, near_gap, far, far_gap = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    out = m0.new_empty(batch, bins, tiles, TILE, channels)
+    place = out.permute(0, 4, 1, 2, 3)
+    place[..., 0] = m0 + near + far
+    torch.add(near_gap, far_gap, alpha=2, out=place[..., 1])
+    torch.add(near, far, alpha=4, out=place[..., 2])
+    torch.add(m5 + near_gap, far_gap, alpha=8, out=place[..., 3])
+    return out.flatten(2, 3).permute(0, 3, 1, 2)
+
+
+class Pointwise(NamedTuple):
+    """The arithmetic between the products."""
+
+    activate: Callable[[Tensor, Tensor, int], Tensor] = activate
+    activation_slope: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = activation_slope
+    combine: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor] = combine
+    power: Callable[[Tensor], Tensor] = power
+    to_tiles: Callable[[Tensor], tuple[Tensor, ...]] = to_tiles
+    from_tiles: Callable[[list[Tensor]], Tensor] = from_tiles
+
+
+EAGER = Pointwise()
+
+
+@cache
+def compiled() -> Pointwise:
+    """The same, each fused into one pass by torch.compile; shared by all layers, so it is compiled but once."""
+    return Pointwise(*(torch.compile(function, dynamic=True) for function in EAGER))
+
+
+def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, pointwise: Pointwise = EAGER) -> Tensor:
     """x (B, C, F, T + 2 margin) with zeros in the margin, kernel (C_out, C, f, t) -> (B, C_out, F, T)."""
-    tiles = (x.shape[3] - 2 * margin) % TILE == 0 and kernel.shape[3] == 3 and kernel.shape[1] >= FEWEST_CHANNELS
-    if tiles and x.device.type == "cpu" and x.dtype == torch.float32:
-        return winograd_conv(x if margin else F.pad(x, (1, 1)), kernel, dilation)
+    in_tiles = (x.shape[3] - 2 * margin) % TILE == 0 and kernel.shape[3] == 3 and kernel.shape[1] >= FEWEST_CHANNELS
+    if in_tiles and x.device.type == "cpu" and x.dtype == torch.float32:
+        padded = x if margin else F.pad(x, (1, 1))
+        return winograd_conv(padded, kernel, dilation, pointwise)
     padding = (dilation * (kernel.shape[2] // 2), kernel.shape[3] // 2 - margin)
     return F.conv2d(x, kernel, padding=padding, dilation=(dilation, 1))
 
 
-def winograd_conv(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, pointwise: Pointwise = EAGER) -> Tensor:
     """`dilated_conv` for three taps along time; x (B, C, F, T + 2) already has its margin of one."""
-    frames = x.shape[3] - 2
     transform = torch.tensor(TAPS_TO_PRODUCTS, dtype=kernel.dtype)
-    kernels = (kernel.movedim(3, 0).flatten(1).T @ transform.T).T.unflatten(1, kernel.shape[:3])
+    kernels = (transform @ kernel.movedim(3, 0).flatten(1)).unflatten(1, kernel.shape[:3])
     padding = (dilation * (kernel.shape[2] // 2), 0)
-    d0, d1, d2, d3, d4, d5 = (x[..., i::TILE][..., : frames // TILE] for i in range(TILE + 2))
-    near, far, odd = d4 - d2, torch.sub(d4, d2, alpha=4), d3 - d1
-    far_odd = torch.sub(d3, d1, alpha=4)
-    seen = (
-        torch.add(near, d0 - d2, alpha=4),
-        far + far_odd,
-        far - far_odd,
-        torch.add(near, odd, alpha=2),
-        torch.sub(near, odd, alpha=2),
-        torch.sub(d5 - d3, odd, alpha=4),
-    )
-    m0, m1, m2, m3, m4, m5 = (
-        F.conv2d(part, k.unsqueeze(-1), padding=padding, dilation=(dilation, 1))
-        for part, k in zip(seen, kernels, strict=True)
-    )
-    batch, channels, bins, _ = m0.shape
-    out = x.new_empty(batch, bins, frames // TILE, TILE, channels).permute(0, 4, 1, 2, 3)
-    inner_sum, inner_gap, outer_sum, outer_gap = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    torch.add(m0.add_(inner_sum), outer_sum, out=out[..., 0])
-    torch.add(inner_gap, outer_gap, alpha=2, out=out[..., 1])
-    torch.add(inner_sum, outer_sum, alpha=4, out=out[..., 2])
-    torch.add(m5.add_(inner_gap), outer_gap, alpha=8, out=out[..., 3])
-    return out.flatten(3)
+    products = [
+        F.conv2d(seen, k.unsqueeze(-1), padding=padding, dilation=(dilation, 1))
+        for seen, k in zip(pointwise.to_tiles(x), kernels, strict=True)
+    ]
+    return pointwise.from_tiles(products)
 
 
 class NormGeluConv(torch.autograd.Function):
@@ -75,36 +138,33 @@ class NormGeluConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gain: Tensor, kernel: Tensor, dilation: int, pointwise: Pointwise) -> Tensor:
         """x (B, C, F, T), gain (B or 1, C) float32, kernel (C, C, f, t)."""
-        mean, std = group_statistics(x)
+        mean, std = group_statistics(x, pointwise)
         ctx.save_for_backward(x, gain, kernel, mean, std)
-        ctx.dilation = dilation
+        ctx.dilation, ctx.pointwise = dilation, pointwise
         margin = kernel.shape[3] // 2
-        hidden = with_margin(x, margin)
-        torch.mul(x, plane(gain / (std + EPSILON), x), out=within(hidden, margin))
-        return dilated_conv(torch.ops.aten.gelu_(hidden), kernel, dilation, margin)
+        hidden = pointwise.activate(x, gain / (std + EPSILON), margin)
+        return dilated_conv(hidden, kernel, dilation, margin, pointwise)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad = grads[0].contiguous(memory_format=torch.channels_last)
         x, gain, kernel, mean, std = ctx.saved_tensors
         scale = gain / (std + EPSILON)
-        scaled = x * plane(scale, x)
-        grad_kernel = kernel_gradient(F.gelu(scaled), grad, kernel, ctx.dilation) if ctx.needs_input_grad[2] else None
+        grad_kernel = None
+        if ctx.needs_input_grad[2]:
+            grad_kernel = kernel_gradient(ctx.pointwise.activate(x, scale, 0), grad, kernel, ctx.dilation)
         mirrored = kernel.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        slope = dilated_conv(grad, mirrored, ctx.dilation)
-        torch.ops.aten.gelu_backward.grad_input(slope, scaled, grad_input=slope)
+        slope = dilated_conv(grad, mirrored, ctx.dilation, pointwise=ctx.pointwise)
+        slope, grad_scale = ctx.pointwise.activation_slope(slope, x, scale)
 
         # scale = gain / (std + eps), and d std / dx = (x - mean) / ((n - 1) std) for all channels of a group.
-        grad_scale = total(torch.mul(slope, x, out=scaled)).float()
-        grad_std = (
-            by_group(-grad_scale * scale / (std + EPSILON)).sum(-1).repeat_interleave(x.shape[1] // GROUPS, dim=-1)
-        )
+        grad_std = each_of_group(by_group(-grad_scale.float() * scale / (std + EPSILON)).sum(-1), x)
         through_std = grad_std / (std * (group_size(x) - 1))
-        torch.addcmul(plane(-through_std * mean, x), slope, plane(scale, x), out=slope)
-        torch.addcmul(slope, x, plane(through_std, x), out=slope)
-        return slope, (grad_scale / (std + EPSILON)).sum_to_size(gain.shape), grad_kernel, None
+        grad_x = ctx.pointwise.combine(slope, x, scale, -through_std * mean, through_std)
+        grad_gain = (grad_scale.float() / (std + EPSILON)).sum_to_size(gain.shape)
+        return grad_x, grad_gain, grad_kernel, None, None
 
 
 def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> Tensor:
@@ -115,14 +175,14 @@ def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> T
     return found
 
 
-def group_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, Tensor]:
     """Mean and unbiased standard deviation (B, C) of x (B, C, F, T) over groups of channels, told to each channel."""
+    # Summed in x's own type: asked for another, torch first copies all of x.
     count = group_size(x)
-    mean = by_group(total(x)).sum(-1) / count
-    power = by_group(total(x * x)).sum(-1)
-    std = ((power - count * mean.square()) / (count - 1)).clamp(min=0).sqrt()
-    members = x.shape[1] // GROUPS
-    return mean.float().repeat_interleave(members, dim=-1), std.float().repeat_interleave(members, dim=-1)
+    mean = by_group(x.sum(dim=(2, 3)).double()).sum(-1) / count
+    squares = by_group(pointwise.power(x).double()).sum(-1)
+    std = ((squares - count * mean.square()) / (count - 1)).clamp(min=0).sqrt()
+    return each_of_group(mean.float(), x), each_of_group(std.float(), x)
 
 
 def by_group(per_channel: Tensor) -> Tensor:
@@ -130,9 +190,9 @@ def by_group(per_channel: Tensor) -> Tensor:
     return per_channel.unflatten(-1, (GROUPS, -1))
 
 
-def total(x: Tensor) -> Tensor:
-    """(B, C, F, T) -> (B, C) in float64. Summed in x's own type: asked for another, torch first copies all of x."""
-    return x.sum(dim=(2, 3)).double()
+def each_of_group(per_group: Tensor, x: Tensor) -> Tensor:
+    """(B, groups) -> (B, C)"""
+    return per_group.repeat_interleave(x.shape[1] // GROUPS, dim=-1)
 
 
 def group_size(x: Tensor) -> int:
@@ -142,17 +202,3 @@ def group_size(x: Tensor) -> int:
 def plane(per_channel: Tensor, like: Tensor) -> Tensor:
     """(B, C) -> (B, C, 1, 1) in the picture's type."""
     return per_channel[:, :, None, None].to(like.dtype)
-
-
-def with_margin(like: Tensor, margin: int) -> Tensor:
-    """An empty picture like x (B, C, F, T), with zeros on `margin` more frames at either end; channels last."""
-    batch, channels, bins, frames = like.shape
-    picture = like.new_empty(batch, bins, frames + 2 * margin, channels).permute(0, 3, 1, 2)
-    if margin:
-        picture[..., :margin] = 0
-        picture[..., -margin:] = 0
-    return picture
-
-
-def within(picture: Tensor, margin: int) -> Tensor:
-    return picture[..., margin : picture.shape[3] - margin]

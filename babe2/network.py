@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from babe2.config import Architecture
-from babe2.convolution import EPSILON, NormGeluConv, group_statistics, plane
+from babe2.convolution import EAGER, EPSILON, NormGeluConv, compiled, group_statistics, plane
 
 KERNEL = (5, 3)  # frequency, time
 HALF_POWER = math.sqrt(0.5)  # two unit-variance signals sum to variance 2
@@ -122,6 +122,14 @@ class CQTDiffPlus(nn.Module):
         return self
 
 
+    def compile_pointwise(self) -> CQTDiffPlus:
+        """Fuses the arithmetic between convolutions; the first evaluation then takes half a minute longer."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.pointwise = compiled()
+        return self
+
+
 class NoiseEmbedding(nn.Module):
     """Log noise level (B, 1) -> (B, E): random Fourier features, frozen, then three layers."""
 
@@ -176,6 +184,7 @@ class ResidualBlock(nn.Module):
         self.gate = nn.ModuleList(nn.Linear(embedding, width) for _ in range(layers))
         self.norm = nn.ModuleList(Norm(width) for _ in range(layers))
         self.attends = attention is not None
+        self.pointwise = EAGER
 
     def forward(self, inp: Tensor, embedding: Tensor) -> Tensor:
         x = self.proj_in(inp)
@@ -188,9 +197,9 @@ class ResidualBlock(nn.Module):
             weight = gate(embedding) * HALF_POWER
             if len(weight) == 1:  # one noise level for all: the gate is part of the kernel
                 kernel = conv.weight * weight[0, :, None, None, None].to(conv.weight.dtype)
-                y = NormGeluConv.apply(x, gain, kernel, conv.dilation[0])
+                y = NormGeluConv.apply(x, gain, kernel, conv.dilation[0], self.pointwise)
             else:
-                y = NormGeluConv.apply(x, gain, conv.weight, conv.dilation[0]) * plane(weight, x)
+                y = NormGeluConv.apply(x, gain, conv.weight, conv.dilation[0], self.pointwise) * plane(weight, x)
             x = torch.add(y, x, alpha=HALF_POWER)
         return (self.proj_out(x) + self.res_conv(inp)) * HALF_POWER
 

@@ -43,7 +43,7 @@ TRANSFORMS = {"small": (8000, 13000, 4, 16), "piano": (22050, 184184, 7, 64), "v
 
 
 class Vectors:
-    """Numbers recorded from the published program, by file and name; tests/reference/babe2/README.md tells what is what."""
+    """Numbers recorded from the published program, by name; tests/reference/babe2/README.md tells what is what."""
 
     def __init__(self, name: str) -> None:
         with np.load(REFERENCE / f"{name}.npz") as arrays:
