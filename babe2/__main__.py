@@ -19,7 +19,7 @@ import numpy as np
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __version__, analyse
 from babe2.config import COLUMNS, PRESETS
-from babe2.pipeline import mixed, versions
+from babe2.pipeline import mixed, reuse_memory, versions
 from babe2.waveform import clock
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="babe2: %(message)s", stream=sys.stderr)
     options = parser().parse_args(arguments)
+    reuse_memory()
     try:
         status: int = options.run(options)
         return status
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def complain(error: Exception) -> int:
@@ -62,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
         sub.add_argument("--save-memory", action="store_true", help="a third of the memory, half again the time")
+        sub.add_argument("--compile", action="store_true", help="fuse small operations; pays from a minute of music on")
         sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="see `babe2 info --settings`")
         sub.add_argument("--overwrite", action="store_true", help="replace existing files")
         sub.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -119,7 +124,7 @@ def restore(options: argparse.Namespace) -> int:
 
 
 def restore_one(
-    restorer: Restorer, path: Path, target: Path, overrides: dict[str, str], options: argparse.Namespace
+    restorer: Restorer, path: Path, target: Path, overrides: dict[str, Any], options: argparse.Namespace
 ) -> dict[str, Any]:
     from babe2 import audio
 
@@ -306,11 +311,15 @@ def _as_typed(value: Any) -> str:
 
 def restorer_of(options: argparse.Namespace) -> Restorer:
     return Restorer.from_checkpoint(
-        options.checkpoint, device=options.device, precision=options.precision, save_memory=options.save_memory
+        options.checkpoint,
+        device=options.device,
+        precision=options.precision,
+        save_memory=options.save_memory,
+        compile=options.compile,
     )
 
 
-def settings_of(options: argparse.Namespace) -> dict[str, str]:
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     pairs = [text.partition("=") for text in options.set]
     if odd := [name for name, equals, _ in pairs if not equals]:
         raise RestorationError(f"--set takes NAME=VALUE, not {odd[0]!r}.")

@@ -110,7 +110,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _model(described: dict[str, Any]) -> Model:
-    architecture = {
+    architecture: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
     }
     model = Model(**{**described, "architecture": Architecture(**architecture)})

@@ -2,7 +2,6 @@
 
 Two things make it cheap. Nothing but the layer's input is kept for the gradient. And on a CPU the three taps along
 time are worked by Winograd's minimal filtering (Lavin and Gray 2016): four outputs from six products, not twelve.
-What lies between the products is plain arithmetic in functions of its own, which torch.compile can fuse.
 """
 
 from __future__ import annotations
@@ -89,14 +88,10 @@ def from_tiles(products: list[Tensor]) -> Tensor:
 
 
 class Pointwise(NamedTuple):
-    """The arithmetic between the products."""
+    """The arithmetic that gains by being compiled; of the rest torch's own kernels are as fast or faster."""
 
-    activate: Callable[[Tensor, Tensor, int], Tensor] = activate
-    activation_slope: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = activation_slope
-    combine: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor] = combine
     power: Callable[[Tensor], Tensor] = power
     to_tiles: Callable[[Tensor], tuple[Tensor, ...]] = to_tiles
-    from_tiles: Callable[[list[Tensor]], Tensor] = from_tiles
 
 
 EAGER = Pointwise()
@@ -104,8 +99,8 @@ EAGER = Pointwise()
 
 @cache
 def compiled() -> Pointwise:
-    """The same, each fused into one pass by torch.compile; shared by all layers, so it is compiled but once."""
-    return Pointwise(*(torch.compile(function, dynamic=True) for function in EAGER))
+    """Each fused into one pass by torch.compile; shared by all layers, so it is compiled but once."""
+    return Pointwise(torch.compile(power, dynamic=True), torch.compile(to_tiles, dynamic=True))
 
 
 def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, pointwise: Pointwise = EAGER) -> Tensor:
@@ -127,7 +122,7 @@ def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, pointwise: Pointwise
         F.conv2d(seen, k.unsqueeze(-1), padding=padding, dilation=(dilation, 1))
         for seen, k in zip(pointwise.to_tiles(x), kernels, strict=True)
     ]
-    return pointwise.from_tiles(products)
+    return from_tiles(products)
 
 
 class NormGeluConv(torch.autograd.Function):
@@ -144,7 +139,7 @@ class NormGeluConv(torch.autograd.Function):
         ctx.save_for_backward(x, gain, kernel, mean, std)
         ctx.dilation, ctx.pointwise = dilation, pointwise
         margin = kernel.shape[3] // 2
-        hidden = pointwise.activate(x, gain / (std + EPSILON), margin)
+        hidden = activate(x, gain / (std + EPSILON), margin)
         return dilated_conv(hidden, kernel, dilation, margin, pointwise)
 
     @staticmethod
@@ -154,25 +149,24 @@ class NormGeluConv(torch.autograd.Function):
         scale = gain / (std + EPSILON)
         grad_kernel = None
         if ctx.needs_input_grad[2]:
-            grad_kernel = kernel_gradient(ctx.pointwise.activate(x, scale, 0), grad, kernel, ctx.dilation)
+            grad_kernel = kernel_gradient(activate(x, scale, 0), grad, kernel, ctx.dilation)
         mirrored = kernel.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
         slope = dilated_conv(grad, mirrored, ctx.dilation, pointwise=ctx.pointwise)
-        slope, grad_scale = ctx.pointwise.activation_slope(slope, x, scale)
+        slope, grad_scale = activation_slope(slope, x, scale)
 
         # scale = gain / (std + eps), and d std / dx = (x - mean) / ((n - 1) std) for all channels of a group.
         grad_std = each_of_group(by_group(-grad_scale.float() * scale / (std + EPSILON)).sum(-1), x)
         through_std = grad_std / (std * (group_size(x) - 1))
-        grad_x = ctx.pointwise.combine(slope, x, scale, -through_std * mean, through_std)
+        grad_x = combine(slope, x, scale, -through_std * mean, through_std)
         grad_gain = (grad_scale.float() / (std + EPSILON)).sum_to_size(gain.shape)
         return grad_x, grad_gain, grad_kernel, None, None
 
 
 def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> Tensor:
     padding = [dilation * (kernel.shape[2] // 2), kernel.shape[3] // 2]
-    found: Tensor = torch.ops.aten.convolution_backward(
+    return torch.ops.aten.convolution_backward(
         grad, x, kernel, None, [1, 1], padding, [dilation, 1], False, [0, 0], 1, [False, True, False]
     )[1]
-    return found
 
 
 def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, Tensor]:

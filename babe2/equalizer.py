@@ -6,7 +6,6 @@ gain is 0 dB. `EqualizerFit` finds it while the sampler runs, from nothing but t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol, overload
 

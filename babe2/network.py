@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from babe2.config import Architecture
-from babe2.convolution import EAGER, EPSILON, NormGeluConv, compiled, group_statistics, plane
+from babe2.convolution import EAGER, EPSILON, NormGeluConv, Pointwise, compiled, group_statistics, plane
 
 KERNEL = (5, 3)  # frequency, time
 HALF_POWER = math.sqrt(0.5)  # two unit-variance signals sum to variance 2
@@ -30,6 +30,10 @@ Poll = Callable[[], None]
 
 class CQTDiffPlus(nn.Module):
     """Octaves (B, bins, frames) complex, lowest first, and log noise levels (B or 1, 1) -> octaves of the same shape."""
+
+    downs: Any  # of [inlet, pyramid convolution, block], from the highest octave down
+    middle: Any  # one [outlet, block]
+    ups: Any  # of [outlet, block], from the lowest octave up
 
     def __init__(self, size: Architecture) -> None:
         super().__init__()
@@ -64,7 +68,9 @@ class CQTDiffPlus(nn.Module):
             )
             for i in levels
         )
-        self.middle = nn.ModuleList([nn.ModuleList([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1, -1)])])
+        self.middle = nn.ModuleList(
+            [nn.ModuleList([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1, -1)])]
+        )
         self.ups = nn.ModuleList(
             nn.ModuleList([outlet(wide[i]), block(2 * deep[i], wide[i], i, i)]) for i in reversed(levels)
         )
@@ -76,10 +82,8 @@ class CQTDiffPlus(nn.Module):
 
         def through(block: nn.Module, x: Tensor) -> Tensor:
             if self.save_memory and torch.is_grad_enabled():
-                kept: Tensor = checkpoint(block, x, embedding, use_reentrant=False)
-                return kept
-            passed: Tensor = block(x, embedding)
-            return passed
+                return checkpoint(block, x, embedding, use_reentrant=False)
+            return block(x, embedding)
 
         skips: list[Tensor] = []
         x = pyramid = torch.empty(0)
@@ -88,12 +92,10 @@ class CQTDiffPlus(nn.Module):
             x = through(inlet, octave) if i == 0 else torch.cat([through(inlet, octave), x], dim=2)
             x = through(block, listening(x, poll))
             skips.append(x)
-            if i < deepest:
-                x = self.downsamplerT(x)
-                octave = self.downsamplerT(octave)
-                pyramid = octave if i == 0 else torch.cat([octave, self.downsamplerT(pyramid)], dim=2)
-            else:
-                pyramid = octave if i == 0 else torch.cat([octave, pyramid], dim=2)
+            if i < deepest:  # the lowest octave is not decimated any more
+                x, octave = self.downsamplerT(x), self.downsamplerT(octave)
+                pyramid = self.downsamplerT(pyramid) if i > 0 else pyramid
+            pyramid = torch.cat([octave, pyramid], dim=2) if i > 0 else octave
             x = (x + pyramid_conv(pyramid)) * HALF_POWER
 
         outlet, block = self.middle[0]
@@ -112,15 +114,13 @@ class CQTDiffPlus(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """What the pictures are computed in; noise embedding and norms stay in float32."""
-        weight: Tensor = self.downs[0][1].weight
-        return weight.dtype
+        return self.downs[0][1].weight.dtype
 
     def set_dtype(self, dtype: torch.dtype) -> CQTDiffPlus:
         for module in self.modules():
             if isinstance(module, (nn.Conv1d, nn.Conv2d, Downsample, Upsample)):
                 module.to(dtype)
         return self
-
 
     def compile_pointwise(self) -> CQTDiffPlus:
         """Fuses the arithmetic between convolutions; the first evaluation then takes half a minute longer."""
@@ -153,6 +153,12 @@ class ResidualBlock(nn.Module):
     `project_last` changes the number of channels behind the stack instead of before it.
     """
 
+    H: Any
+    affine: Any
+    gate: Any
+    norm: Any
+    pointwise: Pointwise
+
     def __init__(
         self,
         channels: int,
@@ -172,6 +178,8 @@ class ResidualBlock(nn.Module):
         self.proj_out = pointwise(width, channels_out)
         self.res_conv = pointwise(channels, channels_out)
         self.proj_in = pointwise(channels, width)
+        self.attends = attention is not None
+        self.pointwise = EAGER
         if attention:
             self.norm2 = Norm(width)
             self.affine2 = nn.Linear(embedding, width)
@@ -183,17 +191,15 @@ class ResidualBlock(nn.Module):
         self.affine = nn.ModuleList(nn.Linear(embedding, width) for _ in range(layers))
         self.gate = nn.ModuleList(nn.Linear(embedding, width) for _ in range(layers))
         self.norm = nn.ModuleList(Norm(width) for _ in range(layers))
-        self.attends = attention is not None
-        self.pointwise = EAGER
 
     def forward(self, inp: Tensor, embedding: Tensor) -> Tensor:
         x = self.proj_in(inp)
         if self.attends:
-            gain = self.norm2.gamma.flatten() * (1 + self.affine2(embedding))
+            gain = self.norm2.gain(self.affine2(embedding))
             y = self.attn_block(normalised(x, gain)) * plane(self.gate2(embedding), x)
             x = (x + y) * HALF_POWER
         for conv, affine, gate, norm in zip(self.H, self.affine, self.gate, self.norm, strict=True):
-            gain = norm.gamma.flatten() * (1 + affine(embedding))
+            gain = norm.gain(affine(embedding))
             weight = gate(embedding) * HALF_POWER
             if len(weight) == 1:  # one noise level for all: the gate is part of the kernel
                 kernel = conv.weight * weight[0, :, None, None, None].to(conv.weight.dtype)
@@ -210,6 +216,10 @@ class Norm(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def gain(self, modulation: Tensor) -> Tensor:
+        """modulation (B, C) -> gain (B, C)"""
+        return self.gamma.flatten() * (1 + modulation)
 
 
 def normalised(x: Tensor, gain: Tensor) -> Tensor:
@@ -234,8 +244,7 @@ class TimeAttention(nn.Module):
         bias = self.rel_pos(x.shape[-1]).to(x.dtype)
         logits = (query.transpose(-1, -2) @ key + bias) * self.bins**-0.5  # published: the bias is scaled too
         attended = value @ logits.softmax(dim=-1).transpose(-1, -2)
-        projected: Tensor = self.proj_out(attended)
-        return projected
+        return self.proj_out(attended)
 
 
 class RelativePosition(nn.Module):
@@ -303,8 +312,7 @@ class Listening(torch.autograd.Function):
 
 
 def listening(x: Tensor, poll: Poll | None) -> Tensor:
-    heard: Tensor = x if poll is None else Listening.apply(x, poll)
-    return heard
+    return x if poll is None else Listening.apply(x, poll)
 
 
 def above(x: Tensor, bins: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -46,8 +47,9 @@ def as_channels(audio: npt.ArrayLike | Tensor, sample_rate: float) -> Tensor:
 def as_sample_rate(sample_rate: object) -> int:
     """A sample rate in Hz as an integer, when it is one."""
     lowest, highest = SAMPLE_RATES
-    if isinstance(sample_rate, numbers.Real) and lowest <= sample_rate <= highest and sample_rate % 1 == 0:
-        return int(sample_rate)
+    hertz = float(sample_rate) if isinstance(sample_rate, numbers.Real) else math.nan
+    if lowest <= hertz <= highest and hertz.is_integer():
+        return int(hertz)
     raise RestorationError(
         f"The sample rate cannot be {sample_rate!r}. Give a whole number of Hz between {lowest} and {highest}."
     )
@@ -85,5 +87,6 @@ def _check_finite(channels: Tensor, sample_rate: int) -> None:
     if broken.any():
         place = clock(int(broken.int().argmax()) / sample_rate)
         raise RestorationError(
-            f"At {place} this recording holds samples that are no finite numbers. Cut that place out or export it again."
+            f"At {place} this recording holds samples that are not finite numbers. "
+            "Cut that place out or export the recording again."
         )

@@ -150,7 +150,7 @@ def test_short_recordings_have_an_average_spectrum_and_can_be_equalised(samples:
     assert deviation(same, x) < SINGLE
 
 
-def test_equalising_by_one_is_silence_about_the_recording() -> None:
+def test_equalising_by_a_constant_changes_nothing_but_the_level() -> None:
     x = noise(2, 9000)
     assert deviation(equalise(x, torch.ones(513), 1024, 512, 256), x) < SINGLE
     assert deviation(equalise(x, torch.full((513,), 2.0), 1024, 512, 256), 2 * x) < SINGLE
