@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Literal, get_type_hints
 
 from babe2.errors import RestorationError
@@ -193,7 +194,7 @@ def known_names() -> list[str]:
 
 
 def _ascending(values: tuple[float, ...]) -> bool:
-    return all(low < high for low, high in zip(values, values[1:], strict=False))
+    return all(low < high for low, high in pairwise(values))
 
 
 def _read(name: str, value: Any) -> Any:

@@ -29,7 +29,7 @@ Poll = Callable[[], None]
 
 
 class CQTDiffPlus(nn.Module):
-    """Octaves (B, bins, frames) complex, lowest first, and log noise levels (B or 1, 1) -> octaves of the same shape."""
+    """Octaves (B, bins, frames) complex, lowest first, and log noise levels (B or 1, 1) -> octaves like these."""
 
     downs: Any  # of [inlet, pyramid convolution, block], from the highest octave down
     middle: Any  # one [outlet, block]

@@ -43,7 +43,7 @@ def unframed(frames: Tensor, fft: int, length: int) -> Tensor:
 
 
 def ltas(x: Tensor, fft: int, window: int, hop: int) -> Tensor:
-    """Long-term average spectrum (fft / 2 + 1,) of x (B, T): power, in periodic Hann windows normalised to unit energy."""
+    """Long-term average spectrum (fft / 2 + 1,) of x (B, T): power, per sum of the periodic Hann window."""
     frames = _centred_frames(x, fft, window, hop) / torch.hann_window(window, device=x.device).sum().sqrt()
     return frames.abs().square().mean(dim=(0, 2))
 
