@@ -107,11 +107,16 @@ def ready(network: CQTDiffPlus) -> CQTDiffPlus:
     return network.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-@pytest.fixture
-def small_network() -> CQTDiffPlus:
+def recorded_network() -> CQTDiffPlus:
+    """The small network as the published one of its size was recorded."""
     network = CQTDiffPlus(SMALL)
     network.load_state_dict(load_file(REFERENCE / "small_ema.safetensors"))
     return ready(network)
+
+
+@pytest.fixture
+def small_network() -> CQTDiffPlus:
+    return recorded_network()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,235 @@
+"""Pictures of a restoration: before and after, average spectra, and how the old machine coloured the sound."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle
+from pathlib import Path
+from typing import Literal
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from babe2.analysis import MATCHED_HZ, ReferenceLtas, as_reference, excerpts, power_spectra
+from babe2.equalizer import Response
+from babe2.errors import RestorationError
+from babe2.transforms import bin_frequencies, decibels
+from babe2.waveform import as_channels, clock
+
+Sound = tuple[npt.ArrayLike | Tensor, int]  # (channels, samples) or (samples,), and its sample rate in Hz
+
+OCTAVES_HZ = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
+INK, PAPER, GRID = "#222222", "white", "#dddddd"
+# Okabe and Ito's colours, told apart by every eye; line styles serve those who print in grey.
+LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."))
+# Viridis without its yellow end, which vanishes on paper; late estimates are the dark ones.
+FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
+
+_RANGE_DB = 80.0
+_LOWEST_HZ = 40.0
+_ROWS_PER_OCTAVE = 40
+_COLUMNS = 1200
+_FRAMES_PER_COLUMN = 4
+_FRAME_SECONDS = 0.1
+
+
+def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
+    """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
+    top_hz = max(before[1], after[1]) / 2
+    rows_hz = _LOWEST_HZ * 2 ** (np.arange(int(_ROWS_PER_OCTAVE * math.log2(top_hz / _LOWEST_HZ))) / _ROWS_PER_OCTAVE)
+    pictures = [_spectrogram(sound, rows_hz) for sound in (before, after)]
+    loudest = max(float(picture.max()) for picture in pictures)
+    figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    for axes, picture, sound, title in zip(panels, pictures, (before, after), titles, strict=True):
+        seconds = np.shape(sound[0])[-1] / sound[1]
+        bottom, top = (math.log2(rows_hz[i]) for i in (0, -1))
+        image = axes.imshow(
+            picture - loudest,
+            extent=(0, seconds, bottom, top),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=-_RANGE_DB,
+            vmax=0,
+            interpolation="antialiased",
+        )
+        axes.set_title(title, loc="left", fontsize=14, color=INK)
+        axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
+        _octave_ticks(axes, np.log2, "y", (rows_hz[0], rows_hz[-1]))
+        axes.tick_params(colors=INK, labelsize=11)
+    _time_ticks(panels[1], seconds)
+    bar = figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03)
+    bar.set_label("Level (dB below the loudest point)", fontsize=12, color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=11)
+    return figure
+
+
+def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = None) -> Figure:
+    """Average spectra in third octaves, at equal level from 200 Hz to 2 kHz so that their colours can be compared."""
+    figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
+    drawn = []
+    for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
+        power, rate = _average_power(sound), sound[1]
+        drawn.append(_third_octaves(power, rate))
+        axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=2.2, label=name)
+    if reference is not None:
+        reference = as_reference(reference)
+        drawn.append(_third_octaves(reference.power, reference.sample_rate))
+        axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
+    _chart(axes, top_hz, [level for _, level in drawn])
+    axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
+    return figure
+
+
+def response(history: Sequence[tuple[float, Response]], final: Response, sample_rate: int) -> Figure:
+    """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
+    figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    hertz = np.geomspace(_LOWEST_HZ / 2, sample_rate / 2, 600)
+    history = [(sigma, curve) for sigma, curve in history if sigma > 0]
+    if history:
+        sigmas = [sigma for sigma, _ in history]
+        colours = ScalarMappable(LogNorm(min(sigmas), max(max(sigmas), 1.001 * min(sigmas))), FADING)
+        for sigma, curve in history:
+            axes.plot(hertz, curve.gain_db(hertz), color=FADING(colours.norm(sigma)), linewidth=0.9)
+        bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04)
+        bar.set_label("Earlier estimates, by noise level", fontsize=12, color=INK)
+        bar.ax.tick_params(colors=INK, labelsize=11)
+    gain = final.gain_db(hertz)
+    axes.plot(hertz, gain, color=PAPER, linewidth=5.5)
+    axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
+    edges = getattr(final, "edges", None)
+    if edges is not None:
+        bends = np.sort(np.asarray(edges, dtype=float))
+        bends = bends[(bends > hertz[0]) & (bends < hertz[-1])]
+        axes.plot(
+            bends,
+            final.gain_db(bends),
+            linestyle="none",
+            marker="o",
+            markersize=9,
+            markerfacecolor=PAPER,
+            markeredgecolor=LINES[0][0],
+            markeredgewidth=2.2,
+            label="Breakpoints",
+        )
+    axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    _chart(axes, sample_rate / 2, [gain])
+    axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Writes a PNG or an SVG, as the extension says; it appears under its name only when it is complete."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise RestorationError(f"{path} is neither a .png nor an .svg picture. Choose such a name.")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        figure.savefig(
+            temporary, format=kind, dpi=120, facecolor=PAPER, metadata={"Date": None} if kind == "svg" else {}
+        )
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RestorationError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    return path
+
+
+# Spectra
+
+
+def _spectrogram(sound: Sound, rows_hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Level in dB (rows, columns), rows at given frequencies; tones have one height at every pitch."""
+    x, rate = as_channels(*sound), sound[1]
+    fft = 2 * round(_FRAME_SECONDS * rate / 2)
+    x = torch.nn.functional.pad(x, (0, max(0, fft - x.shape[1])))
+    last = x.shape[1] - fft
+    columns = max(1, min(_COLUMNS, 16 * last // fft))  # neighbours closer than that look the same
+    starts = torch.linspace(0, last, columns * _FRAMES_PER_COLUMN).round().long().view(columns, _FRAMES_PER_COLUMN)
+    bins, rows = bin_frequencies(rate, fft)[:, None], torch.from_numpy(rows_hz)
+    # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
+    width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
+    weights = (1 - (bins - rows).abs() / width).clamp(min=0).float()
+    window = torch.hann_window(fft)
+    picture = []
+    for some in starts.split(16):
+        frames = x[:, some.flatten()[:, None] + torch.arange(fft)] * window
+        power = torch.fft.rfft(frames).abs().square().mean(dim=0) / window.sum() ** 2
+        picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
+    return decibels(torch.cat(picture)).T.numpy()
+
+
+def _average_power(sound: Sound) -> Tensor:
+    """The long-term average spectrum (F,) in frames of a fifth of a second."""
+    cuts, _ = excerpts(as_channels(*sound), sound[1])
+    fft = 2 * (sound[1] // 10)
+    return torch.cat([power for cut in cuts.unbind(dim=1) for power in power_spectra(cut, fft, fft // 2)]).mean(dim=0)
+
+
+def _third_octaves(power: Tensor, sample_rate: int) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, at evenly spaced pitches."""
+    hertz = torch.from_numpy(np.geomspace(_LOWEST_HZ, sample_rate / 2, 400))
+    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1)).double()
+    weights = torch.exp(-((bins - hertz[:, None]) ** 2) / (2 * (hertz[:, None] / 3 / math.pi) ** 2))
+    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
+    matched = (bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])
+    return hertz.numpy(), (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
+
+
+# Axes
+
+
+def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]]) -> None:
+    """A chart of decibels over octaves that shows the levels as far down as they can matter."""
+    axes.set_xscale("log")
+    axes.set_xlim(_LOWEST_HZ, top_hz)
+    _octave_ticks(axes, np.asarray, "x", (_LOWEST_HZ, top_hz))
+    top = max(float(level.max()) for level in levels)
+    bottom = max(min(float(level.min()) for level in levels), top - _RANGE_DB)
+    axes.set_ylim(bottom - 4, top + 6)
+    axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_facecolor(PAPER)
+    axes.tick_params(colors=INK, labelsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
+
+
+def _octave_ticks(
+    axes: Axes, place: Callable[[float], float], side: Literal["x", "y"], span: tuple[float, float]
+) -> None:
+    """Labels at octaves as musicians write them: 63, 125, ... 1k, 2k, ..."""
+    octaves = [hertz for hertz in OCTAVES_HZ if span[0] <= hertz <= span[1]]
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axis.set_ticks([place(hertz) for hertz in octaves])
+    axis.set_ticklabels([f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{hertz:g}" for hertz in octaves])
+    axis.set_ticks([], minor=True)
+
+
+def _time_ticks(axes: Axes, seconds: float) -> None:
+    long = seconds > 90
+    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10] if long else [1, 2, 5, 10]))
+    if long:
+        axes.xaxis.set_major_formatter(lambda value, _: clock(value))
+    axes.set_xlabel("Time (minutes:seconds)" if long else "Time (s)", fontsize=12, color=INK)
