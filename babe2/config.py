@@ -109,7 +109,7 @@ class Settings:
 
     def _check(self) -> None:
         rules = {
-            "steps": self.steps >= 2,
+            "steps": 2 <= self.steps <= 10_000,
             "order": self.order in (1, 2),
             "sigma_min": 0 < self.sigma_min < min(self.sigma_start, self.sigma_max),
             "rho": self.rho > 0,
@@ -117,15 +117,15 @@ class Settings:
             "guidance_strength": self.guidance_strength >= 0,
             "guidance_length": self.guidance_length > 0,
             "level": self.level > 0,
-            "filter_fft": self.filter_fft >= 16 and self.filter_fft % 2 == 0,
+            "filter_fft": 16 <= self.filter_fft <= 2**20 and self.filter_fft % 2 == 0,
             "filter_min_hz": 0 < self.filter_min_hz < self.filter_max_hz,
-            "filter_iterations": self.filter_iterations >= 1,
+            "filter_iterations": 1 <= self.filter_iterations <= 100_000,
             "breakpoints_above_hz": _ascending((self.reference_hz, *self.breakpoints_above_hz)),
             "breakpoints_below_hz": _ascending((*self.breakpoints_below_hz[::-1], self.reference_hz)),
             "slope_limit_db": self.slope_limit_db > 0,
-            "ltas_fft": self.ltas_fft >= 16 and self.ltas_fft % 4 == 0,
+            "ltas_fft": 16 <= self.ltas_fft <= 2**20 and self.ltas_fft % 4 == 0,
             "ltas_floor_db": self.ltas_floor_db <= 0,
-            "segment_length": self.segment_length > 0,
+            "segment_length": 0 < self.segment_length <= 2**24,
             "overlap": 0 <= self.overlap <= 0.5,
             "blind_segments": self.blind_segments >= 1,
         }

@@ -83,7 +83,9 @@ def test_missing_surplus_and_misshapen_weights_are_named(folder: Path) -> None:
         weights["embedding.MLP.0.bias"] = torch.zeros(3)
 
     reweighted(folder, change)
-    with pytest.raises(RestorationError, match=r"missing: downs.0.1.weight; surplus: extra; misshapen: embedding.MLP.0"):
+    with pytest.raises(
+        RestorationError, match=r"missing: downs.0.1.weight; surplus: extra; misshapen: embedding.MLP.0"
+    ):
         Restorer.from_checkpoint(folder)
 
 
@@ -188,9 +190,7 @@ def something_else(path: Path, trace: Path) -> None:
 @pytest.mark.parametrize(
     "make", [hostile_zip, hostile_bare_pickle, hostile_old_layout, swollen, cut_short, something_else]
 )
-def test_hostile_and_broken_files_are_refused_and_not_run(
-    tmp_path: Path, make: Callable[[Path, Path], None]
-) -> None:
+def test_hostile_and_broken_files_are_refused_and_not_run(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
     trace = tmp_path / "trace"
     make(tmp_path / "evil.pt", trace)
     with pytest.raises(RestorationError, match=r"evil.pt is damaged or not a published BABE-2 checkpoint"):

@@ -48,7 +48,7 @@ RUNS = {
     "run_informed_ar": W,
 }
 # Of the largest sample: the recorded numbers' own tolerances, estimated from how far a last bit of the input carries.
-# Measured at 9e-6 for the blind run, 2e-6 for the others.
+# Measured at 6e-6 for the blind run, 2e-6 for the others.
 SOUND = {name: 1e-3 if name == "run_blind" else 1e-4 for name in RUNS}
 # Hz and dB per octave; measured at 4e-4 with the released fit, 6e-5 with the well-conditioned one.
 PARAMETERS = {name: 1e-2 if name in ("run_blind", "run_blind_order1") else 1e-3 for name in RUNS}
@@ -308,7 +308,7 @@ def test_the_loop_recovers_gaussian_music_from_nothing(name: str, spread: float)
     settings = SCHEDULES[f"uncond_{name}"][0]
     found = sample(gaussian(spread), torch.Size((2, 50_000)), settings, seeded(0, torch.float64))
     for item in found:
-        # Churn's fresh noise is followed by steps that are a little too long: 1 % more in 50 steps.
+        # Steps this long fall a little short of the flow: measured at 1 to 1.8 % too much.
         assert item.std().item() == pytest.approx(spread, rel=0.02)
         assert item.mean().abs() < spread / 50
 
@@ -388,15 +388,15 @@ def test_guided_sampler_finds_what_the_recording_tells(music: Tensor) -> None:
     settings = replace(SETTINGS, observation_noise=0.0)
     found = restore(WHITE, heard(music), settings, RATE, seeded(0), equalizer=HORN)
     error = found.audio - music
-    # Measured at 0.4 %: the last steps' pull is of unit size, and their length 1e-5.
-    assert float(band(error, 250, 2000).norm() / band(music, 250, 2000).norm()) < 0.02
-    # Above 3 kHz the machine left a twelfth and less: music of the right level, but other music.
+    # Measured at 0.5 %; an unguided run is 141 % away.
+    assert float(band(error, 250, 2000).norm() / band(music, 250, 2000).norm()) < 0.01
+    # Above 3.5 kHz the machine left less than a tenth: music of nearly the right level, but other music.
     assert float(band(found.audio, 3500, 4000).std() / band(music, 3500, 4000).std()) == pytest.approx(1, abs=0.25)
     assert float(band(error, 3500, 4000).norm() / band(music, 3500, 4000).norm()) > 0.5
     assert found.misfit == pytest.approx(
         float((heard(found.audio) - heard(music)).norm() / heard(music).norm()), rel=0.1
     )
-    assert found.misfit < 0.15  # measured at 0.08, most of it on the slopes, where the pull is weak
+    assert found.misfit < 0.12  # measured at 0.08, most of it on the slopes, where the pull is weak
 
 
 def test_the_stronger_the_guidance_the_closer_to_the_recording(music: Tensor) -> None:
@@ -417,8 +417,8 @@ def test_without_guidance_the_prior_alone_decides(music: Tensor) -> None:
     found = restore(WHITE, heard(music), unguided, RATE, noise, equalizer=HORN)
     assert len(noise.shapes) == 1 + SETTINGS.steps  # there is no objective to blur
     alone = sample(WHITE, music.shape, replace(unguided, sigma_max=unguided.sigma_start), seeded(0))
-    # From 0.5 on, seven times the music's level, a start from the recording is nearly a start from nothing.
-    assert float((found.audio - alone).std() / alone.std()) < 0.2
+    # At 0.5, seven times the music's level, a start from the recording is nearly a start from nothing: 0.8 % apart.
+    assert float((found.audio - alone).std() / alone.std()) < 0.02
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -469,18 +469,31 @@ def coloured_prior(length: int) -> tuple[Denoiser, Tensor]:
     return denoise, power.sqrt()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_response_nobody_told_is_found_along_with_the_music(seed: int) -> None:
-    length = 16_000
+MACHINES = {
+    "horn": equalizer(1000, [400, 120], [2000, 3000], slopes_below=[0, 6, 80], slopes_above=[0, -12, -80]),
+    "telephone": equalizer(1000, [500, 250], [1500, 2400], slopes_below=[2, 20, 80], slopes_above=[2, -20, -80]),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_response_nobody_told_is_found_along_with_the_music(name: str) -> None:
+    """Blind: from a recording and the music's spectrum alone."""
+    length, machine = 16_000, MACHINES[name]
     prior, amplitudes = coloured_prior(length)
     music = torch.fft.irfft(torch.fft.rfft(seeded(3)(torch.Size((1, length)))) * amplitudes, n=length)
-    machine = equalizer(1000, [400, 120], [2000, 3000], slopes_below=[0, 6, 80], slopes_above=[0, -12, -80])
-    settings = replace(SETTINGS, steps=21, guidance_length=length)
-    found = restore(prior, heard(music, machine), settings, RATE, seeded(seed)).equalizer
+    # Gaussian music says nothing of itself where it was not heard, so it bears far less noise on the objective than
+    # real music does: with the published 0.25 the estimates are mostly noise and the response is 2 to 3 dB off.
+    settings = replace(SETTINGS, steps=21, observation_noise=0.02, filter_learning_rate=3.0)
+    found = restore(prior, heard(music, machine), settings, RATE, seeded(0))
     frequencies = bin_frequencies(RATE, 1024)[1:]
-    frequencies = frequencies[(frequencies > 150) & (frequencies < 3000)]  # beyond, the machine left next to nothing
-    error = (found.gain_db(frequencies) - machine.gain_db(frequencies)).abs()
-    assert float(error.mean()) < 3, found.as_dict()
+    gain = machine.gain_db(frequencies)
+    audible = (frequencies > 150) & (gain > -25)
+    error = (found.equalizer.gain_db(frequencies) - gain)[audible].abs()
+    # Begun at 12.5 and 3.8 dB, measured at 0.9 and 1.3 dB, and 2.6 and 3.2 dB at most.
+    assert float(error.mean()) < 2
+    assert float(error.max()) < 5
+    # And where the machine had left it, the music itself: measured at 0.23 and 0.40.
+    assert float(band(found.audio - music, 300, 1500).norm() / band(music, 300, 1500).norm()) < 0.6
 
 
 # Settled samples
@@ -500,8 +513,8 @@ def test_settled_samples_stay_where_they_are(music: Tensor) -> None:
     settings = replace(SETTINGS, observation_noise=0.0)
     found = restore(WHITE, heard(music), settings, RATE, seeded(0), known=known, equalizer=HORN).audio
     settled = slice(0, LENGTH // 4)
-    # Kept by guidance like everything else, over the whole band here: within 2 %.
-    assert float((found - music)[:, settled].norm() / music[:, settled].norm()) < 0.02
+    # Kept by guidance like everything else, but over the whole band: measured at 0.4 %.
+    assert float((found - music)[:, settled].norm() / music[:, settled].norm()) < 0.01
 
 
 def test_fit_hears_only_what_is_not_settled_unless_as_published(music: Tensor) -> None:

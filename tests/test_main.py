@@ -1,0 +1,300 @@
+"""The command line, as a person or a script meets it: real files, exit codes, one sentence on stderr."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import REFERENCE
+
+from babe2.__main__ import main
+
+CHECKPOINT = str(REFERENCE.parent / "small_checkpoint")
+QUICK = ["--set", "steps=2", "--set", "filter_iterations=2", "--set", "sigma_min=0.1"]
+
+
+def tune(seconds: float = 0.6, rate: int = 8000, channels: int = 1) -> np.ndarray:
+    """(samples, channels), as soundfile has it."""
+    time = np.arange(int(seconds * rate))[:, None] / rate
+    pitches = 220 * np.arange(1, 8)
+    sound = sum(np.sin(2 * np.pi * pitch * time + channel) / pitch for pitch in pitches for channel in [0.0])
+    drift = 1 + 0.2 * np.arange(channels)[None]
+    return 20 * sound * drift / drift.max() * np.exp(-2 * time)
+
+
+def restore(*arguments: object, method: str = "ltas-eq") -> int:
+    quick = QUICK if method == "babe2" else []
+    return main(["restore", *map(str, arguments), "--checkpoint", CHECKPOINT, "--method", method, *quick])
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    sf.write(tmp_path / "old.wav", tune(), 8000, "PCM_16")
+    return tmp_path / "old.wav"
+
+
+def test_restore_writes_beside_the_input_and_says_what_it_did(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, method="babe2") == 0
+    written = sf.info(wav.with_name("old.restored.wav"))
+    assert (written.frames, written.samplerate, written.subtype) == (4800, 8000, "PCM_24")
+    assert "old.restored.wav: 0.60 s, 3 evaluations" in capsys.readouterr().out
+
+
+def test_json_report_and_plots(wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = restore(wav, "--json", "--report", tmp_path / "r.json", "--plots", tmp_path / "plots", method="babe2")
+    assert status == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "r.json").read_text())
+    assert told["input"] == str(wav) and told["settings"]["steps"] == 2
+    assert [Path(path).name for path in told["plots"]] == ["old.spectrogram.png", "old.ltas.png", "old.response.png"]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in told["plots"])
+
+
+def test_an_existing_result_is_kept_unless_told_otherwise(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = wav.with_name("old.restored.wav")
+    target.write_bytes(b"precious")
+    assert restore(wav) == 1
+    assert "exists already" in capsys.readouterr().err and target.read_bytes() == b"precious"
+    assert restore(wav, "--overwrite") == 0
+    assert sf.info(target).frames == 4800
+
+
+def test_the_input_is_never_its_own_output(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = wav.read_bytes()
+    assert restore(wav, "-o", wav, "--overwrite") == 1
+    assert "is an input" in capsys.readouterr().err and wav.read_bytes() == before
+
+
+def test_many_inputs_go_into_a_folder_and_one_bad_one_stops_no_other(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("la la la")
+    sf.write(tmp_path / "second.flac", tune(), 8000)
+    out = tmp_path / "out"
+    out.mkdir()
+    assert restore(wav, tmp_path / "notes.txt", tmp_path / "second.flac", "-o", out) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["old.restored.wav", "second.restored.wav"]
+    assert capsys.readouterr().err.count("babe2: ") == 1
+
+
+def test_inputs_that_would_overwrite_each_other_are_refused(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b").mkdir()
+    sf.write(tmp_path / "b" / "old.flac", tune(), 8000)
+    assert restore(wav, tmp_path / "b" / "old.flac", "-o", tmp_path) == 1
+    assert "Several inputs" in capsys.readouterr().err
+
+
+def test_an_excerpt_at_another_rate_depth_and_amount(wav: Path, tmp_path: Path) -> None:
+    target = tmp_path / "excerpt.flac"
+    options = ["--start", "0.2", "--duration", "0.25", "--rate", "16000", "--subtype", "PCM_16", "--amount", "0.5"]
+    assert restore(wav, "-o", target, *options) == 0
+    info = sf.info(target)
+    assert (info.frames, info.samplerate, info.subtype, info.format) == (4000, 16000, "PCM_16", "FLAC")
+
+
+def test_tags_travel_along(tmp_path: Path) -> None:
+    with sf.SoundFile(tmp_path / "old.flac", "w", 8000, 1) as file:
+        file.title, file.artist = "Vesti la giubba", "Enrico Caruso"
+        file.write(tune())
+    assert restore(tmp_path / "old.flac", "-o", tmp_path / "new.wav") == 0
+    with sf.SoundFile(tmp_path / "new.wav") as file:
+        assert (file.title, file.artist) == ("Vesti la giubba", "Enrico Caruso")
+
+
+# Odd recordings are restored
+
+ODD: dict[str, tuple[str, int, int, str]] = {
+    "8 bit": ("a.wav", 8000, 1, "PCM_U8"),
+    "24 bit": ("a.wav", 44100, 2, "PCM_24"),
+    "float": ("a.wav", 22050, 1, "FLOAT"),
+    "double": ("a.wav", 22050, 1, "DOUBLE"),
+    "96 kHz": ("a.wav", 96000, 1, "PCM_24"),
+    "5.1": ("a.wav", 48000, 6, "PCM_16"),
+    "flac": ("a.flac", 44100, 2, "PCM_24"),
+    "ogg": ("a.ogg", 44100, 1, "VORBIS"),
+    "mp3": ("a.mp3", 44100, 1, "MPEG_LAYER_III"),
+    "aiff": ("a.aiff", 11025, 1, "PCM_16"),
+    "w64": ("a.w64", 32000, 1, "PCM_16"),
+    "mu-law": ("a.wav", 8000, 1, "ULAW"),
+}
+
+
+@pytest.mark.parametrize(("name", "rate", "channels", "subtype"), ODD.values(), ids=ODD.keys())
+def test_odd_recordings_are_restored(tmp_path: Path, name: str, rate: int, channels: int, subtype: str) -> None:
+    sf.write(tmp_path / name, tune(0.6, rate, channels), rate, subtype)
+    frames = sf.info(tmp_path / name).frames
+    assert restore(tmp_path / name, "-o", tmp_path / "out.wav") == 0
+    found = sf.info(tmp_path / "out.wav")
+    assert (found.samplerate, found.channels) == (rate, channels)
+    assert found.frames == frames if name != "a.mp3" else abs(found.frames - frames) < 2400  # MP3 pads
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.flac", tune(), 8000)
+    (tmp_path / "a.flac").rename(tmp_path / "a.mp3")
+    assert restore(tmp_path / "a.mp3", "-o", tmp_path / "out.wav") == 0
+
+
+def test_a_truncated_file_is_restored_as_far_as_it_goes(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wav.write_bytes(wav.read_bytes()[:-4000])
+    assert restore(wav, "--json") == 0
+    assert sf.info(wav.with_name("old.restored.wav")).frames == 2800
+    streams = capsys.readouterr()
+    assert "promises" in streams.err and "promises" in json.loads(streams.out)["warnings"][0]
+
+
+# Bad ones get one sentence, exit status 1, and leave nothing behind
+
+
+def silent(path: Path) -> None:
+    sf.write(path, np.zeros(8000), 8000)
+
+
+def holed(path: Path) -> None:
+    sound = tune()
+    sound[100] = np.nan
+    sf.write(path, sound, 8000, "FLOAT")
+
+
+def header(rate: int = 8000, channels: int = 1, bits: int = 16) -> bytes:
+    block = max(1, channels * bits // 8)
+    fields = [(1, 2), (channels, 2), (rate, 4), (rate * block % 2**32, 4), (block % 2**16, 2), (bits, 2)]
+    fmt = b"".join(value.to_bytes(size, "little") for value, size in fields)
+    return (
+        b"RIFF" + (2**20).to_bytes(4, "little") + b"WAVEfmt \x10\0\0\0" + fmt + b"data" + (2**20).to_bytes(4, "little")
+    )
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "silence": silent,
+    "nan": holed,
+    "no samples": lambda path: sf.write(path, np.zeros(0), 8000),
+    "one sample": lambda path: sf.write(path, np.ones(1) / 2, 8000),
+    "nothing there": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "empty file": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("Vesti la giubba\n" * 100),
+    "header alone": lambda path: path.write_bytes(header()),
+    "no channels": lambda path: path.write_bytes(header(channels=0) + bytes(4000)),
+    "60000 channels": lambda path: path.write_bytes(header(channels=60000) + bytes(400000)),
+    "no rate": lambda path: path.write_bytes(header(rate=0) + bytes(4000)),
+    "4 GHz": lambda path: path.write_bytes(header(rate=4_000_000_000) + bytes(4000)),
+    "noise of bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)),
+    "unreadable": lambda path: path.symlink_to("/proc/self/mem"),
+}
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
+def test_bad_recordings_get_a_sentence(
+    tmp_path: Path, make: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "bad.wav")
+    before = sorted(tmp_path.iterdir())
+    assert restore(tmp_path / "bad.wav", method="babe2") == 1
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith("babe2: ") and streams.err.count("\n") == 1, streams.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-o", "nowhere/out.wav"], "no folder"),
+        (["-o", "/proc/out.wav"], "cannot be written"),
+        (["-o", "out.xyz"], "xyz"),
+        (["--start", "99"], "0.6"),
+        (["--set", "steps"], "NAME=VALUE"),
+        (["--set", "stepss=3"], "Known settings"),
+        (["--set", "steps=1e99"], "steps"),
+        (["--amount", "7"], "between 0 and 1"),
+        (["--device", "abacus"], "no device"),
+        (["--subtype", "PCM_13"], "PCM_13"),
+    ],
+)
+def test_wishes_that_cannot_be_met_get_a_sentence(
+    wav: Path,
+    arguments: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(wav.parent)
+    before = sorted(wav.parent.iterdir())
+    assert restore(wav, *arguments) == 1
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1, error
+    assert sorted(wav.parent.iterdir()) == before
+
+
+def test_a_wrong_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["restore"], ["unravel"], ["restore", "a.wav"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing_half_written(wav: Path) -> None:
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (5000, {resource.RLIM_INFINITY}));"
+        "from babe2.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["restore", str(wav), "--checkpoint", CHECKPOINT, "--method", "ltas-eq"]
+    run = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.startswith("babe2: ") and "Traceback" not in run.stderr, run.stderr
+    assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
+
+
+@pytest.mark.parametrize("steps", [400, 30], ids=["in the first segment", "later"])
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, steps: int) -> None:
+    sf.write(tmp_path / "long.wav", tune(12), 8000)
+    command = [sys.executable, "-m", "babe2", "restore", str(tmp_path / "long.wav"), "--checkpoint", CHECKPOINT]
+    command += ["--set", f"steps={steps}", "--set", "filter_iterations=1"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    # It tells of its progress every ten seconds; by then the short one has finished a segment.
+    time.sleep(6 if steps == 400 else 12)
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate(timeout=20)
+    assert run.returncode == 130, error
+    kept = [path.name for path in sorted(tmp_path.iterdir())]
+    if steps == 400:
+        assert kept == ["long.wav"] and "before anything was finished" in error
+    else:
+        assert kept == ["long.partial.wav", "long.wav"], error
+        assert 0.5 < sf.info(tmp_path / "long.partial.wav").duration < 12
+
+
+def test_analyse_tells_people_and_machines(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyse", str(wav), "--checkpoint", CHECKPOINT]) == 0
+    assert "duration" in capsys.readouterr().out
+    assert main(["analyse", str(wav), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["duration_seconds"] == pytest.approx(0.6)
+
+
+def test_sample_writes_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sample", "--checkpoint", CHECKPOINT, "--count", "2", "--seconds", "0.5", "--set", "steps=2", "--json"]
+    assert main([*arguments, "-o", str(tmp_path / "dream.wav")]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [Path(file).name for file in files] == ["dream-1.wav", "dream-2.wav"]
+    assert all(sf.info(file).frames == 4000 for file in files)
+
+
+def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--settings", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["settings"]["voice"]["sigma_start"] == 10 and "torch" in found
+    assert main(["info", "--settings"]) == 0
+    assert "guidance_strength" in capsys.readouterr().out

@@ -1,0 +1,69 @@
+"""The house itself: what an import pulls in, which way the arrows point, and who may print."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import babe2
+
+SOURCE = Path(babe2.__file__).parent
+MODULES = {path.stem: ast.parse(path.read_text("utf-8")) for path in SOURCE.glob("*.py")}
+
+
+def test_import_is_light() -> None:
+    heavy = "gradio matplotlib librosa huggingface_hub torchaudio soundfile scipy"
+    script = f"import sys, babe2; print(*(name for name in {heavy.split()!r} if name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
+
+
+def top_level_imports(tree: ast.Module) -> set[str]:
+    """The modules of the house that a module imports when it is imported itself."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "babe2":
+            if node.module == "babe2":
+                found |= {alias.name if alias.name in MODULES else "__init__" for alias in node.names}
+            else:
+                found.add(node.module.split(".")[1])
+    return found
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    arrows = {name: top_level_imports(tree) for name, tree in MODULES.items()}
+    while leaves := {name for name, targets in arrows.items() if not targets & arrows.keys()}:
+        for name in leaves:
+            del arrows[name]
+    assert arrows == {}
+
+
+def test_nothing_below_the_command_line_prints_or_touches_global_randomness() -> None:
+    forbidden = {"print", "manual_seed", "set_default_dtype", "set_default_device"}
+    for name, tree in MODULES.items():
+        if name == "__main__":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in forbidden, f"{name}: {node.func.id}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = node.func.value
+                on_torch = isinstance(owner, ast.Name) and owner.id in ("torch", "random")
+                assert not (on_torch and node.func.attr in forbidden | {"seed"}), f"{name}: {node.func.attr}"
+                assert not (on_torch and node.func.attr in ("randn", "rand") and not has_generator(node, name)), name
+
+
+def has_generator(node: ast.Call, module: str) -> bool:
+    # Weights are initialised at random before they are loaded; everything else draws from a generator it was given.
+    return module == "network" or any(keyword.arg == "generator" for keyword in node.keywords)
+
+
+def test_a_restoration_leaves_the_global_generator_alone() -> None:
+    import numpy as np
+    import torch
+
+    restorer = babe2.Restorer.from_checkpoint(Path(__file__).parent / "reference" / "small_checkpoint", device="cpu")
+    before = torch.get_rng_state()
+    audio = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    restorer.restore(audio, 8000, steps=2, sigma_min=0.1, filter_iterations=1)
+    assert torch.equal(before, torch.get_rng_state())
