@@ -187,7 +187,8 @@ def hear(x: Tensor, sample_rate: int) -> Heard:
     fft = _power_of_two(min(1.5 * sample_rate, max(64, x.shape[-1] / 4)))
     powers = torch.cat([power for cut in cuts for power in power_spectra(cut, fft, fft // 2)])
     level = powers.mean(dim=0) @ band_weights(sample_rate, fft // 2 + 1, centres).float()
-    return Heard(centres, level, spells[awake], bin_frequencies(sample_rate, fft), powers.median(dim=0).values)
+    steady = powers[::2].median(dim=0).values
+    return Heard(centres, level, spells[awake], bin_frequencies(sample_rate, fft), steady)
 
 
 def _spells(x: Tensor, sample_rate: int, centres: Tensor) -> Tensor:

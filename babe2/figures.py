@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -42,7 +41,7 @@ _LOWEST_HZ = 40.0
 _ROWS_PER_OCTAVE = 40
 _COLUMNS = 1200
 _FRAMES_PER_COLUMN = 4
-_FRAME_SECONDS = 0.1
+_FRAME_SECONDS = 0.12
 
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
@@ -50,7 +49,7 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
     top_hz = max(before[1], after[1]) / 2
     rows_hz = _LOWEST_HZ * 2 ** (np.arange(int(_ROWS_PER_OCTAVE * math.log2(top_hz / _LOWEST_HZ))) / _ROWS_PER_OCTAVE)
     pictures = [_spectrogram(sound, rows_hz) for sound in (before, after)]
-    loudest = max(float(picture.max()) for picture in pictures)
+    loudest = max(-120.0, *(float(picture.max()) for picture in pictures))
     figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     for axes, picture, sound, title in zip(panels, pictures, (before, after), titles, strict=True):
@@ -68,11 +67,12 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
         )
         axes.set_title(title, loc="left", fontsize=14, color=INK)
         axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
-        _octave_ticks(axes, np.log2, "y", (rows_hz[0], rows_hz[-1]))
+        octaves, labels = _octaves(rows_hz[0], rows_hz[-1])
+        axes.set_yticks(np.log2(octaves), labels)
         axes.tick_params(colors=INK, labelsize=11)
     _time_ticks(panels[1], seconds)
     bar = figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03)
-    bar.set_label("Level (dB below the loudest point)", fontsize=12, color=INK)
+    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
     bar.ax.tick_params(colors=INK, labelsize=11)
     return figure
 
@@ -86,12 +86,13 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
         power, rate = _average_power(sound), sound[1]
         drawn.append(_third_octaves(power, rate))
-        axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=2.2, label=name)
+        width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
+        axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
     if reference is not None:
         reference = as_reference(reference)
         drawn.append(_third_octaves(reference.power, reference.sample_rate))
         axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
-    _chart(axes, top_hz, [level for _, level in drawn])
+    _chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
     axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
     return figure
 
@@ -105,13 +106,14 @@ def response(history: Sequence[tuple[float, Response]], final: Response, sample_
     if history:
         sigmas = [sigma for sigma, _ in history]
         colours = ScalarMappable(LogNorm(min(sigmas), max(max(sigmas), 1.001 * min(sigmas))), FADING)
-        for sigma, curve in history:
-            axes.plot(hertz, curve.gain_db(hertz), color=FADING(colours.norm(sigma)), linewidth=0.9)
-        bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04)
+        for (_, curve), colour in zip(history, colours.to_rgba(np.array(sigmas)), strict=True):
+            axes.plot(hertz, curve.gain_db(hertz), color=colour, linewidth=0.9)
+        bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04, format="{x:g}")
         bar.set_label("Earlier estimates, by noise level", fontsize=12, color=INK)
         bar.ax.tick_params(colors=INK, labelsize=11)
     gain = final.gain_db(hertz)
-    axes.plot(hertz, gain, color=PAPER, linewidth=5.5)
+    axes.plot(hertz, gain, color=PAPER, linewidth=5)
+    axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
     edges = getattr(final, "edges", None)
     if edges is not None:
@@ -128,8 +130,7 @@ def response(history: Sequence[tuple[float, Response]], final: Response, sample_
             markeredgewidth=2.2,
             label="Breakpoints",
         )
-    axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
-    _chart(axes, sample_rate / 2, [gain])
+    _chart(axes, sample_rate / 2, [gain], deepest_db=50)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     return figure
 
@@ -160,20 +161,20 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 def _spectrogram(sound: Sound, rows_hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """Level in dB (rows, columns), rows at given frequencies; tones have one height at every pitch."""
     x, rate = as_channels(*sound), sound[1]
-    fft = 2 * round(_FRAME_SECONDS * rate / 2)
-    x = torch.nn.functional.pad(x, (0, max(0, fft - x.shape[1])))
-    last = x.shape[1] - fft
-    columns = max(1, min(_COLUMNS, 16 * last // fft))  # neighbours closer than that look the same
-    starts = torch.linspace(0, last, columns * _FRAMES_PER_COLUMN).round().long().view(columns, _FRAMES_PER_COLUMN)
+    fft, samples = 2 * round(_FRAME_SECONDS * rate / 2), x.shape[1]
+    columns = max(1, min(_COLUMNS, 16 * samples // fft))  # neighbours closer than that look the same
+    centres = (torch.arange(columns * _FRAMES_PER_COLUMN) + 0.5) / (columns * _FRAMES_PER_COLUMN) * samples
+    starts = (centres - fft / 2).long().view(columns, _FRAMES_PER_COLUMN)
     bins, rows = bin_frequencies(rate, fft)[:, None], torch.from_numpy(rows_hz)
     # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
     width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
     weights = (1 - (bins - rows).abs() / width).clamp(min=0).float()
     window = torch.hann_window(fft)
     picture = []
-    for some in starts.split(16):
-        frames = x[:, some.flatten()[:, None] + torch.arange(fft)] * window
-        power = torch.fft.rfft(frames).abs().square().mean(dim=0) / window.sum() ** 2
+    for some in torch.split(starts, 16):
+        places = (some.flatten()[:, None] + torch.arange(fft)).abs()
+        mirrored = (samples - 1 - (samples - 1 - places).abs()).clamp(min=0)  # an edge would look like a click
+        power = torch.fft.rfft(x[:, mirrored] * window).abs().square().mean(dim=0) / window.sum() ** 2
         picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
     return decibels(torch.cat(picture)).T.numpy()
 
@@ -198,13 +199,14 @@ def _third_octaves(power: Tensor, sample_rate: int) -> tuple[npt.NDArray[np.floa
 # Axes
 
 
-def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]]) -> None:
-    """A chart of decibels over octaves that shows the levels as far down as they can matter."""
+def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]], deepest_db: float) -> None:
+    """A chart of decibels over octaves that shows the levels as far down as they matter."""
     axes.set_xscale("log")
     axes.set_xlim(_LOWEST_HZ, top_hz)
-    _octave_ticks(axes, np.asarray, "x", (_LOWEST_HZ, top_hz))
+    axes.set_xticks(*_octaves(_LOWEST_HZ, top_hz))
+    axes.set_xticks([], minor=True)
     top = max(float(level.max()) for level in levels)
-    bottom = max(min(float(level.min()) for level in levels), top - _RANGE_DB)
+    bottom = max(min(float(level.min()) for level in levels), top - deepest_db)
     axes.set_ylim(bottom - 4, top + 6)
     axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
     axes.grid(True, color=GRID, linewidth=0.8)
@@ -216,15 +218,10 @@ def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]]
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
 
 
-def _octave_ticks(
-    axes: Axes, place: Callable[[float], float], side: Literal["x", "y"], span: tuple[float, float]
-) -> None:
-    """Labels at octaves as musicians write them: 63, 125, ... 1k, 2k, ..."""
-    octaves = [hertz for hertz in OCTAVES_HZ if span[0] <= hertz <= span[1]]
-    axis = axes.xaxis if side == "x" else axes.yaxis
-    axis.set_ticks([place(hertz) for hertz in octaves])
-    axis.set_ticklabels([f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{hertz:g}" for hertz in octaves])
-    axis.set_ticks([], minor=True)
+def _octaves(lowest_hz: float, highest_hz: float) -> tuple[list[float], list[str]]:
+    """Where octaves are marked, and how musicians write them: 63, 125, ... 1k, 2k, ..."""
+    octaves = [hertz for hertz in OCTAVES_HZ if lowest_hz <= hertz <= highest_hz]
+    return octaves, [f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{hertz:g}" for hertz in octaves]
 
 
 def _time_ticks(axes: Axes, seconds: float) -> None:

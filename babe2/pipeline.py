@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,13 @@ from babe2.errors import Cancelled, RestorationError
 from babe2.ltas_eq import ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
 from babe2.prior import Prior
-from babe2.sampler import Known, Progress, Sampled, restore, sample
+from babe2.sampler import Known, Progress, restore, sample
 from babe2.segments import Canvas, cut, median_level, segment_starts
-from babe2.waveform import as_channels
+from babe2.waveform import as_channels, as_sample_rate
 
 Audio = npt.NDArray[np.float32]
 SHORTEST_SECONDS = 0.05
+LONGEST_DREAM = 2**22  # samples
 SILENT = 1e-4  # a segment or channel this far below the loudest one has nothing to restore
 
 
@@ -65,7 +66,7 @@ class Restoration:
     seed: int | None  # None when the noise was given
     report: dict[str, Any]
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
-    history: tuple[tuple[float, Curve], ...] = ()  # (sigma, equalizer) after each step of the first segment
+    history: tuple[tuple[float, Curve], ...] = ()  # (sigma, equalizer) after each step of the first run
 
     @property
     def response(self) -> Curve:
@@ -128,8 +129,9 @@ class Restorer:
         checkpoint = checkpoints.load(spec)
         network = checkpoint.network()
         network.save_memory = save_memory
-        if precision == "bfloat16":
-            network.set_dtype(torch.bfloat16)
+        if precision not in ("float32", "bfloat16"):
+            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
+        network.set_dtype(getattr(torch, precision))
         if compile:
             network.compile_pointwise()
         return cls(
@@ -176,7 +178,7 @@ class Restorer:
             raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
         settings = self.settings(preset, **overrides)
         recording = Recorded.of(audio, sample_rate, self.model.sample_rate, output_rate, fold=settings.as_published)
-        seed = secrets.randbits(31) if seed is None else seed
+        seed = checked_seed(seed)
         run = _Run(self, recording, settings, noise or seeded_noise(seed, self.device), on_step, cancelled)
         report = {
             "checkpoint": self.name,
@@ -204,13 +206,14 @@ class Restorer:
         cancelled: Callable[[], bool] | None = None,
         **overrides: Any,
     ) -> Audio:
-        """Music out of nothing (count, samples) at the model's rate; `seconds` up to one segment of its training."""
+        """Music out of nothing (count, samples) at the model's rate, by default one segment of its training long."""
         schedule = UNCONDITIONAL[self.model.column] | ({"steps": 10} if preset == "draft" else {})
         settings = self.settings("paper" if preset == "paper" else "standard", **(schedule | overrides))
         length = settings.segment_length if seconds is None else round(seconds * self.model.sample_rate)
-        if count < 1 or not length > 0:
-            raise RestorationError("Ask for at least one sample of more than no length.")
-        seed = secrets.randbits(31) if seed is None else seed
+        if count < 1 or not 0 < length <= LONGEST_DREAM:
+            longest = LONGEST_DREAM / self.model.sample_rate
+            raise RestorationError(f"Ask for one piece or more, each longer than nothing and at most {longest:.0f} s.")
+        seed = checked_seed(seed)
         prior = self.prior(self._legal(max(length, settings.segment_length)), cancelled)
         shape = torch.Size((count, prior.transform.length))
         drawn = sample(prior, shape, settings, noise or seeded_noise(seed, self.device))
@@ -251,7 +254,8 @@ class Recorded:
 
     @staticmethod
     def of(audio: Any, sample_rate: int, model_rate: int, output_rate: int | None, *, fold: bool) -> Recorded:
-        original = as_channels(audio, sample_rate)
+        original, sample_rate = as_channels(audio, sample_rate), as_sample_rate(sample_rate)
+        output_rate = sample_rate if output_rate is None else as_sample_rate(output_rate)
         warnings = []
         if fold and len(original) > 1:
             warnings.append(f"The {len(original)} channels were averaged to one, as the published program does.")
@@ -264,10 +268,8 @@ class Recorded:
             )
         if not float(original.std()) > 1e-8:
             raise RestorationError("The recording is silent, so there is nothing to restore in it.")
-        if output_rate is not None and not 1000 <= output_rate <= 768000:
-            raise RestorationError(f"The output rate {output_rate} Hz is not one between 1000 and 768000 Hz.")
         observation = transforms.resample(original, sample_rate, model_rate)
-        return Recorded(original, sample_rate, observation, model_rate, output_rate or sample_rate, tuple(warnings))
+        return Recorded(original, sample_rate, observation, model_rate, output_rate, tuple(warnings))
 
     def bring_back(self, restored: Tensor) -> Audio:
         """restored (C, T') at the model's rate -> (C, T) at the output rate, over exactly the recording's duration.
@@ -290,6 +292,13 @@ def _fit_length(x: Tensor, length: int) -> Tensor:
     return cut(x, 0, length)
 
 
+class Found(NamedTuple):
+    """What a finished segment taught."""
+
+    equalizer: Equalizer
+    misfit: float
+
+
 class _Run:
     """One restoration under way: which segments are finished, and what has been learned."""
 
@@ -304,12 +313,14 @@ class _Run:
     ) -> None:
         self.restorer, self.recording, self.settings, self.on_step = restorer, recording, settings, on_step
         self.prior = restorer.prior(settings.segment_length, cancelled)
-        self.observation = recording.observation.to(restorer.device)
+        loudness = recording.observation.std(dim=-1)
+        self.sounding = loudness > SILENT * loudness.max()  # the other channels stay as they are
+        self.observation = recording.observation[self.sounding].to(restorer.device)
         self.channels = len(self.observation)
         self._noise = noise
         self.warnings = list(recording.warnings)
         self.ltas_response: SampledCurve | None = None
-        self.found: dict[int, Sampled] = {}  # by segment
+        self.found: dict[int, Found] = {}  # by segment
         self.history: list[tuple[float, Curve]] = []
         self.evaluations = self.steps_done = self.runs_left = 0
         self.began = time.monotonic()
@@ -385,7 +396,7 @@ class _Run:
         )
         for i, piece in zip(segments, sampled.audio.split(self.channels), strict=True):
             self._lay(i, piece / self.level)
-            self.found[i] = replace(sampled, audio=piece)
+            self.found[i] = Found(sampled.equalizer, sampled.misfit)
         self.runs_left -= 1
         return sampled.equalizer
 
@@ -412,7 +423,6 @@ class _Run:
                 "Most of this recording is silent, which the published algorithm cannot bring to its level. "
                 "Trim the silence or choose the standard preset."
             )
-        # A silent channel has no level; any finite factor will do for it.
         return self.settings.level / typical.clamp(min=SILENT * float(typical.max()))[:, None]
 
     def _is_silent(self, segment: int) -> bool:
@@ -442,10 +452,16 @@ class _Run:
     def _finished(self) -> Tensor:
         return (self.canvas.audio + self.low_band.audio)[:, : self.observation.shape[1]]
 
+    def _all_channels(self, sounding: Tensor) -> Tensor:
+        """(sounding channels, T) -> (C, T) on the host, the silent ones silent."""
+        every = torch.zeros(len(self.sounding), sounding.shape[1])
+        every[self.sounding] = sounding.cpu()
+        return every
+
     def _tell(self, progress: Progress, segments: list[int]) -> None:
         self.steps_done += 1
         equalizer = progress.equalizer
-        if 0 in segments and equalizer is not None:
+        if not self.found and equalizer is not None:
             self.history.append((progress.sigma, equalizer))
         if self.on_step is None:
             return
@@ -461,13 +477,15 @@ class _Run:
                 progress.misfit,
                 equalizer,
                 seconds_left,
-                lambda: (progress.clean[: self.channels] / self.level).cpu().numpy(),
+                lambda: self._all_channels(progress.clean[: self.channels] / self.level).numpy(),
             )
         )
 
     def result(self, restored: Tensor, report: dict[str, Any]) -> Restoration:
         """The finished restoration of `restored` (C, T) at the model's rate."""
-        return self._restoration(self.recording.bring_back(restored.cpu()), report)
+        if not restored.isfinite().all():
+            raise RestorationError("The run diverged with these settings. Take more steps or a higher sigma_min.")
+        return self._restoration(self.recording.bring_back(self._all_channels(restored)), report)
 
     def partial(self, report: dict[str, Any]) -> Restoration | None:
         """What is finished from the beginning on, or None."""
@@ -479,18 +497,18 @@ class _Run:
         if samples <= 0:
             return None
         self.warnings.append(f"The restoration was stopped; this is its finished part, the first {seconds:.1f} s.")
-        return self._restoration(self.recording.bring_back(self._finished().cpu())[:, :samples], report)
+        return self._restoration(self.recording.bring_back(self._all_channels(self._finished()))[:, :samples], report)
 
     def _restoration(self, audio: Audio, report: dict[str, Any]) -> Restoration:
-        found = [self.found[i] for i in sorted(self.found)]
-        equalizers: tuple[Curve, ...] = tuple(sampled.equalizer for sampled in found)
+        learned = [self.found[i] for i in sorted(self.found)]
+        equalizers: tuple[Curve, ...] = tuple(found.equalizer for found in learned)
         if not equalizers:  # LTAS-EQ, or silence
             flat = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))
             equalizers = (self.ltas_response or flat,)
         return Restoration(
             audio=np.ascontiguousarray(audio, np.float32),
             sample_rate=self.recording.output_rate,
-            equalizer=weighted_mean(equalizers, [sampled.misfit for sampled in found]),
+            equalizer=weighted_mean(equalizers, [found.misfit for found in learned]),
             equalizers=equalizers,
             seed=report["seed"],
             report=report
@@ -531,6 +549,15 @@ def weighted_mean(curves: Sequence[Curve], misfits: Sequence[float]) -> Curve:
         return curves[0]
     weights = [1 / max(misfit, 1e-6) ** 2 for misfit in misfits]
     return WeightedSum(tuple(curves), tuple(weight / sum(weights) for weight in weights))
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed to draw from: the given one, or one drawn now."""
+    if seed is None:
+        return secrets.randbits(31)
+    if not 0 <= seed < 2**63:
+        raise RestorationError(f"A seed lies between 0 and 2**63 - 1, so it cannot be {seed}.")
+    return seed
 
 
 def seeded_noise(seed: int, device: torch.device) -> GivenNoise:

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from babe2.config import PIANO
+from babe2.config import PIANO, Architecture
 from babe2.cqt import ConstantQ
-from babe2.network import Architecture, CQTDiffPlus
+from babe2.network import CQTDiffPlus
 from babe2.prior import Prior
 from babe2.sampler import Noise
 

@@ -320,7 +320,8 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
         ({"steps": "many"}, "steps cannot be 'many'"),
         ({"preset": "fast"}, "no preset 'fast'"),
         ({"method": "magic"}, "no method 'magic'"),
-        ({"output_rate": 5}, "output rate"),
+        ({"output_rate": 5}, "sample rate cannot be 5"),
+        ({"seed": -1}, "between 0 and"),
         ({"ltas": "sometimes"}, "off, init, objective"),
     ],
 )
