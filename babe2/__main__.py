@@ -180,24 +180,21 @@ def target_of(path: Path, options: argparse.Namespace) -> Path:
     output: Path | None = options.output
     if output is None:
         return path.with_name(f"{path.stem}.restored.wav")
-    if output.is_dir() or len(options.inputs) > 1:
+    if os.path.isdir(output) or len(options.inputs) > 1:  # Path.is_dir raises where a name is too long
         return output / f"{path.stem}.restored.wav"
     return output
 
 
 def check_targets(targets: list[Path], options: argparse.Namespace) -> None:
     """Says before hours of work what would stop their result from being written."""
+    from babe2 import audio
+
     if twice := {target for target in targets if targets.count(target) > 1}:
         raise RestorationError(f"Several inputs would be written to {sorted(twice)[0]}. Restore them one by one.")
     for target in targets:
         if any(target.resolve() == path.resolve() for path in options.inputs):
             raise RestorationError(f"{target} is an input; choose another output, so that the original stays.")
-        if target.exists() and not options.overwrite:
-            raise RestorationError(f"{target} exists already. Choose another output or add --overwrite.")
-        if not target.parent.is_dir():
-            raise RestorationError(f"There is no folder {target.parent} to write {target.name} to. Make it first.")
-        if not os.access(target.parent, os.W_OK):
-            raise RestorationError(f"The folder {target.parent} cannot be written to. Choose another output.")
+        audio.check_target(target, subtype=getattr(options, "subtype", None), overwrite=options.overwrite)
 
 
 def kept_part(partial: Restoration | None, path: Path, target: Path) -> str:

@@ -60,8 +60,8 @@ def analyse(
 
     offsets = x.mean(dim=(1, 2), dtype=torch.float64)
     moving = x - offsets[:, None, None].float()
-    music = hear(moving, rate)
-    low_hz, high_hz = music.band()
+    heard = hear(moving, rate)
+    low_hz, high_hz = heard.band()
     found = {
         "duration_seconds": round(channels.shape[1] / rate, 3),
         "looked_at_seconds": round(x[0].numel() / rate, 3),
@@ -75,16 +75,16 @@ def analyse(
         "clipping": _clipping(x, starts, rate),
         "bandwidth_low_hz": low_hz,
         "bandwidth_high_hz": high_hz,
-        "noise_floor_dbfs": dbfs(music.quietest_db),
-        "hum": music.hum(),
+        "noise_floor_dbfs": dbfs(heard.quietest_db),
+        "hum": heard.hum(),
         "ltas": {
-            "frequencies_hz": [round(hertz, 1) for hertz in music.centres.tolist()],
-            "level_db": [dbfs(db) for db in decibels(music.level).tolist()],
-            "noise_floor_db": [dbfs(db) for db in decibels(music.floor).tolist()],
+            "frequencies_hz": [round(hertz, 1) for hertz in heard.centres.tolist()],
+            "level_db": [dbfs(db) for db in decibels(heard.level).tolist()],
+            "noise_floor_db": [dbfs(db) for db in decibels(heard.floor).tolist()],
         },
-        "ratio_to_reference_db": None if reference is None else _ratio(music, reference),
+        "ratio_to_reference_db": None if reference is None else _ratio(heard, reference),
     }
-    return found | {"advice": _advice(found, music, moving, reference)}
+    return found | {"advice": _advice(found, heard, moving, reference)}
 
 
 def excerpts(channels: Tensor, sample_rate: int) -> tuple[Tensor, list[float]]:
@@ -195,7 +195,7 @@ def _spells(x: Tensor, sample_rate: int, centres: Tensor) -> Tensor:
     """What each half second of x (channels, samples) holds between its clicks, (spells, bands)."""
     parts = []
     # Short frames see between the clicks, but only long ones tell low bands apart.
-    for frame_seconds, bands in ((0.2, centres[centres < 1000]), (0.025, centres[centres >= 1000])):
+    for frame_seconds, bands in ((0.2, centres[centres < 2000]), (0.025, centres[centres >= 2000])):
         fft, size = _power_of_two(frame_seconds * sample_rate), round(1 / frame_seconds)
         weights = band_weights(sample_rate, fft // 2 + 1, bands).float()
         frames = torch.cat([power @ weights for power in power_spectra(x, fft, round(frame_seconds / 2 * sample_rate))])
@@ -354,9 +354,9 @@ def _advice(found: dict[str, Any], heard: Heard, moving: Tensor, reference: Refe
 
 def _advice_on_channels(moving: Tensor) -> list[str]:
     power = moving.square().mean(dim=(1, 2))
-    silent = [str(number) for number, quiet in enumerate((power < 1e-6 * power.max()).tolist(), start=1) if quiet]
-    if silent:
-        return [f"Of {len(power)} channels, this is silent: {', '.join(silent)}. Leave it out."]
+    quiet = (power < 1e-6 * power.max()).tolist()
+    if any(quiet):
+        return [f"Channel {number} is silent. Leave it out." for number, there in enumerate(quiet, start=1) if there]
     if len(power) == 2 and (moving[0] - moving[1]).square().mean() < 0.01 * (moving[0] + moving[1]).square().mean():
         return ["The two channels are nearly the same. Average them first: that halves the work and lowers the noise."]
     return []

@@ -1,13 +1,12 @@
 """Reading and writing recordings: the edge where files come in and go out.
 
 libsndfile decodes and encodes. What it leaves to us lives here: refusing in sentences, never believing a header,
-carrying a file's notes over, and leaving either a whole new file behind or none.
+carrying a file's notes over (chunks.py finds them), and leaving either a whole new file behind or none.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import math
 import mmap
 import os
@@ -17,17 +16,29 @@ import stat
 import struct
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile as sf  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from babe2.chunks import (
+    CARRIES_CHUNKS,
+    INFO_FIELDS,
+    LAYOUTS,
+    MAX_CARRIED,
+    Chunk,
+    Tags,
+    append_tags,
+    carried_chunks,
+    info_text,
+    list_chunks,
+    retimed,
+)
 from babe2.errors import RestorationError
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
@@ -49,26 +60,9 @@ _MAX_VORBIS_RATE = 200_000  # Hz; libvorbis has no setting beyond it and libsndf
 
 _DECODE_VALUES = 2**23  # samples times channels decoded at once
 _ENCODE_VALUES = 2**16  # libsndfile keeps a whole Vorbis block on the stack: tens of megabytes would crash it
-_MAX_CARRIED = 2**24  # bytes of chunks carried from file to file
-_MAX_CHUNKS = 10_000  # no honest file has more
 _MAX_AIFF_TEXT = 2000  # characters; libsndfile cannot reopen an AIFF whose text chunk exceeds 8 kB
 _UNRECOGNISED, _SYSTEM_ERROR = 1, 2  # libsndfile's codes for "format not recognised" and "the system refused"
 _UNKNOWN_LENGTH = 2**62  # samples; libsndfile says about twice that of a FLAC which does not state its length
-
-
-Chunks = tuple[tuple[bytes, bytes], ...]  # (name, content)
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a file says of itself, to be carried over to another one.
-
-    `text` has the last word: in a WAV it replaces the INFO fields of the same meaning among the `chunks`.
-    """
-
-    text: Mapping[str, str] = field(default_factory=dict)  # title, artist, album, date, ... as soundfile names them
-    chunks: Chunks = ()  # of a WAV: bext, iXML, LIST, cue, ...
-    sample_rate: int | None = None  # Hz, in which the chunks count samples
 
 
 @dataclass(frozen=True)
@@ -113,125 +107,25 @@ def write(
     Without a `subtype` this is 24 bits, or floats where a peak passes full scale; nothing is scaled or clipped. The
     file appears under its name only when it is complete and checked.
     """
-    name, target, tags = os.fspath(path), Path(path), tags or Tags()
+    name, target = os.fspath(path), Path(path)
     audio = np.atleast_2d(audio)
     peak = _checked_peak(name, audio, sample_rate)
     container, subtype = _storage(name, audio, peak, subtype)
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
-    try:
-        _refuse_taken(target, overwrite)
+    with _hidden_beside(name, overwrite) as temporary:
         with open(temporary, "x+b") as file:
-            _encode(file, audio, sample_rate, container, subtype, tags)
+            _encode(file, audio, sample_rate, container, subtype, tags or Tags())
             _check_complete(file, audio.shape[1])
             os.fsync(file.fileno())
         _publish(temporary, target, overwrite)
-    except (OSError, ValueError, AssertionError, sf.SoundFileError) as error:
-        raise RestorationError(_why_unwritten(name, error)) from error
-    finally:
-        with suppress(OSError, ValueError):
-            temporary.unlink()
     return target
 
 
-# Chunks: WAV, RF64, W64 and AIFF files are lists of them.
-
-
-class _Layout(NamedTuple):
-    """How one family of files lists its chunks."""
-
-    header: str  # struct format of a chunk's name and length
-    start: int  # where the first chunk begins, bytes
-    align: int  # chunks begin at multiples of this, bytes
-    overhead: int  # bytes of the header that the length includes
-
-
-_LAYOUTS = {
-    b"RIFF": _Layout("<4sI", 12, 2, 0),
-    b"RF64": _Layout("<4sI", 12, 2, 0),
-    b"RIFX": _Layout(">4sI", 12, 2, 0),
-    b"FORM": _Layout(">4sI", 12, 2, 0),  # AIFF
-    b"riff": _Layout("<4s12xQ", 40, 8, 24),  # W64, which names its chunks by GUIDs
-}
-_CARRIES_CHUNKS = (b"RIFF", b"RF64")
-_INFO_LAYOUT = _Layout("<4sI", 4, 2, 0)  # the fields inside a LIST chunk of type INFO
-_INFO_FIELDS = {
-    "title": b"INAM",
-    "artist": b"IART",
-    "album": b"IPRD",
-    "date": b"ICRD",
-    "tracknumber": b"ITRK",
-    "genre": b"IGNR",
-    "comment": b"ICMT",
-    "copyright": b"ICOP",
-    "software": b"ISFT",
-}
-# What describes the stored samples belongs to one file only.
-_OWN_CHUNKS = (b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR")
-_POSITION_CHUNKS = (b"cue ", b"plst", b"smpl", b"r64m")  # they point at samples by number
-_BEXT_TIME = 338  # bytes into a bext chunk: samples since midnight, 64 bits
-
-
-class _Chunk(NamedTuple):
-    name: bytes
-    offset: int  # of the content, bytes
-    length: int  # as promised, bytes; the file may hold less
-
-
-def _walk(file: BinaryIO, layout: _Layout, size: int) -> Iterator[_Chunk]:
-    """The chunks of a file of `size` bytes, up to the first thing that is none."""
-    header, position, long_data = struct.Struct(layout.header), layout.start, 2**32 - 1
-    while position + header.size <= size:
-        file.seek(position)
-        name, length = header.unpack(file.read(header.size))
-        if not all(32 <= letter < 127 for letter in name):
-            return
-        if name == b"ds64":  # RF64 keeps lengths past 4 GB here: of the file, then of the data
-            long_data = int.from_bytes(file.read(16)[8:], "little")
-        if name == b"data" and length == 2**32 - 1:
-            length = long_data
-        chunk = _Chunk(name, position + header.size, max(length - layout.overhead, 0))
-        yield chunk
-        position = chunk.offset + chunk.length
-        position += -position % layout.align
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
-
-
-def _info(chunks: Chunks) -> dict[bytes, bytes]:
-    """The INFO fields among a WAV's chunks."""
-    lists = [content for name, content in chunks if name == b"LIST" and content[:4] == b"INFO"]
-    return {
-        name: content[offset : offset + length]
-        for content in lists
-        for name, offset, length in _walk(io.BytesIO(content), _INFO_LAYOUT, len(content))
-    }
-
-
-def _info_text(raw: bytes) -> str:
-    """An INFO field does not state its encoding: UTF-8 where it fits, else what Windows wrote for decades."""
-    raw = raw.split(b"\0")[0]
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
-
-
-def _retimed(chunks: Chunks, shift: int, rate: int, new_rate: int) -> Chunks:
-    """The chunks of audio that begins `shift` samples later and then changes its rate (Hz): none points wrongly."""
-    if shift == 0 and rate == new_rate:
-        return chunks
-    kept = []
-    for name, content in chunks:
-        if name in _POSITION_CHUNKS or (name == b"LIST" and content[:4] == b"adtl"):
-            continue
-        if name == b"bext" and len(content) >= _BEXT_TIME + 8:
-            (since_midnight,) = struct.unpack_from("<Q", content, _BEXT_TIME)
-            moved = ((since_midnight + shift) * new_rate + rate // 2) // rate % 2**64
-            content = content[:_BEXT_TIME] + struct.pack("<Q", moved) + content[_BEXT_TIME + 8 :]
-        kept.append((name, content))
-    return tuple(kept)
+def check_target(path: str | os.PathLike[str], *, subtype: str | None = None, overwrite: bool = False) -> None:
+    """Refuse, before hours of work, what `write` would refuse whatever the audio will be."""
+    name = os.fspath(path)
+    _container(name, subtype)
+    with _hidden_beside(name, overwrite) as temporary, open(temporary, "x+b"):
+        pass  # where a file can be made, the real one can: permissions alone do not tell
 
 
 # Reading
@@ -245,11 +139,11 @@ class _Source:
     file: BinaryIO
     size: int  # bytes
     magic: bytes  # its first four bytes
-    chunks: list[_Chunk]
+    chunks: list[Chunk]
     unclosed: bool  # its writer never came back to state how many samples there are
 
     @property
-    def samples(self) -> _Chunk | None:
+    def samples(self) -> Chunk | None:
         """The chunk that holds the samples."""
         return next((chunk for chunk in self.chunks if chunk.name in (b"data", b"SSND")), None)
 
@@ -267,10 +161,9 @@ def _look(name: str, file: BinaryIO) -> _Source:
     size, magic = os.fstat(file.fileno()).st_size, file.read(4)
     if not magic:
         raise RestorationError(f"{name} is empty. Copy it again from where it came from.")
-    layout = _LAYOUTS.get(magic)
-    chunks = list(islice(_walk(file, layout, size), _MAX_CHUNKS)) if layout else []
+    chunks = list_chunks(file, magic, size)
     names = [chunk.name for chunk in chunks]
-    if magic not in _CARRIES_CHUNKS or b"data" not in names:
+    if magic not in CARRIES_CHUNKS or b"data" not in names:
         return _Source(name, file, size, magic, chunks, unclosed=False)
     data = chunks[names.index(b"data")]
     # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
@@ -280,7 +173,8 @@ def _look(name: str, file: BinaryIO) -> _Source:
 
 def _decode(source: _Source, start: float, duration: float | None) -> Recording:
     """Decode the excerpt (seconds) and collect what the file says of itself."""
-    chunks = _carried(source)
+    carries = source.magic in CARRIES_CHUNKS
+    chunks = carried_chunks(source.file, source.chunks, source.size) if carries else ()
     with _sound(source) as sound:
         rate = int(sound.samplerate)
         first = round(min(start * rate, _UNKNOWN_LENGTH))
@@ -293,22 +187,9 @@ def _decode(source: _Source, start: float, duration: float | None) -> Recording:
             where = f" from {start:.1f} s on" if first else ""
             raise RestorationError(f"{source.name} holds no samples{where}. Copy it again from where it came from.")
         warnings = _shortfall(source, sound, promised, end, first + audio.shape[1], stumbled)
-        text = sound.copy_metadata()
-    fields = _info(chunks)  # libsndfile takes them all for UTF-8
-    text |= {word: _info_text(fields[name]) for word, name in _INFO_FIELDS.items() if name in fields}
+        text = sound.copy_metadata() | info_text(chunks)  # libsndfile takes them all for UTF-8
     text = {word: words for word, words in text.items() if words}
-    return Recording(audio, rate, sound.subtype, Tags(text, _retimed(chunks, first, rate, rate), rate), warnings)
-
-
-def _carried(source: _Source) -> Chunks:
-    """The chunks worth carrying to another WAV, whole ones only."""
-    carried, room = [], _MAX_CARRIED
-    for name, offset, length in source.chunks if source.magic in _CARRIES_CHUNKS else []:
-        if name not in _OWN_CHUNKS and length <= min(room, source.size - offset):
-            source.file.seek(offset)
-            carried.append((name, source.file.read(length)))
-            room -= length
-    return tuple(carried)
+    return Recording(audio, rate, sound.subtype, Tags(text, retimed(chunks, first, rate, rate), rate), warnings)
 
 
 def _sound(source: _Source) -> Any:
@@ -318,7 +199,7 @@ def _sound(source: _Source) -> Any:
         # The descriptor rather than the name: soundfile would believe some extensions.
         sound = sf.SoundFile(_lengthened(source) if source.unclosed else source.file.fileno(), closefd=False)
     except sf.LibsndfileError as error:
-        if source.magic in (*_LAYOUTS, b"fLaC", b"OggS") and error.code != _UNRECOGNISED:
+        if source.magic in (*LAYOUTS, b"fLaC", b"OggS") and error.code != _UNRECOGNISED:
             raise RestorationError(
                 f"{source.name} is damaged or of a rare kind that we cannot read. "
                 f"Copy it again, or try to convert it: {_conversion(source.name)}"
@@ -444,24 +325,31 @@ def _checked_peak(name: str, audio: NDArray[np.floating[Any]], sample_rate: int)
     return peak
 
 
-def _storage(name: str, audio: NDArray[np.floating[Any]], peak: float, subtype: str | None) -> tuple[str, str]:
-    """soundfile's names of the container and the subtype to write the file in."""
+def _container(name: str, subtype: str | None) -> str:
+    """soundfile's name of the container that the extension names, if it can have the wanted subtype."""
     container = _CONTAINERS.get(Path(name).suffix.lower())
     if container is None:
         raise RestorationError(f"{name} names no format we can write. Choose one of {', '.join(_CONTAINERS)}.")
-    offered = sf.available_subtypes(container)
+    wanted, offered = subtype and subtype.upper(), sf.available_subtypes(container)
+    if wanted is not None and wanted not in offered:
+        raise RestorationError(f"{container} cannot be stored as {wanted}. Choose one of {', '.join(offered)}.")
+    return container
+
+
+def _storage(name: str, audio: NDArray[np.floating[Any]], peak: float, subtype: str | None) -> tuple[str, str]:
+    """soundfile's names of the container and the subtype to write the file in."""
+    container = _container(name, subtype)
     if subtype is None:
+        offered = sf.available_subtypes(container)
         subtype = "PCM_24" if "PCM_24" in offered else sf.default_subtype(container)
         subtype = "FLOAT" if peak > 1 and "FLOAT" in offered else subtype
     subtype = subtype.upper()
-    if subtype not in offered:
-        raise RestorationError(f"{container} cannot be stored as {subtype}. Choose one of {', '.join(offered)}.")
     if peak > 1 and subtype not in _FLOAT_BITS:
         raise RestorationError(
             f"The audio peaks {20 * math.log10(peak):.2g} dB over full scale, which {subtype} in {container} cannot "
             "hold. Choose a .wav file with subtype FLOAT, or lower the level first."
         )
-    size = audio.size * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * _MAX_CARRIED
+    size = audio.size * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * MAX_CARRIED
     return _roomy(container, subtype, size), subtype
 
 
@@ -472,6 +360,21 @@ def _roomy(container: str, subtype: str, size: int) -> str:
     if container == "AIFF" or subtype not in sf.available_subtypes("RF64"):
         raise RestorationError(f"{container} as {subtype} ends at 4 GB, which is too short. Choose a .w64 file.")
     return "RF64"
+
+
+@contextmanager
+def _hidden_beside(name: str, overwrite: bool) -> Iterator[Path]:
+    """A hidden name in the folder of a target that may be written; whatever bears it afterwards is removed."""
+    target = Path(name)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        _refuse_taken(target, overwrite)
+        yield temporary
+    except (OSError, ValueError, AssertionError, sf.SoundFileError) as error:
+        raise RestorationError(_why_unwritten(name, error)) from error
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink()
 
 
 def _refuse_taken(target: Path, overwrite: bool) -> None:
@@ -491,7 +394,7 @@ def _encode(
     """Write audio (channels, samples) and what the container can hold of the tags into an empty file."""
     with _new_sound(file, len(audio), sample_rate, container, subtype) as sound:
         # A WAV's text is ours to write: libsndfile would break a WAV with a long comment.
-        for word in () if container in ("WAV", "RF64") else (*_INFO_FIELDS, "license"):
+        for word in () if container in ("WAV", "RF64") else (*INFO_FIELDS, "license"):
             if words := _fitting(tags.text.get(word, ""), container):
                 with suppress(sf.LibsndfileError):  # not every container has a place for every word
                     setattr(sound, word, words)
@@ -499,7 +402,7 @@ def _encode(
         for begin in range(0, audio.shape[1], rows):
             sound.write(_steps(audio[:, begin : begin + rows].T, subtype))
     if container in ("WAV", "RF64"):
-        _append_chunks(file, container, _outgoing(tags, sample_rate))
+        append_tags(file, container, tags, sample_rate)
 
 
 def _fitting(words: str, container: str) -> str:
@@ -532,27 +435,6 @@ def _steps(block: NDArray[np.floating[Any]], subtype: str) -> NDArray[Any]:
     full = 2.0 ** (bits - 1)
     steps = np.clip(np.rint(block.astype(np.float64) * full), -full, full - 1)  # +1 lies one step outside
     return (steps * 2.0 ** (32 - bits)).astype(np.int32)
-
-
-def _outgoing(tags: Tags, sample_rate: int) -> Chunks:
-    """The chunks to write beside samples at this rate (Hz), with the text among them."""
-    fields = _info(tags.chunks)
-    for word, name in _INFO_FIELDS.items():
-        if tags.text.get(word, "") != _info_text(fields.get(name, b"")):
-            fields[name] = tags.text.get(word, "").encode() + b"\0"
-    info = b"".join(_chunk(name, raw) for name, raw in fields.items() if raw.strip(b"\0"))
-    chunks = _retimed(tags.chunks, 0, tags.sample_rate or sample_rate, sample_rate)
-    kept = tuple((name, content) for name, content in chunks if name != b"LIST" or content[:4] != b"INFO")
-    return (*kept, (b"LIST", b"INFO" + info)) if info else kept
-
-
-def _append_chunks(file: BinaryIO, container: str, chunks: Chunks) -> None:
-    size = file.seek(0, os.SEEK_END)
-    file.write(b"\0" * (size % 2) + b"".join(_chunk(name, content) for name, content in chunks))
-    length = file.tell() - 8
-    file.seek(20 if container == "RF64" else 4)
-    file.write(struct.pack("<Q" if container == "RF64" else "<I", length))
-    file.flush()
 
 
 def _check_complete(file: BinaryIO, frames: int) -> None:
@@ -618,7 +500,7 @@ def _why_unreadable(name: str, error: Exception) -> str:
 def _why_unwritten(name: str, error: Exception) -> str:
     if isinstance(error, FileExistsError):
         return f"{name} exists already. Choose another name, or ask for it to be overwritten."
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not Path(name).parent.is_dir():  # /proc is there, but takes no files
         return f"The folder of {name} does not exist. Create it first, or choose another."
     if isinstance(error, (OSError, ValueError)):
         reason = getattr(error, "strerror", None) or error

@@ -156,7 +156,8 @@ class NormGeluConv(torch.autograd.Function):
 
         # scale = gain / (std + eps), and d std / dx = (x - mean) / ((n - 1) std) for all channels of a group.
         grad_std = each_of_group(by_group(-grad_scale.float() * scale / (std + EPSILON)).sum(-1), x)
-        through_std = grad_std / (std * (group_size(x) - 1))
+        # A constant group has no spread for its members to act on.
+        through_std = torch.where(std > 0, grad_std / (std * (group_size(x) - 1)), 0.0)
         grad_x = combine(slope, x, scale, -through_std * mean, through_std)
         grad_gain = (grad_scale.float() / (std + EPSILON)).sum_to_size(gain.shape)
         return grad_x, grad_gain, grad_kernel, None, None

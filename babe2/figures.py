@@ -159,7 +159,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def _spectrogram(sound: Sound, rows_hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """Level in dB (rows, columns), rows at given frequencies; tones have one height at every pitch."""
+    """Level in dB (rows, columns), rows at given frequencies; equal tones look alike at every pitch."""
     x, rate = as_channels(*sound), sound[1]
     fft, samples = 2 * round(_FRAME_SECONDS * rate / 2), x.shape[1]
     columns = max(1, min(_COLUMNS, 16 * samples // fft))  # neighbours closer than that look the same

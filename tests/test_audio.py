@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2.audio import Recording, Tags, read, write
+from babe2.audio import Recording, Tags, check_target, read, write
 from babe2.errors import RestorationError
 
 RATE = 8000  # Hz
@@ -483,7 +483,7 @@ def test_what_cannot_be_stored_is_refused_and_leaves_nothing(
         ("file.txt/a.wav", "Not a directory"),
         ("x" * 300 + ".wav", "File name too long"),
         ("no\0name.wav", "null"),
-        ("/proc/a.wav", "/proc/a.wav"),
+        ("/proc/a.wav", "/proc/a.wav cannot be written"),
         ("/sys/a.wav", "/sys/a.wav"),
     ],
 )
@@ -497,6 +497,49 @@ def test_places_that_cannot_be_written_are_named(
     assert fact in refusal(lambda: write(path, music(), RATE, overwrite=overwrite))
     assert names(tmp_path) == ["file.txt", "folder.wav"]
     assert names(tmp_path / "folder.wav") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "subtype", "overwrite", "fact"),
+    [
+        ("a.xyz", None, False, ".wav, .w64"),
+        ("a.wav", "pcm_13", False, "PCM_16, PCM_24"),
+        ("a.flac", "FLOAT", False, "PCM_16, PCM_24"),
+        ("old.wav", None, False, "exists already"),
+        ("dangling.wav", None, False, "exists already"),
+        ("folder.wav", None, True, "Is a directory"),
+        ("missing/a.wav", None, False, "The folder of missing/a.wav does not exist"),
+        ("old.wav/a.wav", None, False, "Not a directory"),
+        ("/proc/a.wav", None, False, "cannot be written"),
+        ("x" * 300 + ".wav", None, True, "File name too long"),
+        ("no\0name.wav", None, True, "null"),
+    ],
+)
+def test_a_target_is_refused_beforehand_in_the_words_of_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, subtype: str | None, overwrite: bool, fact: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.wav").write_text("precious")
+    Path("dangling.wav").symlink_to("elsewhere.wav")
+    Path("folder.wav").mkdir()
+    text = refusal(lambda: check_target(path, subtype=subtype, overwrite=overwrite))
+    assert fact in text
+    assert text == refusal(lambda: write(path, music(), RATE, subtype=subtype, overwrite=overwrite))
+    assert names(tmp_path) == ["dangling.wav", "folder.wav", "old.wav"]
+    assert names(tmp_path / "folder.wav") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "overwrite"),
+    [("a.wav", None, False), ("a.WAV", "float", False), ("a.mp3", None, True), ("old.wav", "PCM_16", True)],
+)
+def test_checking_a_good_target_leaves_everything_as_it_was(
+    tmp_path: Path, name: str, subtype: str | None, overwrite: bool
+) -> None:
+    (tmp_path / "old.wav").write_text("precious")
+    check_target(tmp_path / name, subtype=subtype, overwrite=overwrite)
+    assert names(tmp_path) == ["old.wav"]
+    assert (tmp_path / "old.wav").read_text() == "precious"
 
 
 def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
@@ -611,6 +654,7 @@ def test_missing_permissions_are_named(tmp_path: Path) -> None:
     with as_nobody():
         assert f"{path} may not be read" in refusal(lambda: read(path))
         assert "Permission denied" in refusal(lambda: write(tmp_path / "b.wav", music(), RATE))
+        assert "Permission denied" in refusal(lambda: check_target(tmp_path / "b.wav"))
     tmp_path.chmod(0o700)
     assert names(tmp_path) == ["a.wav"]
 

@@ -14,6 +14,7 @@ from babe2.convolution import (
     FEWEST_CHANNELS,
     GROUPS,
     NormGeluConv,
+    compiled,
     dilated_conv,
     group_statistics,
     winograd_conv,
@@ -140,3 +141,14 @@ def test_group_statistics_are_those_of_each_group() -> None:
 def test_silence_passes_a_layer_as_silence() -> None:
     x = torch.zeros(1, 8, 4, 6)
     assert not layer(x, torch.ones(1, 8), drawn(8, 8, 5, 3), 1).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [8, FEWEST_CHANNELS])
+def test_compiling_the_arithmetic_changes_nothing(channels: int) -> None:
+    x = drawn(2, channels, 6, 8).requires_grad_()
+    gain, kernel = 1 + 0.3 * drawn(2, channels, seed=1), drawn(channels, channels, 5, 3, seed=2) / channels**0.5
+    eager, fused = (NormGeluConv.apply(x, gain, kernel, 2, arithmetic) for arithmetic in (EAGER, compiled()))
+    assert deviation(fused, eager) < SINGLE
+    gradients = [torch.autograd.grad(found.square().sum(), x)[0] for found in (fused, eager)]
+    assert deviation(*gradients) < SINGLE

@@ -210,16 +210,12 @@ def test_bad_recordings_get_a_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "nowhere/out.wav"], "no folder"),
-        (["-o", "/proc/out.wav"], "cannot be written"),
-        (["-o", "out.xyz"], "xyz"),
         (["--start", "99"], "0.6"),
         (["--set", "steps"], "NAME=VALUE"),
         (["--set", "stepss=3"], "Known settings"),
         (["--set", "steps=1e99"], "steps"),
         (["--amount", "7"], "between 0 and 1"),
         (["--device", "abacus"], "no device"),
-        (["--subtype", "PCM_13"], "PCM_13"),
     ],
 )
 def test_wishes_that_cannot_be_met_get_a_sentence(
@@ -235,6 +231,34 @@ def test_wishes_that_cannot_be_met_get_a_sentence(
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1, error
     assert sorted(wav.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-o", "nowhere/out.wav"], "folder of nowhere/out.wav does not exist"),
+        (["-o", "/proc/out.wav"], "cannot be written"),
+        (["-o", "out.xyz"], "xyz"),
+        (["-o", "x" * 300 + ".wav"], "too long"),
+        (["-o", "notes.wav"], "exists already"),
+        (["-o", "out.flac", "--subtype", "FLOAT"], "FLAC cannot be stored as FLOAT"),
+        (["--subtype", "PCM_13"], "PCM_13"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_refused_before_any_work(
+    wav: Path,
+    arguments: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(wav.parent)
+    monkeypatch.setattr("babe2.__main__.restorer_of", lambda options: pytest.fail("the work had begun"))
+    Path("notes.wav").write_text("la la la")
+    assert restore(wav, *arguments) == 1
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1, error
+    assert sorted(path.name for path in wav.parent.iterdir()) == ["notes.wav", "old.wav"]
 
 
 def test_a_wrong_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

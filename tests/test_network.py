@@ -87,6 +87,7 @@ def test_norm_is_the_published_one(vectors: Callable[[str], Vectors]) -> None:
         ("after", lambda: ResidualBlock(8, 2, 32, kernel=(1, 1), project_last=True)),
         ("attn", lambda: ResidualBlock(8, 16, 32, attention=(16, 8, 32, 64))),
     ],
+    ids=["same", "grow", "after", "attn"],
 )
 def test_blocks_are_the_published_ones(
     name: str, block: Callable[[], ResidualBlock], vectors: Callable[[str], Vectors]
