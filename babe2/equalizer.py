@@ -144,6 +144,12 @@ class WeightedSum(Curve):
     curves: tuple[Curve, ...]
     weights: tuple[float, ...]
 
+    @property
+    def edges(self) -> Tensor | None:
+        """Where the lines of the one curve that has lines meet, if it is one."""
+        lined = [curve.edges for curve in self.curves if isinstance(curve, Equalizer)]
+        return lined[0] if len(lined) == 1 else None
+
     def _gain_db(self, frequencies: Tensor) -> Tensor:
         gains = [weight * curve._gain_db(frequencies) for curve, weight in zip(self.curves, self.weights, strict=True)]
         return torch.stack(gains).sum(dim=0)

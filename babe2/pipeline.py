@@ -66,14 +66,12 @@ class Restoration:
     seed: int | None  # None when the noise was given
     report: dict[str, Any]
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
-    history: tuple[tuple[float, Curve], ...] = ()  # (sigma, equalizer) after each step of the first run
+    history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
 
     @property
     def response(self) -> Curve:
         """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
-        if self.ltas_response is None or self.ltas_response is self.equalizer:
-            return self.equalizer
-        return WeightedSum((self.equalizer, self.ltas_response), (1.0, 1.0))
+        return behind(self.equalizer, self.ltas_response)
 
     def save(self, path: str | Path, subtype: str | None = None) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
@@ -527,7 +525,7 @@ class _Run:
                 "warnings": self.warnings,
             },
             ltas_response=self.ltas_response,
-            history=tuple(self.history),
+            history=tuple((sigma, behind(curve, self.ltas_response)) for sigma, curve in self.history),
         )
 
 
@@ -541,6 +539,13 @@ def mixed(restoration: Restoration, recording: Any, sample_rate: int, amount: fl
         before = before.mean(dim=0, keepdim=True)
     audio = (amount * restoration.audio + (1 - amount) * before.numpy()).astype(np.float32)
     return replace(restoration, audio=audio, report=restoration.report | {"amount": amount})
+
+
+def behind(equalizer: Curve, ltas_response: Curve | None) -> Curve:
+    """The equalizer and, where there was one, the LTAS response it was fitted behind, as one response (Eq. 11)."""
+    if ltas_response is None or ltas_response is equalizer:
+        return equalizer
+    return WeightedSum((equalizer, ltas_response), (1.0, 1.0))
 
 
 def weighted_mean(curves: Sequence[Curve], misfits: Sequence[float]) -> Curve:
