@@ -240,16 +240,30 @@ def describe(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
-    for name, value in found.items():
-        if isinstance(value, (int, float, str)):
-            print(
-                f"{name.replace('_', ' '):>28}  {value:.6g}"
-                if isinstance(value, float)
-                else f"{name.replace('_', ' '):>28}  {value}"
-            )
-    for sentence in [*found["warnings"], *found["advice"]]:
-        print(sentence)
+    print(portrait(found))
     return 0
+
+
+def portrait(found: dict[str, Any]) -> str:
+    """What `analyse` found, for people."""
+
+    def told(value: float | None, unit: str) -> str:
+        return "unknown" if value is None else f"{value:.4g} {unit}"
+
+    clipping, hum = found["clipping"], found["hum"]
+    lines = {
+        "length": f"{found['duration_seconds']:.2f} s, {found['channels']} x {found['sample_rate']} Hz",
+        "level": f"{told(found['rms_dbfs'], 'dBFS')}, peak {told(found['peak_dbfs'], 'dBFS')}, "
+        + told(found["loudness_lufs"], "LUFS"),
+        "band": f"{told(found['bandwidth_low_hz'], 'Hz')} to {told(found['bandwidth_high_hz'], 'Hz')}",
+        "noise floor": told(found["noise_floor_dbfs"], "dBFS"),
+        "clipping": f"{clipping['share']:.2%} of the samples" if clipping["runs"] else "none",
+        "hum": f"{told(hum['frequency_hz'], 'Hz')}, {told(hum['prominence_db'], 'dB')} over its surroundings"
+        if hum
+        else "none",
+    }
+    sentences = [*found["warnings"], *found["advice"]]
+    return "\n".join([f"{name:>12}  {value}" for name, value in lines.items()] + sentences)
 
 
 def generate(options: argparse.Namespace) -> int:

@@ -53,8 +53,10 @@ def combine(slope: Tensor, x: Tensor, scale: Tensor, shift: Tensor, through_std:
     return torch.addcmul(out, x, plane(through_std, x), out=out)
 
 
-def power(x: Tensor) -> Tensor:
-    return (x * x).sum(dim=(2, 3))
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums of x (B, C, F, T) and of its square, per channel (B, C)."""
+    # Summed in x's own type: asked for another, torch first copies all of x.
+    return x.sum(dim=(2, 3)), (x * x).sum(dim=(2, 3))
 
 
 def to_tiles(x: Tensor) -> tuple[Tensor, ...]:
@@ -90,7 +92,7 @@ def from_tiles(products: list[Tensor]) -> Tensor:
 class Pointwise(NamedTuple):
     """The arithmetic that gains by being compiled; of the rest torch's own kernels are as fast or faster."""
 
-    power: Callable[[Tensor], Tensor] = power
+    moments: Callable[[Tensor], tuple[Tensor, Tensor]] = moments
     to_tiles: Callable[[Tensor], tuple[Tensor, ...]] = to_tiles
 
 
@@ -100,7 +102,7 @@ EAGER = Pointwise()
 @cache
 def compiled() -> Pointwise:
     """Each fused into one pass by torch.compile; shared by all layers, so it is compiled but once."""
-    return Pointwise(torch.compile(power, dynamic=True), torch.compile(to_tiles, dynamic=True))
+    return Pointwise(torch.compile(moments, dynamic=True), torch.compile(to_tiles, dynamic=True))
 
 
 def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, pointwise: Pointwise = EAGER) -> Tensor:
@@ -172,11 +174,10 @@ def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> T
 
 def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, Tensor]:
     """Mean and unbiased standard deviation (B, C) of x (B, C, F, T) over groups of channels, told to each channel."""
-    # Summed in x's own type: asked for another, torch first copies all of x.
     count = group_size(x)
-    mean = by_group(x.sum(dim=(2, 3)).double()).sum(-1) / count
-    squares = by_group(pointwise.power(x).double()).sum(-1)
-    std = ((squares - count * mean.square()) / (count - 1)).clamp(min=0).sqrt()
+    total, power = (by_group(moment.double()).sum(-1) for moment in pointwise.moments(x))
+    mean = total / count
+    std = ((power - count * mean.square()) / (count - 1)).clamp(min=0).sqrt()
     return each_of_group(mean.float(), x), each_of_group(std.float(), x)
 
 

@@ -16,7 +16,6 @@ from babe2.config import Settings
 from babe2.equalizer import BandSums, Equalizer, EqualizerFit, apply_magnitude
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
-Degrade = Callable[[Tensor], Tensor]  # clean (B, T) -> observation (B, T)
 Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
 Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
 

@@ -303,7 +303,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, steps: 
 
 def test_analyse_tells_people_and_machines(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyse", str(wav), "--checkpoint", CHECKPOINT]) == 0
-    assert "duration" in capsys.readouterr().out
+    assert "noise floor" in capsys.readouterr().out
     assert main(["analyse", str(wav), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["duration_seconds"] == pytest.approx(0.6)
 
