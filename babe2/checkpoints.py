@@ -183,7 +183,7 @@ def load_published(path: Path) -> Checkpoint:
         reason = f" It asks for {asked[1]}, which no checkpoint needs." if asked else ""
         raise RestorationError(f"{damaged}. Nothing in it was run.{reason}") from None
     try:
-        model, iterations = _published_model(_plain(content["args"])), int(content["it"])
+        model, iterations = _published_model(_plain(content["args"])), int(content.get("it", 0))
         weights = dict(content["ema"])
         ltas = content.get("LTAS")
         assert all(isinstance(value, Tensor) for value in weights.values())
@@ -209,6 +209,8 @@ def _published_model(args: dict[str, Any]) -> Model:
     transform, attention = network["cqt"], network.get("attention_dict", {})
     if transform.get("window", "kaiser") != "kaiser" or not network.get("use_norm", True):
         raise ValueError("a network of the published kind")
+    if int(transform.get("num_octs", len(network["Ns"]))) != len(network["Ns"]):
+        raise ValueError("as many channels as octaves")
     sigma_data = float(args["diff_params"]["sigma_data"])
     attends = tuple(bool(layer) for layer in network.get("attention_layers", ()))
     architecture = Architecture(

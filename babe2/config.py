@@ -89,11 +89,12 @@ class Settings:
     segment_length: int = 184184  # samples
     overlap: float = 0.1  # of a segment
     mode: Mode = "autoregressive"
-    blind_segments: int = 4  # the equalizer is found on so many segments at once, when time-invariant
+    blind_segments: int = 1  # the equalizer is found on so many segments at once, when time-invariant
     keep_low_band: bool = True  # the recording's own sound below the prior's band stays
     # Does what the published program does where it departs from the paper's intention and from sense: drops the last
     # step, starts with half the outer slope, lets the fit see the finished overlap, scales guidance by the training
-    # length over the whole batch, counts a last segment's padding as music, and folds channels to one.
+    # length over the whole batch, counts a last segment's padding as music, measures the LTAS floor from the level
+    # of the training data, and folds channels to one.
     as_published: bool = False
 
     def changed(self, **overrides: Any) -> Settings:
@@ -164,8 +165,8 @@ COLUMNS = {"piano": PIANO, "voice": VOICE}
 
 # Unconditional sampling has a schedule of its own.
 UNCONDITIONAL = {
-    "piano": {"steps": 50, "sigma_min": 1e-5, "sigma_max": 10.0, "rho": 13.0, "churn": 5.0},
-    "voice": {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "rho": 10.0, "churn": 5.0},
+    "piano": {"steps": 50, "sigma_min": 1e-5, "sigma_max": 10.0, "sigma_start": 10.0, "rho": 13.0, "churn": 5.0},
+    "voice": {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "sigma_start": 100.0, "rho": 10.0, "churn": 5.0},
 }
 
 
@@ -185,17 +186,18 @@ Preset = Literal["paper", "standard", "draft"]
 PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
 
 
-def preset_settings(settings: Settings, preset: str) -> Settings:
+def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settings:
     """`paper` is the published algorithm, evaluation for evaluation; `standard` the same with its numeric defects
     mended; `draft` the same in ten steps. The defects `paper` keeps are named at `Settings.as_published`."""
     if preset == "paper":
-        return replace(settings, as_published=True, keep_low_band=False)
+        return settings.changed(**{"as_published": True, "keep_low_band": False} | overrides)
     if preset == "standard":
-        return settings
+        return settings.changed(**overrides)
     if preset == "draft":
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
-        return replace(settings, steps=10, sigma_min=settings.sigma_start / 50)
+        start = _read("sigma_start", overrides.get("sigma_start", settings.sigma_start))
+        return settings.changed(**{"steps": 10, "sigma_min": start / 50} | overrides)
     raise RestorationError(f"There is no preset {preset!r}. Choose one of {', '.join(PRESETS)}.")
 
 

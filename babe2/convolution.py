@@ -175,7 +175,8 @@ def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> T
 def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, Tensor]:
     """Mean and unbiased standard deviation (B, C) of x (B, C, F, T) over groups of channels, told to each channel."""
     count = group_size(x)
-    total, power = (by_group(moment.double()).sum(-1) for moment in pointwise.moments(x))
+    exact = torch.float32 if x.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    total, power = (by_group(moment.to(exact)).sum(-1) for moment in pointwise.moments(x))
     mean = total / count
     std = ((power - count * mean.square()) / (count - 1)).clamp(min=0).sqrt()
     return each_of_group(mean.float(), x), each_of_group(std.float(), x)

@@ -43,7 +43,8 @@ class Curve:
             hertz = np.asarray(frequencies, dtype=float)
             found: Array = self._gain_db(torch.from_numpy(hertz)).detach().cpu().numpy()
             return found
-        return self._gain_db(frequencies.double()).to(frequencies.dtype)
+        kind = frequencies.dtype if frequencies.is_floating_point() else torch.float32
+        return self._gain_db(frequencies.cpu().double()).to(frequencies.device, kind)
 
     def _gain_db(self, frequencies: Tensor) -> Tensor:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import platform
 import secrets
 import sys
@@ -23,7 +24,7 @@ from babe2.config import UNCONDITIONAL, Model, Settings, preset_settings, settin
 from babe2.cqt import ConstantQ, next_legal_length
 from babe2.equalizer import Curve, Equalizer, SampledCurve, WeightedSum
 from babe2.errors import Cancelled, RestorationError
-from babe2.ltas_eq import ltas_equalise, ltas_response
+from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
 from babe2.prior import Prior
 from babe2.sampler import Known, Progress, restore, sample
@@ -149,7 +150,7 @@ class Restorer:
     def settings(self, preset: str = "standard", **overrides: Any) -> Settings:
         """The settings a restoration with this checkpoint runs with."""
         own = settings_for(self.model, None if self.ltas is None else len(self.ltas))
-        return preset_settings(own, preset).changed(**overrides)
+        return preset_settings(own, preset, **overrides)
 
     def restore(
         self,
@@ -264,7 +265,7 @@ class Recorded:
                 f"The recording is only {original.shape[1]} samples long; "
                 f"a restoration needs at least {SHORTEST_SECONDS} s of it."
             )
-        if not float(original.std()) > 1e-8:
+        if not float(original.std(dim=-1).max()) > 1e-8:
             raise RestorationError("The recording is silent, so there is nothing to restore in it.")
         observation = transforms.resample(original, sample_rate, model_rate)
         return Recorded(original, sample_rate, observation, model_rate, output_rate, tuple(warnings))
@@ -295,6 +296,7 @@ class Found(NamedTuple):
 
     equalizer: Equalizer
     misfit: float
+    share: float  # of the segment that no neighbour had settled before
 
 
 class _Run:
@@ -341,6 +343,8 @@ class _Run:
         if len(reference) != settings.ltas_fft // 2 + 1:
             raise RestorationError(f"This checkpoint's average spectrum needs ltas_fft = {2 * (len(reference) - 1)}.")
         rate = self.restorer.model.sample_rate
+        if not settings.as_published:
+            reference = at_unit_level(reference)
         self.ltas_response, response_db = ltas_response(
             self.observation, reference, rate, settings.ltas_fft, settings.ltas_floor_db
         )
@@ -357,10 +361,10 @@ class _Run:
         for i in set(range(len(self.starts))) - set(restorable):
             self._keep(i)
         if settings.mode == "time-invariant":
-            count = min(settings.blind_segments, len(restorable))
+            count = settings.blind_segments if settings.as_published else min(settings.blind_segments, len(restorable))
             share = len(restorable) / count
             chosen = [restorable[int(share * i + share / 2)] for i in range(count)]
-            self.runs_left = 1 + len(restorable) - count
+            self.runs_left = 1 + len(restorable) - len(set(chosen))
             equalizer = self._sample(chosen, None)
             for i in restorable:
                 if i not in chosen:
@@ -379,6 +383,10 @@ class _Run:
             start = torch.cat([self._piece(self.begin_from, i) for i in segments])
         settled = self.canvas.settled_in(self.starts[segments[0]], self.settings.segment_length)
         known = None
+        if equalizer is not None and settled.all() and not self.settings.as_published:
+            self.unfinished.discard(self.starts[segments[0]])  # its neighbours have finished all of it
+            self.runs_left -= 1
+            return equalizer
         if len(segments) == 1 and settled.any():
             known = Known(settled * self._settled_piece(segments[0]), settled)
         sampled = restore(
@@ -394,7 +402,7 @@ class _Run:
         )
         for i, piece in zip(segments, sampled.audio.split(self.channels), strict=True):
             self._lay(i, piece / self.level)
-            self.found[i] = Found(sampled.equalizer, sampled.misfit)
+            self.found[i] = Found(sampled.equalizer, sampled.misfit, 1 - float(settled.mean()))
         self.runs_left -= 1
         return sampled.equalizer
 
@@ -451,8 +459,8 @@ class _Run:
         return (self.canvas.audio + self.low_band.audio)[:, : self.observation.shape[1]]
 
     def _all_channels(self, sounding: Tensor) -> Tensor:
-        """(sounding channels, T) -> (C, T) on the host, the silent ones silent."""
-        every = torch.zeros(len(self.sounding), sounding.shape[1])
+        """(sounding channels, T) -> (C, T) on the host, the silent ones as they are."""
+        every = cut(self.recording.observation, 0, sounding.shape[1]).clone()
         every[self.sounding] = sounding.cpu()
         return every
 
@@ -490,7 +498,9 @@ class _Run:
         if not self.unfinished:
             return None
         # Near the cut the resampler looks ahead at what is not there yet.
-        seconds = min(self.unfinished) / self.restorer.model.sample_rate - SHORTEST_SECONDS
+        model_rate = self.restorer.model.sample_rate
+        margin = max(SHORTEST_SECONDS, 400 / min(model_rate, self.recording.output_rate))
+        seconds = min(self.unfinished) / model_rate - margin
         samples = int(seconds * self.recording.output_rate)
         if samples <= 0:
             return None
@@ -506,7 +516,7 @@ class _Run:
         return Restoration(
             audio=np.ascontiguousarray(audio, np.float32),
             sample_rate=self.recording.output_rate,
-            equalizer=weighted_mean(equalizers, [found.misfit for found in learned]),
+            equalizer=weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned]),
             equalizers=equalizers,
             seed=report["seed"],
             report=report
@@ -548,18 +558,19 @@ def behind(equalizer: Curve, ltas_response: Curve | None) -> Curve:
     return WeightedSum((equalizer, ltas_response), (1.0, 1.0))
 
 
-def weighted_mean(curves: Sequence[Curve], misfits: Sequence[float]) -> Curve:
-    """The mean in dB, the better-fitting ones counting more."""
+def weighted_mean(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:
+    """The mean in dB."""
     if len(curves) == 1:
         return curves[0]
-    weights = [1 / max(misfit, 1e-6) ** 2 for misfit in misfits]
     return WeightedSum(tuple(curves), tuple(weight / sum(weights) for weight in weights))
 
 
 def checked_seed(seed: int | None) -> int:
     """The seed to draw from: the given one, or one drawn now."""
-    if seed is None:
-        return secrets.randbits(31)
+    try:
+        seed = secrets.randbits(31) if seed is None else operator.index(seed)
+    except TypeError:
+        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r}.") from None
     if not 0 <= seed < 2**63:
         raise RestorationError(f"A seed lies between 0 and 2**63 - 1, so it cannot be {seed}.")
     return seed

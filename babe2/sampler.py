@@ -31,11 +31,12 @@ class Known:
         """x (B, T) with the settled samples in place."""
         return self.mask * self.audio + (1 - self.mask) * x
 
-    @property
-    def open(self) -> slice:
-        """The stretch not settled yet."""
+    def open(self, shortest: int) -> slice:
+        """The stretch not settled yet, or everything where that is shorter than `shortest` samples."""
         places = (self.mask == 0).nonzero().flatten()
-        return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None)
+        if len(places) < shortest:
+            return slice(None)
+        return slice(int(places[0]), int(places[-1]) + 1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def restore(
     """
     fit = EqualizerFit(settings, sample_rate) if equalizer is None else None
     target = observation if known is None else known.over(observation)
-    heard = slice(None) if known is None or settings.as_published else known.open
+    # A fit that sees the finished overlap takes its full band for the recording's; the published one does.
+    heard = slice(None) if known is None or settings.as_published else known.open(2 * settings.filter_fft)
     misfit, clean = float("nan"), observation
 
     def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -149,7 +151,8 @@ def restore(
             degraded = apply_magnitude(equalizer.magnitude(settings.filter_fft, sample_rate), estimate)
             if known is not None:
                 degraded = Known(estimate, known.mask).over(degraded)
-            misfit = float((degraded.detach() - target).norm() / target.norm().clamp(min=1e-12))
+            distance = (degraded.detach() - target)[:, heard].norm()
+            misfit = float(distance / target[:, heard].norm().clamp(min=1e-12))
             if settings.guidance_strength == 0:
                 return (noisy.detach() - clean) / sigma
             objective = target + settings.observation_noise * noise(target.shape)  # section 3.3

@@ -50,11 +50,11 @@ def ltas(x: Tensor, fft: int, window: int, hop: int) -> Tensor:
 
 def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Tensor:
     """A one-sided power spectrum (F,) averaged by a Gaussian as wide as 1/`fraction` octave at each bin; DC is kept."""
-    frequencies = torch.linspace(0, sample_rate / 2, len(power), device=power.device, dtype=torch.float64)
+    frequencies = torch.linspace(0, sample_rate / 2, len(power), dtype=torch.float64)
     centres = frequencies[1:, None]
     weights = torch.exp(-((frequencies - centres) ** 2) / (2 * (centres / fraction / math.pi) ** 2))
-    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
-    return torch.cat([power[:1], smoothed.to(power.dtype)])
+    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.cpu().double()
+    return torch.cat([power[:1], smoothed.to(power)])
 
 
 def equalise(x: Tensor, gain: Tensor, fft: int, window: int, hop: int) -> Tensor:
