@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
-import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,35 +18,69 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __version__, analyse
+from babe2.analysis import MATCHED_HZ, ReferenceLtas
 from babe2.config import COLUMNS, PRESETS
-from babe2.pipeline import mixed, reuse_memory, versions
+from babe2.pipeline import mixed, versions
 from babe2.waveform import clock
 
 if TYPE_CHECKING:
     from babe2.audio import Recording
 
 INTERRUPTED = 130
+METHODS = ("babe2", "ltas-eq")
+OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+PLOTS = ("spectrogram", "ltas", "response")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    logging.basicConfig(level=logging.WARNING, format="babe2: %(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     options = parser().parse_args(arguments)
     reuse_memory()
     try:
         status: int = options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except RestorationError as error:
-        return complain(error)
+        return complain(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return complain(f"What was to be said could not be written: {error.strerror or error}.")
 
 
-def complain(error: Exception) -> int:
-    print(f"babe2: {error}", file=sys.stderr)
+def say(text: str) -> None:
+    """A line to stderr; line breaks and other control characters in file names are made visible."""
+    if sys.stderr is not None:
+        visible = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+        print(f"babe2: {visible}", file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> int:
+    say(text)
     return 1
+
+
+def reuse_memory() -> None:
+    """Asks the C library to keep what is freed for what is asked for next, as this program mostly restores.
+
+    Torch has no cache on a CPU: each evaluation's pictures are handed back to the system and cleared anew, which takes
+    a fifth of the time. Only glibc understands this; elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        for parameter in (trim_threshold, mmap_threshold):
+            library.mallopt(parameter, 2**31 - 1)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
-        sub.add_argument("--save-memory", action="store_true", help="a third of the memory, half again the time")
+        sub.add_argument("--save-memory", action="store_true", help="half the memory, half again the time")
         sub.add_argument("--compile", action="store_true", help="fuse small operations; pays from a minute of music on")
         sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="see `babe2 info --settings`")
         sub.add_argument("--overwrite", action="store_true", help="replace existing files")
@@ -75,14 +109,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("inputs", nargs="+", metavar="INPUT", type=Path)
     one.add_argument("-o", "--output", metavar="FILE|DIR", type=Path, help="default: NAME.restored.wav beside INPUT")
     with_prior(one)
-    one.add_argument("--method", default="babe2", choices=("babe2", "ltas-eq"))
+    one.add_argument("--method", default="babe2", choices=METHODS)
     one.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
     one.add_argument("--duration", type=float, metavar="S", help="seconds from there (default: to its end)")
     one.add_argument("--amount", type=float, default=1.0, metavar="0..1", help="0 is the recording, 1 the restoration")
     one.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the result (default: the recording's)")
     one.add_argument("--subtype", help="PCM_16, PCM_24, FLOAT, ... (default: PCM_24, FLOAT where a peak needs it)")
     one.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
-    one.add_argument("--report", metavar="FILE", type=Path, help="write the report there as JSON")
+    one.add_argument("--report", metavar="FILE", type=Path, help="write there what --json prints")
 
     look = command("analyse", describe, "Say what a recording is like, without restoring it.")
     look.add_argument("input", type=Path, metavar="FILE")
@@ -101,167 +135,240 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+# Restoring
+
+
 def restore(options: argparse.Namespace) -> int:
-    targets = [target_of(path, options) for path in options.inputs]
+    if not 0 <= options.amount <= 1:
+        raise RestorationError(f"The amount of restoration lies between 0 and 1, not at {options.amount}.")
+    targets = targets_of(options)
     check_targets(targets, options)
     overrides = settings_of(options)
     restorer = restorer_of(options)
     restorer.settings(options.preset, **overrides)  # a wrong setting is better said before the first file
-    reports, status = [], 0
-    for path, target in zip(options.inputs, targets, strict=True):
-        try:
-            reports.append(restore_one(restorer, path, target, overrides, options))
-        except RestorationError as error:
-            if len(targets) == 1:
-                raise
-            status = complain(RestorationError(f"{path}: {error}"))
-        except Cancelled as stopped:
-            print(kept_part(stopped.partial, path, target), file=sys.stderr)
-            return INTERRUPTED
-    if options.json:
-        print(json.dumps(reports[0] if len(targets) == 1 else reports, indent=2))
-    return status
+    reports: list[dict[str, Any]] = []
+    with interruptible() as interrupted:
+        for path, target in zip(options.inputs, targets, strict=True):
+            try:
+                reports.append(restore_one(restorer, path, target, overrides, options, interrupted))
+            except RestorationError as error:
+                reports.append({"input": str(path), "error": str(error)})
+                say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
+            if interrupted():
+                break
+    conclude(reports, options)
+    if interrupted():
+        return INTERRUPTED
+    return 1 if any("error" in report for report in reports) else 0
 
 
 def restore_one(
-    restorer: Restorer, path: Path, target: Path, overrides: dict[str, Any], options: argparse.Namespace
+    restorer: Restorer,
+    path: Path,
+    target: Path,
+    overrides: dict[str, Any],
+    options: argparse.Namespace,
+    interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
     from babe2 import audio
 
     recording = audio.read(path, start=options.start, duration=options.duration)
-    for warning in recording.warnings:
-        print(f"babe2: {warning}", file=sys.stderr)
-    with interruptible() as interrupted, progress_line(path.name) as on_step:
-        restoration = restorer.restore(
-            recording.audio,
-            recording.sample_rate,
-            method=options.method,
-            preset=options.preset,
-            seed=options.seed,
-            output_rate=options.rate,
-            on_step=on_step,
-            cancelled=interrupted,
-            **overrides,
-        )
+    try:
+        with progress_line(path.name) as on_step:
+            restoration = restorer.restore(
+                recording.audio,
+                recording.sample_rate,
+                method=options.method,
+                preset=options.preset,
+                seed=options.seed,
+                output_rate=options.rate,
+                on_step=on_step,
+                cancelled=interrupted,
+                **overrides,
+            )
+    except Cancelled as stopped:
+        if stopped.partial is None:
+            say("stopped before anything was finished.")
+            return {"input": str(path), "error": "Stopped before anything was finished."}
+        restoration, target = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
+        say(f"stopped; the finished {restoration.audio.shape[1] / restoration.sample_rate:.1f} s are in {target}.")
+    return deliver(restorer, restoration, recording, path, target, options)
+
+
+def deliver(
+    restorer: Restorer,
+    restoration: Restoration,
+    recording: Recording,
+    path: Path,
+    target: Path,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Writes a restoration as the user wished it, whole or partial, and returns its report."""
+    from babe2 import audio
+
     if options.amount != 1:
         restoration = mixed(restoration, recording.audio, recording.sample_rate, options.amount)
-    audio.write(
-        target,
-        restoration.audio,
-        restoration.sample_rate,
-        subtype=options.subtype,
-        tags=recording.tags,
-        overwrite=options.overwrite,
-    )
+    sound, rate = restoration.audio, restoration.sample_rate
+    try:
+        audio.write(target, sound, rate, subtype=options.subtype, tags=recording.tags, overwrite=options.overwrite)
+    except RestorationError as error:  # hours of work should not end here if there is any way to keep them
+        kept = free(target.with_name(f"{target.stem}.float.wav"))
+        audio.write(kept, sound, rate, subtype="FLOAT", tags=recording.tags)
+        raise RestorationError(f"{error} The restoration is kept in {kept}.") from None
     report = restoration.report | {"input": str(path), "output": str(target)}
     report["warnings"] = [*recording.warnings, *report["warnings"]]
+    for warning in report["warnings"]:
+        say(f"{path.name}: {warning}")
     if options.plots:
-        report["plots"] = draw(restorer, restoration, recording, path.stem, options)
-    if options.report:
-        options.report.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        report["plots"] = draw(restorer.reference, restoration, recording, target, options.plots)
     if not options.json:
-        print(told(restoration, report))
+        print(told(restoration, report, restorer.model.sample_rate / 2))
     return report
 
 
-def told(restoration: Restoration, report: dict[str, Any]) -> str:
-    """A restoration in a few lines, for people."""
-    lines = [f"{report['output']}: {restoration.audio.shape[1] / restoration.sample_rate:.2f} s"]
-    lines[0] += f", {report['evaluations']} evaluations in {report['seconds']:.1f} s"
-    hertz = [125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0]
-    gains = restoration.response.gain_db(np.array(hertz))
-    lines.append(
-        "  response: " + ", ".join(f"{f:g} Hz {max(g, -99):+.0f} dB" for f, g in zip(hertz, gains, strict=True))
-    )
-    return "\n".join(lines + [f"  {warning}" for warning in report["warnings"]])
+def told(restoration: Restoration, report: dict[str, Any], highest: float) -> str:
+    """A restoration in two lines, for people."""
+    length = restoration.audio.shape[1] / restoration.sample_rate
+    hertz = [hertz for hertz in OCTAVES_HZ if hertz < highest]
+    gains = restoration.response.gain_db(np.array(hertz, dtype=float)).clip(-99, 99)
+    response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
+    work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
+    return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}"
 
 
-def target_of(path: Path, options: argparse.Namespace) -> Path:
+def conclude(reports: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Writes and prints what was done, for machines."""
+    if not any("output" in report for report in reports):
+        return
+    text = json.dumps(reports[0] if len(options.inputs) == 1 else reports, indent=2)
+    if options.report:
+        try:
+            options.report.write_text(text + "\n", "utf-8")
+        except OSError as error:
+            raise RestorationError(f"The report {options.report} cannot be written ({error.strerror}).") from None
+    if options.json:
+        print(text)
+
+
+def targets_of(options: argparse.Namespace) -> list[Path]:
     output: Path | None = options.output
+    for path in options.inputs:
+        if not path.name:
+            raise RestorationError(f"{path} is a folder, not a recording. Choose a file inside it.")
+    names = [f"{path.stem}.restored.wav" for path in options.inputs]
     if output is None:
-        return path.with_name(f"{path.stem}.restored.wav")
-    if os.path.isdir(output) or len(options.inputs) > 1:  # Path.is_dir raises where a name is too long
-        return output / f"{path.stem}.restored.wav"
-    return output
+        return [path.with_name(name) for path, name in zip(options.inputs, names, strict=True)]
+    if len(names) == 1 and not os.path.isdir(output):
+        return [output]
+    with suppress(OSError):  # whatever stands in the way is told when a file is to be written there
+        output.mkdir(exist_ok=True)
+    return [output / name for name in names]
 
 
 def check_targets(targets: list[Path], options: argparse.Namespace) -> None:
-    """Says before hours of work what would stop their result from being written."""
+    """Says before hours of work what would stop their results from being written, or cost another file."""
     from babe2 import audio
 
-    if twice := {target for target in targets if targets.count(target) > 1}:
-        raise RestorationError(f"Several inputs would be written to {sorted(twice)[0]}. Restore them one by one.")
+    inputs = {os.path.realpath(path) for path in options.inputs}
+    written = [*targets, *([options.report] if options.report else [])]
+    if options.plots:
+        written += [plot for target in targets for plot in plots_of(target, options.plots)]
+    places = [os.path.realpath(path) for path in written]
+    for path, place in zip(written, places, strict=True):
+        if place in inputs:
+            raise RestorationError(f"{path} is an input; choose another output, so that the original stays.")
+        if places.count(place) > 1:
+            raise RestorationError(f"Several results would be written to {path}. Restore those recordings one by one.")
     for target in targets:
-        if any(target.resolve() == path.resolve() for path in options.inputs):
-            raise RestorationError(f"{target} is an input; choose another output, so that the original stays.")
-        audio.check_target(target, subtype=getattr(options, "subtype", None), overwrite=options.overwrite)
+        audio.check_target(target, subtype=options.subtype, overwrite=options.overwrite)
+    for path in written[len(targets) :]:
+        if path.exists() and not options.overwrite:
+            raise RestorationError(f"{path} exists already. Choose another place or add --overwrite.")
+    folders = {options.plots, options.report and options.report.parent} - {None}
+    for folder in folders:
+        try:
+            if folder == options.plots:
+                folder.mkdir(parents=True, exist_ok=True)
+            audio.check_target(folder / ".babe2.wav")
+        except OSError as error:
+            raise RestorationError(f"Nothing can be written to {folder} ({error.strerror}).") from None
 
 
-def kept_part(partial: Restoration | None, path: Path, target: Path) -> str:
-    """Saves what was finished when the user stopped the run, and says where."""
-    if partial is None:
-        return "babe2: stopped before anything was finished."
-    kept = target.with_name(f"{path.stem}.partial.wav")
-    number = 2
-    while kept.exists():
-        kept, number = target.with_name(f"{path.stem}.partial-{number}.wav"), number + 1
-    partial.save(kept)
-    return f"babe2: stopped; the finished {partial.audio.shape[1] / partial.sample_rate:.1f} s are in {kept}."
+def plots_of(target: Path, folder: Path) -> list[Path]:
+    return [folder / f"{target.stem}.{name}.png" for name in PLOTS]
 
 
 def draw(
-    restorer: Restorer, restoration: Restoration, recording: Recording, stem: str, options: argparse.Namespace
+    reference: ReferenceLtas | None, restoration: Restoration, recording: Recording, target: Path, folder: Path
 ) -> list[str]:
     from babe2 import figures
 
-    folder: Path = options.plots
-    folder.mkdir(parents=True, exist_ok=True)
     before, after = (recording.audio, recording.sample_rate), (restoration.audio, restoration.sample_rate)
-    drawn = {
-        "spectrogram": figures.spectrograms(before, after),
-        "ltas": figures.ltas_curves({"recording": before, "restored": after}, restorer.reference),
-        "response": figures.response(restoration.history, restoration.response, restorer.model.sample_rate),
-    }
-    paths = [folder / f"{stem}.{name}.png" for name in drawn]
-    for path, figure in zip(paths, drawn.values(), strict=True):
-        figures.save(figure, path)
+    rate = min(recording.sample_rate, 2 * reference.sample_rate) if reference else recording.sample_rate
+    drawn = (
+        figures.spectrograms(before, after),
+        figures.ltas_curves({"recording": before, "restored": after}, reference),
+        figures.response(restoration.history, restoration.response, rate),
+    )
+    paths = plots_of(target, folder)
+    try:
+        for path, figure in zip(paths, drawn, strict=True):
+            figures.save(figure, path)
+    except OSError as error:
+        raise RestorationError(f"The plots cannot be written to {folder} ({error.strerror}).") from None
     return [str(path) for path in paths]
 
 
+def free(path: Path) -> Path:
+    """The path, or the first numbered one beside it that is not taken."""
+    candidate, number = path, 2
+    while os.path.lexists(candidate):
+        candidate, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+    return candidate
+
+
+# The other commands
+
+
 def describe(options: argparse.Namespace) -> int:
-    from babe2 import audio
+    from babe2 import audio, checkpoints
 
     reference = None
     if options.checkpoint:
-        reference = Restorer.from_checkpoint(options.checkpoint, device="cpu").reference
+        checkpoint = checkpoints.load(options.checkpoint)
+        if checkpoint.ltas is not None:
+            reference = ReferenceLtas(checkpoint.ltas, checkpoint.model.sample_rate)
     recording = audio.read(options.input)
     found = analyse(recording.audio, recording.sample_rate, reference)
     found["warnings"] = list(recording.warnings)
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    print(portrait(found))
+    print(json.dumps(found, indent=2) if options.json else portrait(found))
     return 0
 
 
 def portrait(found: dict[str, Any]) -> str:
     """What `analyse` found, for people."""
 
-    def told(value: float | None, unit: str) -> str:
+    def measured(value: float | None, unit: str) -> str:
         return "unknown" if value is None else f"{value:.4g} {unit}"
 
     clipping, hum = found["clipping"], found["hum"]
+    channels = {1: "mono", 2: "stereo"}.get(found["channels"], f"{found['channels']} channels")
+    low, high = found["bandwidth_low_hz"], found["bandwidth_high_hz"]
     lines = {
-        "length": f"{found['duration_seconds']:.2f} s, {found['channels']} x {found['sample_rate']} Hz",
-        "level": f"{told(found['rms_dbfs'], 'dBFS')}, peak {told(found['peak_dbfs'], 'dBFS')}, "
-        + told(found["loudness_lufs"], "LUFS"),
-        "band": f"{told(found['bandwidth_low_hz'], 'Hz')} to {told(found['bandwidth_high_hz'], 'Hz')}",
-        "noise floor": told(found["noise_floor_dbfs"], "dBFS"),
+        "length": f"{found['duration_seconds']:.2f} s, {channels}, {found['sample_rate']} Hz",
+        "level": f"{measured(found['rms_dbfs'], 'dBFS')}, peak {measured(found['peak_dbfs'], 'dBFS')}, "
+        + measured(found["loudness_lufs"], "LUFS"),
+        "band": f"{low:.0f} Hz to {high:.0f} Hz" if low and high else "unknown",
+        "noise floor": measured(found["noise_floor_dbfs"], "dBFS"),
         "clipping": f"{clipping['share']:.2%} of the samples" if clipping["runs"] else "none",
-        "hum": f"{told(hum['frequency_hz'], 'Hz')}, {told(hum['prominence_db'], 'dB')} over its surroundings"
-        if hum
-        else "none",
+        "hum": f"{hum['frequency_hz']:g} Hz, {hum['prominence_db']:.0f} dB over its surroundings" if hum else "none",
     }
+    if ratios := found["ratio_to_reference_db"]:
+        pairs = zip(found["ltas"]["frequencies_hz"], ratios, strict=True)
+        octaves = [(hertz, ratio) for hertz, ratio in pairs if ratio is not None and hertz in OCTAVES_HZ]
+        matched = " to ".join(f"{hertz:g}" for hertz in MATCHED_HZ)
+        lines["spectrum"] = ", ".join(f"{hertz:g} Hz {ratio:+.0f} dB" for hertz, ratio in octaves)
+        lines[""] = f"against the prior's music, both at one level from {matched} Hz"
     sentences = [*found["warnings"], *found["advice"]]
     return "\n".join([f"{name:>12}  {value}" for name, value in lines.items()] + sentences)
 
@@ -269,26 +376,27 @@ def portrait(found: dict[str, Any]) -> str:
 def generate(options: argparse.Namespace) -> int:
     from babe2 import audio
 
-    targets = [options.output] * options.count
-    if options.count > 1:
-        targets = [
-            options.output.with_name(f"{options.output.stem}-{i + 1}{options.output.suffix}")
-            for i in range(options.count)
-        ]
-    options.inputs = []
-    check_targets(targets, options)
+    output: Path = options.output
+    targets = [output]
+    if options.count > 1 and output.name:
+        targets = [output.with_name(f"{output.stem}-{i + 1}{output.suffix}") for i in range(options.count)]
+    for target in targets:
+        audio.check_target(target, overwrite=options.overwrite)
+    overrides = settings_of(options)
     restorer = restorer_of(options)
-    with interruptible() as interrupted:
+    with interruptible() as interrupted, progress_line(output.name) as on_step:
         try:
             music = restorer.sample(
                 options.count,
                 options.seconds,
                 seed=options.seed,
                 preset=options.preset,
+                on_step=lambda progress: on_step(f"step {progress.step}"),
                 cancelled=interrupted,
-                **settings_of(options),
+                **overrides,
             )
         except Cancelled:
+            say("stopped before anything was finished.")
             return INTERRUPTED
     for target, piece in zip(targets, music, strict=True):
         audio.write(target, piece[None], restorer.model.sample_rate, overwrite=options.overwrite)
@@ -312,11 +420,12 @@ def info(options: argparse.Namespace) -> int:
     if options.settings:
         print(f"{'setting':26}" + "".join(f"{name:>22}" for name in columns))
         for setting in columns["piano"]:
-            print(f"{setting:26}" + "".join(f"{_as_typed(column[setting]):>22}" for column in columns.values()))
+            print(f"{setting:26}" + "".join(f"{as_typed(column[setting]):>22}" for column in columns.values()))
     return 0
 
 
-def _as_typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
+    """A setting's value as --set takes it."""
     return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value).lower()
 
 
@@ -355,20 +464,21 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def progress_line(name: str) -> Iterator[Callable[[Step], None]]:
+def progress_line(name: str) -> Iterator[Callable[[Step | str], None]]:
     """A line on stderr that follows the run: rewritten on a terminal, else a new one every ten seconds."""
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     last = time.monotonic()
 
-    def show(step: Step) -> None:
+    def show(step: Step | str) -> None:
         nonlocal last
-        text = f"{name}: segment {step.segment}/{step.segments}, step {step.step}/{step.steps}"
-        text += f", misfit {step.misfit:.2f}, {clock(step.seconds_left)} left"
+        if isinstance(step, Step):
+            place = f"segment {step.segment}/{step.segments}, step {step.step}/{step.steps}"
+            step = f"{place}, misfit {step.misfit:.2f}, {clock(step.seconds_left)} left"
         if terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{name!a}: {step}", end="", file=sys.stderr, flush=True)
         elif time.monotonic() - last > 10:
             last = time.monotonic()
-            print(text, file=sys.stderr, flush=True)
+            say(f"{name}: {step}")
 
     try:
         yield show

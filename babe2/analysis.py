@@ -30,7 +30,7 @@ _SILENT_DBFS = -90.0  # below the noise of 16 bits
 _CLIPPED_RUN = 3  # samples; music seldom rests so long at its highest value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReferenceLtas:
     """How music of a checkpoint's kind sounds on average."""
 
@@ -119,7 +119,7 @@ def band_weights(sample_rate: int, bins: int, centres: Tensor) -> Tensor:
 # Music and noise, told apart by what moves and what stays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Heard:
     """The power of a recording over frequency and time; its excerpts' DC is left out."""
 

@@ -40,6 +40,7 @@ from babe2.chunks import (
     retimed,
 )
 from babe2.errors import RestorationError
+from babe2.waveform import MAX_CHANNELS, SAMPLE_RATES, clock
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
 _CONTAINERS = {
@@ -54,8 +55,6 @@ _CONTAINERS = {
 }
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
-_MAX_CHANNELS = 32
-_SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a header is more likely damaged than meant
 _MAX_VORBIS_RATE = 200_000  # Hz; libvorbis has no setting beyond it and libsndfile 1.2.2 crashes there
 
 _DECODE_VALUES = 2**23  # samples times channels decoded at once
@@ -65,7 +64,7 @@ _UNRECOGNISED, _SYSTEM_ERROR = 1, 2  # libsndfile's codes for "format not recogn
 _UNKNOWN_LENGTH = 2**62  # samples; libsndfile says about twice that of a FLAC which does not state its length
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A recording as it was read."""
 
@@ -284,9 +283,9 @@ def _samples(source: _Source, sound: Any, first: int, wanted: int) -> tuple[NDAr
 def _check_finite(name: str, block: NDArray[np.float32], first: int, rate: int) -> None:
     finite = np.isfinite(block)
     if not finite.all():
-        seconds = (first + int(np.argmin(finite.all(axis=1)))) // rate
+        place = clock((first + int(np.argmin(finite.all(axis=1)))) / rate)
         raise RestorationError(
-            f"{name} has values that are no numbers (NaN or infinite), first at {seconds // 60}:{seconds % 60:02d}. "
+            f"{name} has values that are no numbers (NaN or infinite), first at {place}. "
             "Export it again, or choose an excerpt without them."
         )
 
@@ -465,10 +464,10 @@ def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
 
 
 def _check_shape(name: str, channels: int, sample_rate: int, advice: str) -> None:
-    lowest, highest = _SAMPLE_RATES
-    if not (1 <= channels <= _MAX_CHANNELS and lowest <= sample_rate <= highest):
+    lowest, highest = SAMPLE_RATES
+    if not (1 <= channels <= MAX_CHANNELS and lowest <= sample_rate <= highest):
         raise RestorationError(
-            f"{name} comes to {channels} channels at {sample_rate} Hz, where we know 1 to {_MAX_CHANNELS} channels "
+            f"{name} comes to {channels} channels at {sample_rate} Hz, where we know 1 to {MAX_CHANNELS} channels "
             f"at {lowest} to {highest} Hz. {advice}"
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from babe2.config import COLUMNS, Architecture, Model
+from babe2.cqt import legal
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
+from babe2.waveform import SAMPLE_RATES
 
 FORMAT = "babe2"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 LTAS = "ltas"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A prior on disk: what it is, its weights, and the average spectrum of the music it learned."""
 
@@ -50,8 +54,6 @@ class Checkpoint:
         if any(keys for _, keys in faults):
             told = "; ".join(f"{kind}: {_few(keys)}" for kind, keys in faults if keys)
             raise RestorationError(f"The weights of {self.name} do not fit its configuration ({told}).")
-        if odd := sorted(key for key, value in self.weights.items() if not value.is_floating_point()):
-            raise RestorationError(f"The weights of {self.name} are not all numbers with a fraction ({_few(odd)}).")
         weights = {key: value.float() for key, value in self.weights.items()}
         if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
             raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({_few(broken)}).")
@@ -65,37 +67,60 @@ def _few(keys: list[str]) -> str:
 
 def load(spec: str | Path) -> Checkpoint:
     """`spec`: a folder with model.safetensors and config.json, that .safetensors file, or a published .pt file."""
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        path = path / WEIGHTS
-    if not path.is_file():
-        raise RestorationError(
-            f"There is no checkpoint at {spec}. Give a .safetensors file with its {CONFIG} beside it, "
-            "the folder that holds both, or a published .pt file."
-        )
+    try:
+        path = _found(spec)
+    except (OSError, ValueError, TypeError) as error:  # what can be no name: too long, with a null, not text
+        reason = getattr(error, "strerror", None) or error
+        raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
     try:
         return load_folder(path) if path.suffix == ".safetensors" else load_published(path)
     except OSError as error:
         raise RestorationError(f"The checkpoint {spec} cannot be read: {error.strerror or error}.") from None
 
 
+def _found(spec: str | Path) -> Path:
+    """The file that is meant."""
+    ways = f"Give a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file."
+    if not str(spec).strip():
+        raise RestorationError(f"The checkpoint's name is empty. {ways}")
+    path = Path(spec)
+    with suppress(RuntimeError):  # a person without a home; a file may still be called so
+        path = path.expanduser()
+    if path.is_dir():
+        path = path / WEIGHTS
+        if not path.is_file():
+            raise RestorationError(f"The folder {spec} holds no {WEIGHTS}. {ways}")
+    if not path.is_file():
+        raise RestorationError(f"There is no checkpoint at {spec}. {ways}")
+    return path
+
+
 def load_folder(path: Path) -> Checkpoint:
     """Our own format: `path` is the .safetensors file."""
+    folder = path.parent.resolve()  # and not the file's own link, which in a cache leads elsewhere
     beside = path.with_name(CONFIG)
     if not beside.is_file():
-        raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {path.parent}.")
+        raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {folder}.")
     try:
         described = json.loads(beside.read_text("utf-8"))
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
+            raise ValueError(f'its "format" is not "{FORMAT}"')
         model = _model(described["model"])
         provenance = dict(described.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RestorationError(f"{beside} is not a babe2 configuration: {error!r}.") from None
+        raise RestorationError(f"{beside} is not a babe2 configuration: {_fault(error)}.") from None
     try:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError, RuntimeError, MemoryError) as error:
         raise RestorationError(f"{path} is damaged or not a safetensors file: {error}.") from None
-    return Checkpoint(model, weights, weights.pop(LTAS, None), path.parent.name, _sha256(path), provenance)
+    ltas = weights.pop(LTAS, None)
+    try:
+        _check_weights(weights)
+        _check_ltas(ltas)
+    except ValueError as error:
+        raise RestorationError(f"{path} is damaged: {error}.") from None
+    return Checkpoint(model, weights, ltas, folder.name or path.stem, _sha256(path), provenance)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -120,19 +145,66 @@ def _model(described: dict[str, Any]) -> Model:
 
 def _check(model: Model) -> None:
     size = model.architecture
-    whole = [model.sample_rate, model.segment, size.bins_per_octave, size.embedding, *size.channels, *size.dilations]
-    if not all(isinstance(number, int) and 0 < number < 2**31 for number in whole):
+    of_attention = [size.attention_heads, size.attention_buckets, size.attention_distance]
+    whole = [model.sample_rate, model.segment, size.bins_per_octave, size.embedding, *size.channels, *size.layers]
+    if not all(type(number) is int and 0 < number < 2**31 for number in whole + of_attention):
         raise ValueError("sizes must be positive whole numbers")
-    if not 1 <= len(size.channels) == len(size.dilations) <= 16 or any(channels % 8 for channels in size.channels):
-        raise ValueError("channels and dilations must be given per octave, channels in eights")
+    if not 1 <= len(size.channels) == len(size.layers) <= 16 or any(channels % 8 for channels in size.channels):
+        raise ValueError("channels and layers must be given per octave, channels in eights")
+    if not isinstance(size.attention, tuple) or not all(type(there) is bool for there in size.attention):
+        raise ValueError("attention must be true or false in each place")
     if size.attention and len(size.attention) not in (size.octaves, size.octaves + 1):
         raise ValueError("attention must be given per octave")
-    if max(size.dilations) > 24 or max(size.channels) > 4096 or model.segment > 2**24:
+    if any(size.attention) and not 4 <= size.attention_buckets < 4 * size.attention_distance:
+        raise ValueError("attention needs at least 4 buckets, and a quarter of them within its distance")
+    if max(size.layers) > 24 or max(*size.channels, size.embedding, *of_attention) > 4096 or model.segment > 2**24:
         raise ValueError("sizes are beyond any network of this kind")
-    if not (isinstance(model.sigma_data, (int, float)) and 0 < model.sigma_data < 1e6):
+    if not _number_between(model.sigma_data, 1e-9, 1e6):
         raise ValueError("sigma_data must be a positive number")
+    if not _number_between(model.window_beta, 0, 100):
+        raise ValueError("window_beta must be a number between 0 and 100")
     if model.column not in COLUMNS:
         raise ValueError(f"column must be one of {', '.join(COLUMNS)}")
+    lowest, highest = SAMPLE_RATES
+    if not lowest <= model.sample_rate <= highest:
+        raise ValueError(f"sample_rate must lie between {lowest} and {highest} Hz")
+    if size.bins_per_octave < 4 or size.octaves * size.bins_per_octave > 4096:
+        raise ValueError("bins_per_octave must be at least 4, and all octaves' bins at most 4096 together")
+    if not legal(model.sample_rate, model.segment, size.octaves, size.bins_per_octave):
+        raise ValueError(f"a segment of {model.segment} samples does not fit the transform's {size.octaves} octaves")
+
+
+def _number_between(value: Any, lowest: float, highest: float) -> bool:
+    return type(value) in (int, float) and lowest <= value <= highest  # never true of NaN
+
+
+def _check_weights(weights: dict[str, Tensor]) -> None:
+    if odd := sorted(key for key, value in weights.items() if not _is_plain(value)):
+        raise ValueError(f"its weights are not all plain numbers with a fraction ({_few(odd)})")
+
+
+def _check_ltas(ltas: Tensor | None) -> None:
+    if ltas is None:
+        return
+    whole = _is_plain(ltas) and ltas.ndim == 1 and 33 <= len(ltas) <= 2**17 and len(ltas) % 2 == 1
+    if not whole or not ltas.isfinite().all() or ltas.min() < 0 or ltas.max() == 0:
+        raise ValueError(
+            "its average spectrum is not one row of an odd number of finite values, none negative and some positive"
+        )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return (
+        tensor.dtype in floats
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and tensor.device.type == "cpu"
+    )
+
+
+def _fault(error: Exception) -> str:
+    return f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else f"{error!s:.300}"
 
 
 # The published layout: a torch zip whose pickle holds omegaconf containers. They are read as what they are, inert
@@ -172,50 +244,72 @@ def load_published(path: Path) -> Checkpoint:
             claimed = sum(entry.file_size for entry in archive.infolist())
         if claimed > 2 * path.stat().st_size + 2**20:
             raise RestorationError(f"{damaged}: it would unpack to {claimed} bytes.")
-        with torch.serialization.safe_globals(_published_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_published_globals()):
+            warnings.simplefilter("ignore")  # torch speaks of rare kinds of tensors, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except zipfile.BadZipFile:
         raise RestorationError(f"{damaged}.") from None
-    except RestorationError:
+    except (RestorationError, PermissionError):
         raise
     except Exception as error:  # the unpickler's refusals come in many types, and all mean the same to a person
         asked = re.search(r"GLOBAL (\S+)", str(error), re.IGNORECASE)
         reason = f" It asks for {asked[1]}, which no checkpoint needs." if asked else ""
         raise RestorationError(f"{damaged}. Nothing in it was run.{reason}") from None
     try:
-        model, iterations = _published_model(_plain(content["args"])), int(content.get("it", 0))
-        weights = dict(content["ema"])
-        ltas = content.get("LTAS")
-        assert all(isinstance(value, Tensor) for value in weights.values())
-        assert ltas is None or (isinstance(ltas, Tensor) and ltas.ndim == 1)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RecursionError) as error:
-        raise RestorationError(f"{damaged}: it lacks or garbles {error}.") from None
-    return Checkpoint(model, weights, ltas, path.stem, _sha256(path), {"iterations": iterations})
+        return _published(content, path)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise RestorationError(f"{damaged}: {_fault(error)}.") from None
 
 
-def _plain(node: Any) -> Any:
-    """An omegaconf tree as plain dicts, lists and values."""
-    if isinstance(node, _Box):
-        node = node._val if node._content is None else node._content
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return node
+def _published(content: Any, path: Path) -> Checkpoint:
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__} and no training state")
+    weights, iterations, ltas = content["ema"], content.get("it", 0), content.get("LTAS")
+    if not isinstance(weights, dict) or not weights:
+        raise ValueError("its `ema` holds no weights")
+    if odd := [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]:
+        raise ValueError(f"its `ema` holds what is no weight ({_few(sorted(map(str, odd)))})")
+    _check_weights(weights)
+    if sum(value.nbytes for value in weights.values()) > 2 * path.stat().st_size:
+        raise ValueError("its `ema` claims more numbers than the file holds")
+    if not (ltas is None or isinstance(ltas, Tensor)):
+        raise ValueError("its `LTAS` is no spectrum")
+    _check_ltas(ltas)
+    if type(iterations) is not int or not 0 <= iterations < 2**63:
+        raise ValueError("its `it` is no number of iterations")
+    args = _plain(content["args"])
+    if not isinstance(args, dict):
+        raise ValueError("its `args` are no configuration")
+    return Checkpoint(_published_model(args), dict(weights), ltas, path.stem, _sha256(path), {"iterations": iterations})
+
+
+def _plain(node: Any, known: dict[int, Any] | None = None) -> Any:
+    """An omegaconf tree as plain dicts, lists and values; what is shared in it is read once."""
+    known = {} if known is None else known
+    if id(node) not in known:
+        inside = node
+        if isinstance(node, _Box):
+            inside = node._val if node._content is None else node._content
+        if isinstance(inside, dict):
+            inside = {key: _plain(value, known) for key, value in inside.items()}
+        elif isinstance(inside, list):
+            inside = [_plain(value, known) for value in inside]
+        known[id(node)] = inside
+    return known[id(node)]
 
 
 def _published_model(args: dict[str, Any]) -> Model:
     network, experiment = args["network"], args["exp"]
     transform, attention = network["cqt"], network.get("attention_dict", {})
     if transform.get("window", "kaiser") != "kaiser" or not network.get("use_norm", True):
-        raise ValueError("a network of the published kind")
+        raise ValueError("its network is not of the published kind")
     if int(transform.get("num_octs", len(network["Ns"]))) != len(network["Ns"]):
-        raise ValueError("as many channels as octaves")
+        raise ValueError("it has not as many channels as octaves")
     sigma_data = float(args["diff_params"]["sigma_data"])
     attends = tuple(bool(layer) for layer in network.get("attention_layers", ()))
     architecture = Architecture(
         channels=tuple(network["Ns"]),
-        dilations=tuple(network["num_dils"]),
+        layers=tuple(network["num_dils"]),
         bins_per_octave=int(transform["bins_per_oct"]),
         embedding=int(network["emb_dim"]),
         attention=attends if any(attends) else (),

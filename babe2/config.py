@@ -19,7 +19,7 @@ class Architecture:
     """The size of a network; tuples run from the highest octave down."""
 
     channels: tuple[int, ...]
-    dilations: tuple[int, ...]  # layers per block, each dilated twice as far along frequency as the one before
+    layers: tuple[int, ...]  # per block, each dilated twice as far along frequency as the one before
     bins_per_octave: int
     embedding: int = 256
     attention: tuple[bool, ...] = ()  # per level and at the bottom; empty: nowhere, as in the released checkpoints
@@ -113,7 +113,7 @@ class Settings:
             "steps": 2 <= self.steps <= 10_000,
             "order": self.order in (1, 2),
             "sigma_min": 0 < self.sigma_min < min(self.sigma_start, self.sigma_max),
-            "rho": self.rho > 0,
+            "rho": self.rho >= 0.1,  # its inverse is an exponent
             "churn": self.churn >= 0,
             "churn_noise": self.churn_noise >= 0,
             "churn_max": self.churn_max >= self.churn_min,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from babe2.errors import RestorationError
 SHORTEST_WINDOW = 4  # DFT bins
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """Where the windows of a constant-Q transform lie, in DFT bins; index 0 is DC, 1..K the bins, K + 1 Nyquist."""
 
@@ -53,26 +54,51 @@ def grid(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> G
 
     place[bins] = (place[bins - 1] + place[bins + 1]) / 2  # the top bin is moved away from Nyquist
     place[bins + 2] = length - place[bins]
-    widest = widths[1 : bins + 1].reshape(octaves, bins_per_octave).max(axis=1)
-    frames = tuple(2 ** math.ceil(math.log2(width)) for width in widest)
+    frames = tuple(2 ** math.ceil(math.log2(width)) for width in _widest(widths, octaves, bins_per_octave))
     return Grid(np.rint(place).astype(np.int64), widths.astype(np.int64), frames)
 
 
 def legal(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> bool:
     """Whether every octave's row is twice as long as the one below and longer than its widest window."""
-    if length < SHORTEST_WINDOW * octaves * bins_per_octave:
+    if not _conceivable(sample_rate, octaves, bins_per_octave) or length < SHORTEST_WINDOW * octaves * bins_per_octave:
         return False
     found = grid(sample_rate, length, octaves, bins_per_octave)
-    widest = found.widths[1 : octaves * bins_per_octave + 1].reshape(octaves, bins_per_octave).max(axis=1)
+    widest = _widest(found.widths, octaves, bins_per_octave)
     doubles = all(high == 2 * low for low, high in zip(found.frames, found.frames[1:], strict=False))
     return doubles and all(width < frames for width, frames in zip(widest, found.frames, strict=True))
 
 
 def next_legal_length(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> int:
     """The shortest legal segment of at least `length` samples."""
-    while not legal(sample_rate, length, octaves, bins_per_octave):
-        length += 1
-    return length
+    if _conceivable(sample_rate, octaves, bins_per_octave):
+        # Windows grow in proportion to the segment, so whatever is legal comes again with every doubling.
+        growth = _widest(grid(sample_rate, 2**48, octaves, bins_per_octave).widths, octaves, bins_per_octave) / 2**48
+        doubling = 2 ** np.arange(octaves)
+        length = max(length, SHORTEST_WINDOW * octaves * bins_per_octave, int(SHORTEST_WINDOW / growth[0]))
+        longest = 8 * length
+        while length <= longest:
+            if legal(sample_rate, length, octaves, bins_per_octave):
+                return length
+            # No segment is legal before the narrow octaves have caught up with the widest one.
+            found = grid(sample_rate, length, octaves, bins_per_octave)
+            widest, frames = _widest(found.widths, octaves, bins_per_octave), np.array(found.frames)
+            row = np.max(frames / doubling)
+            wanted = np.maximum(row * doubling / 2, np.where(widest == frames, frames, 0)) + 1
+            length = max(length + 1, int(np.max((wanted - 0.5) / growth)))
+    raise RestorationError(
+        f"No segment fits a transform of {octaves} octaves with {bins_per_octave} bins each at {sample_rate} Hz. "
+        "More bins per octave or fewer octaves would."
+    )
+
+
+def _conceivable(sample_rate: int, octaves: int, bins_per_octave: int) -> bool:
+    """Whether a grid of this kind has meaning, and a size that a computer can hold."""
+    return sample_rate >= 1 and 1 <= octaves <= 32 and bins_per_octave >= 1 and 2 <= octaves * bins_per_octave <= 2**16
+
+
+def _widest(widths: npt.NDArray[Any], octaves: int, bins_per_octave: int) -> npt.NDArray[Any]:
+    """The width of each octave's widest window (octaves,), lowest first."""
+    return widths[1 : octaves * bins_per_octave + 1].reshape(octaves, bins_per_octave).max(axis=1)
 
 
 def kaiser(width: int, beta: float) -> npt.NDArray[np.float32]:

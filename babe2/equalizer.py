@@ -7,7 +7,7 @@ gain is 0 dB. `EqualizerFit` finds it while the sampler runs, from nothing but t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,6 @@ from babe2.transforms import amplitude, bin_frequencies, framed_spectrum, unfram
 
 Array = npt.NDArray[np.floating[Any]]
 APART_HZ = 1e-3  # how far neighbouring breakpoints are kept from each other
-
-
-class Response(Protocol):
-    """Anything that has a gain at every frequency."""
-
-    @overload
-    def gain_db(self, frequencies: Tensor) -> Tensor: ...
-    @overload
-    def gain_db(self, frequencies: Array) -> Array: ...
 
 
 class Curve:
@@ -50,7 +41,7 @@ class Curve:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Flank:
     """The lines on one side of the reference, nearest first."""
 
@@ -58,7 +49,7 @@ class Flank:
     slopes: Tensor  # (K + 1,) dB per octave, positive when gain rises with frequency
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Equalizer(Curve):
     """A piecewise-linear curve on a dB / octave chart (Figure 1)."""
 
@@ -75,19 +66,19 @@ class Equalizer(Curve):
         return torch.cat([self.below.breakpoints.flip(0), self.reference[None], self.above.breakpoints])
 
     def _gain_db(self, frequencies: Tensor) -> Tensor:
-        left, left_level = self._outward(self.below)
-        right, right_level = self._outward(self.above)
+        left, left_level = self._outward(self.below, upward=False)
+        right, right_level = self._outward(self.above, upward=True)
         anchor = torch.cat([left.flip(0), right])
         level = torch.cat([left_level.flip(0), right_level])
         slope = torch.cat([self.below.slopes.flip(0), self.above.slopes])
         line = torch.searchsorted(self.edges.detach(), frequencies.to(self.reference.dtype), right=True)
         return level[line] + slope[line] * torch.log2(frequencies / anchor[line])
 
-    def _outward(self, flank: Flank) -> tuple[Tensor, Tensor]:
+    def _outward(self, flank: Flank, *, upward: bool) -> tuple[Tensor, Tensor]:
         """Each line's anchor in Hz, and its level there in dB, from the reference outward."""
         anchors, levels = [self.reference], [torch.zeros_like(self.reference)]
         for bend, slope in zip(flank.breakpoints, flank.slopes, strict=False):
-            joint = self._first_bin_past(bend, upward=flank is self.above)
+            joint = self._first_bin_past(bend, upward)
             levels.append(levels[-1] + slope * torch.log2(joint / anchors[-1]))
             anchors.append(bend)
         return torch.stack(anchors), torch.stack(levels)
@@ -126,7 +117,7 @@ class Equalizer(Curve):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampledCurve(Curve):
     """A response known at the bins of an FFT, straight between them on a dB / octave chart."""
 
@@ -163,7 +154,7 @@ def apply_magnitude(magnitude: Tensor, x: Tensor) -> Tensor:
     return unframed(frames, fft, x.shape[-1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BandSums:
     """All the fit needs to know of two signals: per FFT bin, sums over items and frames of |X|^2, |X||Y| and |Y|^2.
 
@@ -270,9 +261,7 @@ class EqualizerFit:
     def _rests(self, before: Tensor) -> bool:
         """Whether no group of parameters still moves, on average, by more than its tolerance."""
         moved = (self.parameters - before).abs()
-        hertz, slopes = 1 + self.above + self.below, self.above + self.below + 2
         groups = moved.split([1, self.above, self.below, self.above + 1, self.below + 1])
-        assert hertz + slopes == len(moved)
         tolerances = [self.settings.filter_tolerance_hz] * 3 + [self.settings.filter_tolerance_db] * 2
         return all(
             float(group.mean()) < tolerance for group, tolerance in zip(groups, tolerances, strict=True) if len(group)

@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from babe2.analysis import MATCHED_HZ, ReferenceLtas, as_reference, excerpts, power_spectra
-from babe2.equalizer import Response
+from babe2.equalizer import Curve
 from babe2.errors import RestorationError
 from babe2.transforms import bin_frequencies, decibels
 from babe2.waveform import as_channels, clock
@@ -97,7 +97,7 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     return figure
 
 
-def response(history: Sequence[tuple[float, Response]], final: Response, sample_rate: int) -> Figure:
+def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int) -> Figure:
     """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()

@@ -5,26 +5,24 @@ Stockham's method of 1975, here the baseline, the place to begin from, and by de
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from babe2.equalizer import SampledCurve
-from babe2.transforms import amplitude, bin_frequencies, decibels, equalise, ltas, smooth_octaves
+from babe2.transforms import amplitude, decibels, equalise, ltas, smooth_octaves
 
 
-def ltas_response(
-    observation: Tensor, reference: Tensor, sample_rate: int, fft: int, floor_db: float
-) -> tuple[SampledCurve, Tensor]:
-    """What a recording (C, T) lacks against the reference spectrum (fft / 2 + 1,), in dB, not below `floor_db`.
+def ltas_response(observation: Tensor, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
+    """What a recording (C, T) lacks against the reference spectrum, per FFT bin (fft / 2 + 1,) in dB (Eq. 9).
 
-    Returns the response H_LTAS of Eq. 9 as a curve, and its values at the FFT's bins from DC up.
+    Both spectra are smoothed by a third of an octave; no bin is said to lack more than `floor_db`, below zero.
     """
     # The recording is measured at unit level, as the music of the reference was brought to its own; the published
     # window is half the FFT where the paper has all of it, and the ratio is that of amplitudes.
     heard = smooth_octaves(ltas(observation / observation.std(), fft, fft // 2, fft // 4), sample_rate)
     known = smooth_octaves(reference.to(heard), sample_rate)
-    response = (decibels(heard) - decibels(known)).clamp(min=floor_db)
-    return SampledCurve(bin_frequencies(sample_rate, fft)[1:], response[1:].cpu()), response
+    return (decibels(heard) - decibels(known)).clamp(min=floor_db)
 
 
 def at_unit_level(power: Tensor) -> Tensor:
@@ -38,8 +36,12 @@ def at_unit_level(power: Tensor) -> Tensor:
     return power * (white / mean.clamp(min=torch.finfo(power.dtype).tiny))
 
 
-def ltas_equalise(observation: Tensor, response_db: Tensor) -> Tensor:
-    """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10)."""
+def ltas_equalise(observation: Tensor, response_db: Tensor) -> tuple[Tensor, float]:
+    """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10).
+
+    Also returns the gain in dB that kept the level: by so much less than its response the recording was changed.
+    """
     fft = 2 * (len(response_db) - 1)
     equalised = equalise(observation, amplitude(-response_db), fft, fft // 2, fft // 4)
-    return equalised * (observation.std() / equalised.std().clamp(min=torch.finfo(equalised.dtype).tiny))
+    gain = observation.std() / equalised.std().clamp(min=torch.finfo(equalised.dtype).tiny)
+    return equalised * gain, 20 * math.log10(float(gain.clamp(min=1e-30)))

@@ -51,9 +51,7 @@ class CQTDiffPlus(nn.Module):
             if size.attention and size.attention[place]:
                 bins = (level + 1) * size.bins_per_octave
                 attention = (bins, size.attention_heads, size.attention_buckets, size.attention_distance)
-            return ResidualBlock(
-                channels, channels_out, size.embedding, layers=size.dilations[level], attention=attention
-            )
+            return ResidualBlock(channels, channels_out, size.embedding, layers=size.layers[level], attention=attention)
 
         deep = size.channels
         wide = (deep[0], *deep[:-1])  # what a level receives from the one above and gives back to it

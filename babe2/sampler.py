@@ -20,7 +20,7 @@ Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
 Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """Samples that neighbouring segments have already settled."""
 
@@ -39,7 +39,7 @@ class Known:
         return slice(int(places[0]), int(places[-1]) + 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Progress:
     """Where a run stands after a step."""
 
@@ -53,7 +53,7 @@ class Progress:
 OnStep = Callable[[Progress], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sampled:
     audio: Tensor  # (B, T)
     equalizer: Equalizer

@@ -14,7 +14,7 @@ from torch import Tensor
 from babe2.errors import RestorationError
 
 MAX_CHANNELS = 32
-SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a number is more likely mistaken than meant
+SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a number is more likely mistaken, and a header damaged, than meant
 
 
 def as_channels(audio: npt.ArrayLike | Tensor, sample_rate: float) -> Tensor:

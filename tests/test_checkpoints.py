@@ -1,7 +1,9 @@
 import json
+import math
 import os
 import pickle
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +78,22 @@ def reweighted(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) 
     save_file(weights, folder / "model.safetensors")
 
 
+def republished(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The published layout with something changed; its configuration is of plain containers."""
+    content = {
+        "it": 4,
+        "ema": dict(load(PUBLISHED).weights),
+        "LTAS": torch.ones(513),
+        "args": {
+            "network": {"Ns": [8, 8, 16, 16], "num_dils": [1, 2, 2, 3], "emb_dim": 32, "cqt": {"bins_per_oct": 16}},
+            "exp": {"sample_rate": SMALL_RATE, "audio_len": SMALL_LENGTH},
+            "diff_params": {"sigma_data": 0.063},
+        },
+    }
+    change(content)
+    torch.save(content, path)
+
+
 def test_missing_surplus_and_misshapen_weights_are_named(folder: Path) -> None:
     def change(weights: dict[str, torch.Tensor]) -> None:
         del weights["downs.0.1.weight"]
@@ -106,13 +124,79 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
         lambda described: described["model"].update(surprise=1),
         lambda described: described["model"]["architecture"].update(channels=[8, 8, 16, 7]),
         lambda described: described["model"]["architecture"].update(channels=[2**30] * 4),
-        lambda described: described["model"]["architecture"].update(dilations=[1]),
+        lambda described: described["model"]["architecture"].update(layers=[1]),
+        lambda described: described.pop("format"),
+        lambda described: described.update(format="another"),
+        lambda described: described["model"].update(sample_rate=999),
+        lambda described: described["model"].update(sample_rate=768_001),
+        lambda described: described["model"].update(sample_rate=8000.0),
+        lambda described: described["model"].update(segment=True),
+        lambda described: described["model"].update(segment=12000),  # no legal length
+        lambda described: described["model"].update(sigma_data=math.nan),
+        lambda described: described["model"].update(sigma_data=math.inf),
+        lambda described: described["model"].update(sigma_data=True),
+        lambda described: described["model"].update(window_beta=math.nan),
+        lambda described: described["model"].update(window_beta=-0.1),
+        lambda described: described["model"].update(window_beta=101),
+        lambda described: described["model"].update(window_beta=10**400),
+        lambda described: described["model"].update(window_beta="1"),
+        lambda described: described["model"]["architecture"].update(channels=8),
+        lambda described: described["model"]["architecture"].update(channels=[True] * 4),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=1),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=2**30),
+        lambda described: described["model"]["architecture"].update(embedding=2**30),
+        lambda described: described["model"]["architecture"].update(attention=[1, 0, 0, 0]),
+        lambda described: described["model"]["architecture"].update(attention=[True]),
+        lambda described: described["model"]["architecture"].update(attention=[True] * 4, attention_buckets=3),
+        lambda described: described["model"]["architecture"].update(attention_heads=0),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     rewritten(folder, change)
     with pytest.raises(RestorationError, match="not a babe2 configuration"):
         Restorer.from_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "nonsense", "[" * 100_000, '"babe2"'])
+def test_a_configuration_that_is_none_is_refused(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(RestorationError, match="not a babe2 configuration"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64])
+def test_weights_of_another_kind_are_refused(folder: Path, kind: torch.dtype) -> None:
+    reweighted(folder, lambda weights: weights.update(odd=torch.ones(3).to(kind)))
+    with pytest.raises(RestorationError, match=r"not all plain numbers with a fraction \(odd\)"):
+        load(folder)
+
+
+SPECTRA = {
+    "two rows": torch.ones(2, 513),
+    "short": torch.ones(31),
+    "long": torch.ones(2**17 + 1),
+    "even": torch.ones(512),
+    "not finite": torch.full((513,), math.nan),
+    "infinite": torch.full((513,), math.inf),
+    "negative": -torch.ones(513),
+    "silent": torch.zeros(513),
+    "whole": torch.ones(513, dtype=torch.int64),
+    "complex": torch.ones(513, dtype=torch.complex64),
+}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_a_damaged_average_spectrum_is_refused_in_either_layout(folder: Path, spectrum: str) -> None:
+    reweighted(folder, lambda weights: weights.update(ltas=SPECTRA[spectrum]))
+    republished(folder / "its.pt", lambda content: content.update(LTAS=SPECTRA[spectrum]))
+    for spec in (folder, folder / "its.pt"):
+        with pytest.raises(RestorationError, match=r"is damaged.*: its average spectrum is not one row"):
+            load(spec)
+
+
+def test_a_checkpoint_without_an_average_spectrum_is_whole(folder: Path) -> None:
+    reweighted(folder, lambda weights: weights.pop("ltas"))
+    assert load(folder).ltas is None
 
 
 def lying_header(path: Path) -> None:
@@ -145,8 +229,39 @@ def test_a_lonely_weights_file_asks_for_its_configuration(folder: Path) -> None:
 def test_a_checkpoint_that_is_not_there_says_what_would_be_one(tmp_path: Path) -> None:
     with pytest.raises(RestorationError, match="There is no checkpoint at"):
         Restorer.from_checkpoint(tmp_path / "nowhere.pt")
-    with pytest.raises(RestorationError, match="There is no checkpoint at"):
-        Restorer.from_checkpoint(tmp_path)  # a folder without one
+    with pytest.raises(RestorationError, match=r"holds no model.safetensors. Give a"):
+        Restorer.from_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("", "name is empty"),
+        ("  ", "name is empty"),
+        ("~nobody-of-this-name/x", "There is no checkpoint at ~nobody"),
+        ("a" * 300, "cannot be the name of a checkpoint: File name too long"),
+        ("a\0b", "a.*b"),
+        (None, "None' cannot be|None cannot be"),
+        (b"model.pt", "cannot be the name of a checkpoint"),
+        (17, "17 cannot be the name of a checkpoint"),
+    ],
+)
+def test_a_name_that_can_be_none_is_refused_in_a_sentence(spec: Any, told: str) -> None:
+    with pytest.raises(RestorationError, match=told):
+        load(spec)
+
+
+@pytest.mark.parametrize("spec", [".", "model.safetensors", "../small", "./model.safetensors"])
+def test_a_checkpoint_is_called_like_its_folder(folder: Path, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert load(spec).name == "small"
+
+
+def test_a_checkpoint_in_a_cache_of_links_is_called_like_the_folder_of_the_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (folder / "model.safetensors").rename(tmp_path / "blobs" / "0a1b")
+    (folder / "model.safetensors").symlink_to(tmp_path / "blobs" / "0a1b")
+    assert load(folder).name == "small"
 
 
 # Nothing in a file is ever run
@@ -187,8 +302,12 @@ def something_else(path: Path, trace: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, path)
 
 
+def a_bare_tensor(path: Path, trace: Path) -> None:
+    torch.save(torch.zeros(3), path)
+
+
 @pytest.mark.parametrize(
-    "make", [hostile_zip, hostile_bare_pickle, hostile_old_layout, swollen, cut_short, something_else]
+    "make", [hostile_zip, hostile_bare_pickle, hostile_old_layout, swollen, cut_short, something_else, a_bare_tensor]
 )
 def test_hostile_and_broken_files_are_refused_and_not_run(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
     trace = tmp_path / "trace"
@@ -196,6 +315,84 @@ def test_hostile_and_broken_files_are_refused_and_not_run(tmp_path: Path, make: 
     with pytest.raises(RestorationError, match=r"evil.pt is damaged or not a published BABE-2 checkpoint"):
         Restorer.from_checkpoint(tmp_path / "evil.pt")
     assert not trace.exists()
+
+
+def endless(content: dict[str, Any]) -> None:
+    content["args"]["network"] = content["args"]
+
+
+def towering(content: dict[str, Any]) -> None:
+    """Lists that hold the same list twice: small in the file, and 2 ** 60 values when written out."""
+    tower: list[Any] = []
+    for _ in range(60):
+        tower = [tower, tower]
+    content["args"]["tower"] = tower
+
+
+def without_warnings(make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
+
+
+ODD_WEIGHTS: dict[str, Callable[[], torch.Tensor]] = {
+    "integers": lambda: torch.ones(3, dtype=torch.int32),
+    "complex": lambda: torch.ones(3, dtype=torch.complex64),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "sparse rows": lambda: torch.eye(3).to_sparse_csr(),
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
+    "nowhere": lambda: torch.ones(3, device="meta"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_WEIGHTS)
+def test_published_weights_of_another_kind_are_refused(tmp_path: Path, kind: str) -> None:
+    odd = without_warnings(ODD_WEIGHTS[kind])
+    without_warnings(lambda: republished(tmp_path / "odd.pt", lambda content: content["ema"].update(odd=odd)) or odd)
+    with pytest.raises(RestorationError, match=r"odd.pt is damaged or not a published .* \(odd\)"):
+        load(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: content.pop("ema"), "it lacks `ema`"),
+        (lambda content: content.pop("args"), "it lacks `args`"),
+        (lambda content: content["args"].pop("exp"), "it lacks `exp`"),
+        (lambda content: content["args"]["network"].pop("Ns"), "it lacks `Ns`"),
+        (lambda content: content.update(ema=torch.zeros(3)), "its `ema` holds no weights"),
+        (lambda content: content.update(ema={}), "its `ema` holds no weights"),
+        (lambda content: content["ema"].update(step=3), r"its `ema` holds what is no weight \(step\)"),
+        (lambda content: content["ema"].update({5: torch.zeros(3)}), r"its `ema` holds what is no weight \(5\)"),
+        (lambda content: content["ema"].update(wide=torch.zeros(1).expand(2**40)), "claims more numbers than the file"),
+        (lambda content: content.update(args=[1, 2]), "its `args` are no configuration"),
+        (lambda content: content.update(args=torch.zeros(3)), "its `args` are no configuration"),
+        (lambda content: content.update(LTAS=[1.0, 2.0]), "its `LTAS` is no spectrum"),
+        (lambda content: content.update(it="many"), "its `it` is no number of iterations"),
+        (lambda content: content["args"]["exp"].update(sample_rate=math.inf), "cannot convert float infinity"),
+        (lambda content: content["args"]["exp"].update(sample_rate=10**400), "positive whole numbers"),
+        (lambda content: content["args"]["exp"].update(audio_len=12000), "does not fit the transform"),
+        (lambda content: content["args"]["exp"].update(audio_len=None), "NoneType"),
+        (lambda content: content["args"]["network"]["cqt"].update(beta=math.nan), "window_beta must be"),
+        (lambda content: content["args"]["network"]["cqt"].update(window="hann"), "not of the published kind"),
+        (lambda content: content["args"]["network"]["cqt"].update(num_octs=5), "not as many channels as octaves"),
+        (endless, "recursion"),
+    ],
+)
+def test_what_a_published_file_lacks_or_garbles_is_named(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    republished(tmp_path / "odd.pt", change)
+    with pytest.raises(RestorationError, match=f"odd.pt is damaged or not a published BABE-2 checkpoint: .*{told}"):
+        load(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize("change", [lambda content: None, towering], ids=["as it is", "towering"])
+def test_a_published_file_of_plain_containers_is_read(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    republished(tmp_path / "plain.pt", change)
+    assert load(tmp_path / "plain.pt").model == load(PUBLISHED).model
 
 
 def test_the_refusal_names_what_the_pickle_asked_for(tmp_path: Path) -> None:

@@ -227,6 +227,31 @@ def test_an_illegal_segment_is_refused_with_the_next_legal_one(length: int) -> N
     assert deviation(transform.inverse(transform(x)), x) < 2e-6
 
 
+@pytest.mark.parametrize(
+    ("rate", "length", "octaves", "bins"),
+    [(8000, 300, 3, 4), (22050, 9000, 5, 8), (44100, 40_000, 7, 12), (8000, 5, 2, 2)],
+)
+def test_the_next_legal_length_is_the_first(rate: int, length: int, octaves: int, bins: int) -> None:
+    found = next_legal_length(rate, length, octaves, bins)
+    assert found == next(n for n in range(length, found + 1) if legal(rate, n, octaves, bins))
+
+
+@pytest.mark.parametrize("length", [100, 184184, 2**24])
+@pytest.mark.parametrize(("octaves", "bins"), [(8, 1), (1, 1), (0, 16), (2000, 4), (4, 10**12)])
+def test_a_transform_that_no_segment_fits_is_refused_soon(length: int, octaves: int, bins: int) -> None:
+    assert not legal(8000, length, octaves, bins)
+    for ask in (next_legal_length, ConstantQ):
+        with pytest.raises(
+            RestorationError, match=f"No segment fits a transform of {octaves} octaves with {bins} bins"
+        ):
+            ask(8000, length, octaves, bins)
+
+
+@pytest.mark.parametrize("silly", [(8000, 0, 4, 16), (8000, -13000, 4, 16), (0, 13000, 4, 16), (8000, 13000, -4, -16)])
+def test_silly_segments_are_not_legal(silly: tuple[int, int, int, int]) -> None:
+    assert not legal(*silly)
+
+
 @pytest.mark.parametrize("name", FULL)
 def test_tables_hold_what_the_windows_touch_and_no_more(name: str) -> None:
     rate, length, octaves, bins = TRANSFORMS[name]

@@ -13,7 +13,7 @@ from torch import Tensor
 from babe2 import Cancelled, RestorationError, Restorer, Step
 from babe2.config import Model
 from babe2.equalizer import Equalizer
-from babe2.ltas_eq import ltas_equalise, ltas_response
+from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
 from babe2.pipeline import mixed
 from babe2.prior import Prior
@@ -76,8 +76,7 @@ def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: Prio
     recording = torch.from_numpy(music(3.5))
     settings = restorer.settings("paper", ltas=ltas, **QUICK)
     assert restorer.ltas is not None
-    _, response_db = ltas_response(recording, restorer.ltas, SMALL_RATE, 1024, -20.0)
-    equalised = ltas_equalise(recording, response_db)
+    equalised, _ = ltas_equalise(recording, ltas_response(recording, restorer.ltas, SMALL_RATE, 1024, -20.0))
     followed = equalised if ltas == "objective" else recording
     length, overlap = SMALL_LENGTH, SMALL_LENGTH // 10
     starts = [0, length - overlap, 2 * (length - overlap)]
@@ -170,6 +169,24 @@ def test_a_silent_channel_stays_silent(restorer: Restorer) -> None:
     audio = np.concatenate([music(1.0), np.zeros((1, SMALL_RATE), np.float32)])
     restored = restorer.restore(audio, SMALL_RATE, **QUICK).audio
     assert np.abs(restored[1]).max() < 1e-3 * np.abs(restored[0]).max()
+
+
+def test_a_channel_too_quiet_to_restore_stays_as_it_is(restorer: Restorer) -> None:
+    audio = np.concatenate([music(1.0), 1e-6 * music(1.0, seed=1)])
+    restored = restorer.restore(audio, SMALL_RATE, **QUICK).audio
+    np.testing.assert_array_equal(restored[1], audio[1])
+
+
+def test_the_response_is_anchored_at_the_level_that_was_kept(restorer: Restorer) -> None:
+    """What LTAS-EQ did to the recording, read back from its result, is the response it reports."""
+    audio = music(4.0)
+    restoration = restorer.restore(audio, SMALL_RATE, method="ltas-eq")
+    hertz = np.array([300.0, 700.0, 1500.0])
+    spectra = [np.abs(np.fft.rfft(sound[0])) ** 2 for sound in (audio, restoration.audio)]
+    bins = np.fft.rfftfreq(len(audio[0]), 1 / SMALL_RATE)
+    bands = [(bins > f / 1.1) & (bins < f * 1.1) for f in hertz]
+    taken_db = [10 * np.log10(spectra[0][band].sum() / spectra[1][band].sum()) for band in bands]
+    np.testing.assert_allclose(restoration.response.gain_db(hertz), taken_db, atol=1.5)
 
 
 def test_silent_segments_are_left_alone(restorer: Restorer) -> None:
@@ -345,8 +362,7 @@ def test_the_level_of_the_recording_is_kept(restorer: Restorer) -> None:
     np.testing.assert_allclose(quiet * 100, loud, atol=2e-3 * np.abs(loud).max())
 
 
-def test_a_hundred_samples_per_segment_short_of_two_segments(restorer: Restorer) -> None:
-    # One sample more than a segment: the second segment begins one sample later than the first.
+def test_one_sample_more_than_a_segment_takes_a_second_segment(restorer: Restorer) -> None:
     audio = music(2.0)[:, : SMALL_LENGTH + 1]
     assert restorer.restore(audio, SMALL_RATE, **QUICK).audio.shape == audio.shape
 
@@ -369,9 +385,9 @@ def test_resampling_inside_is_the_transforms(restorer: Restorer) -> None:
     restoration = restorer.restore(audio, 44100, method="ltas-eq", output_rate=SMALL_RATE)
     observation = resample(torch.from_numpy(audio), 44100, SMALL_RATE)
     assert restorer.ltas is not None
-    _, response_db = ltas_response(observation, restorer.ltas, SMALL_RATE, 1024, -20.0)
-    expected = ltas_equalise(observation, response_db).numpy()
-    np.testing.assert_allclose(restoration.audio, expected, atol=1e-6)
+    reference = at_unit_level(restorer.ltas)
+    expected, _ = ltas_equalise(observation, ltas_response(observation, reference, SMALL_RATE, 1024, -20.0))
+    np.testing.assert_allclose(restoration.audio, expected.numpy(), atol=1e-6)
 
 
 def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:
