@@ -59,10 +59,11 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.sum(dim=(2, 3)), (x * x).sum(dim=(2, 3))
 
 
-def to_tiles(x: Tensor) -> tuple[Tensor, ...]:
-    """x (B, C, F, T + 2) -> what each of the six products sees (B, C, F, T / 4)."""
-    tiles = (x.shape[3] - 2) // TILE
-    d0, d1, d2, d3, d4, d5 = (x[..., i::TILE][..., :tiles] for i in range(TILE + 2))
+def to_tiles(x: Tensor, margin: int) -> tuple[Tensor, ...]:
+    """x (B, C, F, T + 2 margin), margin 0 or 1 -> what each of the six products sees (B, C, F, T / 4)."""
+    padded = x if margin else F.pad(x, (1, 1))
+    tiles = (padded.shape[3] - 2) // TILE
+    d0, d1, d2, d3, d4, d5 = (padded[..., i::TILE][..., :tiles] for i in range(TILE + 2))
     even, odd = d4 - d2, d3 - d1
     far_even, far_odd = torch.sub(d4, d2, alpha=4), torch.sub(d3, d1, alpha=4)
     return (
@@ -76,16 +77,17 @@ def to_tiles(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def from_tiles(products: list[Tensor]) -> Tensor:
-    """Six products (B, C, F, T / 4) -> (B, C, F, T)."""
+    """Six products (B, C, F, T / 4), which are used up -> (B, C, F, T)."""
     m0, m1, m2, m3, m4, m5 = products
     batch, channels, bins, tiles = m0.shape
-    near, near_gap, far, far_gap = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    near, far = m1 + m2, m3 + m4
+    near_gap, far_gap = m1.sub_(m2), m3.sub_(m4)
     out = m0.new_empty(batch, bins, tiles, TILE, channels)
     place = out.permute(0, 4, 1, 2, 3)
-    place[..., 0] = m0 + near + far
+    torch.add(m0.add_(near), far, out=place[..., 0])
     torch.add(near_gap, far_gap, alpha=2, out=place[..., 1])
     torch.add(near, far, alpha=4, out=place[..., 2])
-    torch.add(m5 + near_gap, far_gap, alpha=8, out=place[..., 3])
+    torch.add(m5.add_(near_gap), far_gap, alpha=8, out=place[..., 3])
     return out.flatten(2, 3).permute(0, 3, 1, 2)
 
 
@@ -93,7 +95,7 @@ class Pointwise(NamedTuple):
     """The arithmetic that gains by being compiled; of the rest torch's own kernels are as fast or faster."""
 
     moments: Callable[[Tensor], tuple[Tensor, Tensor]] = moments
-    to_tiles: Callable[[Tensor], tuple[Tensor, ...]] = to_tiles
+    to_tiles: Callable[[Tensor, int], tuple[Tensor, ...]] = to_tiles
 
 
 EAGER = Pointwise()
@@ -109,20 +111,19 @@ def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, poin
     """x (B, C, F, T + 2 margin) with zeros in the margin, kernel (C_out, C, f, t) -> (B, C_out, F, T)."""
     in_tiles = (x.shape[3] - 2 * margin) % TILE == 0 and kernel.shape[3] == 3 and kernel.shape[1] >= FEWEST_CHANNELS
     if in_tiles and x.device.type == "cpu" and x.dtype == torch.float32:
-        padded = x if margin else F.pad(x, (1, 1))
-        return winograd_conv(padded, kernel, dilation, pointwise)
+        return winograd_conv(x, kernel, dilation, margin, pointwise)
     padding = (dilation * (kernel.shape[2] // 2), kernel.shape[3] // 2 - margin)
     return F.conv2d(x, kernel, padding=padding, dilation=(dilation, 1))
 
 
-def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, pointwise: Pointwise = EAGER) -> Tensor:
-    """`dilated_conv` for three taps along time; x (B, C, F, T + 2) already has its margin of one."""
+def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int, pointwise: Pointwise = EAGER) -> Tensor:
+    """`dilated_conv` for three taps along time, margin 0 or 1."""
     transform = torch.tensor(TAPS_TO_PRODUCTS, dtype=kernel.dtype)
     kernels = (transform @ kernel.movedim(3, 0).flatten(1)).unflatten(1, kernel.shape[:3])
     padding = (dilation * (kernel.shape[2] // 2), 0)
     products = [
         F.conv2d(seen, k.unsqueeze(-1), padding=padding, dilation=(dilation, 1))
-        for seen, k in zip(pointwise.to_tiles(x), kernels, strict=True)
+        for seen, k in zip(pointwise.to_tiles(x, margin), kernels, strict=True)
     ]
     return from_tiles(products)
 

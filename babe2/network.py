@@ -94,7 +94,7 @@ class CQTDiffPlus(nn.Module):
                 x, octave = self.downsamplerT(x), self.downsamplerT(octave)
                 pyramid = self.downsamplerT(pyramid) if i > 0 else pyramid
             pyramid = torch.cat([octave, pyramid], dim=2) if i > 0 else octave
-            x = (x + pyramid_conv(pyramid)) * HALF_POWER
+            x = (x + pyramid_conv(pyramid)).mul_(HALF_POWER)
 
         outlet, block = self.middle[0]
         x = through(block, listening(x, poll))
@@ -103,7 +103,7 @@ class CQTDiffPlus(nn.Module):
         result: list[Tensor] = []
         for i, (outlet, block) in zip(range(deepest, -1, -1), self.ups, strict=True):
             x = through(block, torch.cat([listening(x, poll), skips.pop()], dim=1))
-            out = (out + through(outlet, x)) * HALF_POWER
+            out = (out + through(outlet, x)).mul_(HALF_POWER)
             result.append(as_octave(out[:, :, :bins]))
             if i > 0:
                 x, out = self.upsamplerT(above(x, bins)), self.upsamplerT(above(out, bins))
@@ -205,7 +205,7 @@ class ResidualBlock(nn.Module):
             else:
                 y = NormGeluConv.apply(x, gain, conv.weight, conv.dilation[0], self.pointwise) * plane(weight, x)
             x = torch.add(y, x, alpha=HALF_POWER)
-        return (self.proj_out(x) + self.res_conv(inp)) * HALF_POWER
+        return (self.proj_out(x) + self.res_conv(inp)).mul_(HALF_POWER)
 
 
 class Norm(nn.Module):

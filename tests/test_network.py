@@ -11,6 +11,7 @@ from conftest import PUBLISHED, REFERENCE, SIZES, SMALL, TRANSFORMS, Vectors, de
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from babe2.config import Architecture
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus, Downsample, RelativePosition, ResidualBlock, TimeAttention, Upsample, normalised
 
@@ -299,3 +300,23 @@ def test_noise_frequencies_are_frozen() -> None:
     embedding = CQTDiffPlus(SMALL).embedding
     assert not embedding.RFF_freq.requires_grad
     assert all(layer.weight.requires_grad for layer in embedding.MLP)
+
+
+def test_a_network_wide_enough_for_winograd_has_the_same_gradient_as_in_float64() -> None:
+    """The recorded small network is too narrow for it, the full ones too slow for every day."""
+    torch.manual_seed(0)
+    network = CQTDiffPlus(Architecture((32, 32), (1, 2), 16, 32)).requires_grad_(False)
+    octaves = [torch.randn(1, 16, frames, dtype=torch.complex64) for frames in (32, 64)]
+
+    def answer(network: CQTDiffPlus, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        inputs = [octave.to(dtype).requires_grad_() for octave in octaves]
+        level = torch.tensor([[-0.4]], dtype=torch.empty(0, dtype=dtype).real.dtype)
+        outputs = network.to(level.dtype)(inputs, level)
+        gradients = torch.autograd.grad(sum(out.abs().square().sum() for out in outputs), inputs)
+        flat = [torch.cat([part.flatten() for part in parts]) for parts in (outputs, gradients)]
+        return flat[0].detach(), flat[1]
+
+    single, double = answer(network, torch.complex64), answer(network.double(), torch.complex128)
+    for found, expected in zip(single, double, strict=True):
+        # Pictures leave the network in float32 in either case; measured 2e-6.
+        torch.testing.assert_close(found, expected.to(torch.complex64), atol=2e-5 * float(expected.abs().max()), rtol=0)
