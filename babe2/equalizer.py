@@ -6,6 +6,7 @@ gain is 0 dB. `EqualizerFit` finds it while the sampler runs, from nothing but t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -21,7 +22,7 @@ Array = npt.NDArray[np.floating[Any]]
 APART_HZ = 1e-3  # how far neighbouring breakpoints are kept from each other
 
 
-class Curve:
+class Curve(ABC):
     """A response given by `_gain_db`, a function on float64 tensors."""
 
     @overload
@@ -37,8 +38,8 @@ class Curve:
         kind = frequencies.dtype if frequencies.is_floating_point() else torch.float32
         return self._gain_db(frequencies.cpu().double()).to(frequencies.device, kind)
 
-    def _gain_db(self, frequencies: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _gain_db(self, frequencies: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
