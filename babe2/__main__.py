@@ -20,7 +20,7 @@ import numpy as np
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __version__, analyse
 from babe2.analysis import MATCHED_HZ, ReferenceLtas
 from babe2.config import COLUMNS, PRESETS
-from babe2.pipeline import mixed, versions
+from babe2.pipeline import check_amount, mixed, versions
 from babe2.waveform import clock
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def restore(options: argparse.Namespace) -> int:
-    if not 0 <= options.amount <= 1:
-        raise RestorationError(f"The amount of restoration lies between 0 and 1, not at {options.amount}.")
+    check_amount(options.amount)
     targets = targets_of(options)
     check_targets(targets, options)
     overrides = settings_of(options)
@@ -190,8 +189,10 @@ def restore_one(
         if stopped.partial is None:
             say("stopped before anything was finished.")
             return {"input": str(path), "error": "Stopped before anything was finished."}
-        restoration, target = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
-        say(f"stopped; the finished {restoration.audio.shape[1] / restoration.sample_rate:.1f} s are in {target}.")
+        part, kept = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
+        report = deliver(restorer, part, recording, path, kept, options)
+        say(f"stopped; the finished {part.audio.shape[1] / part.sample_rate:.1f} s are in {kept}.")
+        return report
     return deliver(restorer, restoration, recording, path, target, options)
 
 

@@ -256,19 +256,23 @@ def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
 
 def partial(run: Run, about: dict[str, Any]) -> Restoration | None:
     """What a stopped run had finished, an exact prefix of its result; None where that is nothing."""
-    seconds = run.finished_seconds()
+    seconds, restored = run.finished_seconds(), run.finished()
     samples = int(seconds * run.recording.output_rate)
-    if not run.found or samples == 0 or not run.finished().isfinite().all():
+    if not run.found or samples == 0 or not restored.isfinite().all():
         return None
-    whole = finished(run, run.finished(), about)
+    whole = finished(run, restored, about)
     whole.report["warnings"].append(f"The restoration was stopped; this is its finished part, {seconds:.1f} s.")
     return replace(whole, audio=whole.audio[:, :samples])
 
 
-def mixed(restoration: Restoration, recording: Any, sample_rate: int, amount: float) -> Restoration:
-    """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
+def check_amount(amount: float) -> None:
     if not 0 <= amount <= 1:
         raise RestorationError(f"The amount of restoration lies between 0 and 1, not at {amount}.")
+
+
+def mixed(restoration: Restoration, recording: Any, sample_rate: int, amount: float) -> Restoration:
+    """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
+    check_amount(amount)
     before = transforms.resample(as_channels(recording, sample_rate), sample_rate, restoration.sample_rate)
     before = cut(before, 0, restoration.audio.shape[1])
     if len(before) != len(restoration.audio):
@@ -288,7 +292,8 @@ def weighted_mean(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:
     """The mean in dB."""
     if len(curves) == 1:
         return curves[0]
-    return WeightedSum(tuple(curves), tuple(weight / sum(weights) for weight in weights))
+    total = sum(weights)
+    return WeightedSum(tuple(curves), tuple(weight / total for weight in weights))
 
 
 def checked_seed(seed: int | None) -> int:

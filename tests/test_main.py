@@ -32,6 +32,11 @@ def restore(*arguments: object, method: str = "ltas-eq") -> int:
     return main(["restore", *map(str, arguments), "--checkpoint", CHECKPOINT, "--method", method, *quick])
 
 
+def assert_said_in_one_line(sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1, error
+
+
 @pytest.fixture
 def wav(tmp_path: Path) -> Path:
     sf.write(tmp_path / "old.wav", tune(), 8000, "PCM_16")
@@ -225,8 +230,7 @@ def test_wishes_that_cannot_be_met_get_a_sentence(
     monkeypatch.chdir(wav.parent)
     before = sorted(wav.parent.iterdir())
     assert restore(wav, *arguments) == 1
-    error = capsys.readouterr().err
-    assert sentence in error and error.count("\n") == 1, error
+    assert_said_in_one_line(sentence, capsys)
     assert sorted(wav.parent.iterdir()) == before
 
 
@@ -253,8 +257,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.setattr("babe2.__main__.restorer_of", lambda options: pytest.fail("the work had begun"))
     Path("notes.wav").write_text("la la la")
     assert restore(wav, *arguments) == 1
-    error = capsys.readouterr().err
-    assert sentence in error and error.count("\n") == 1, error
+    assert_said_in_one_line(sentence, capsys)
     assert sorted(path.name for path in wav.parent.iterdir()) == ["notes.wav", "old.wav"]
 
 
