@@ -18,15 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from babe2.config import COLUMNS, Architecture, Model
+from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
 from babe2.cqt import legal
 from babe2.errors import RestorationError
-from babe2.network import CQTDiffPlus
+from babe2.folded_cqt import GRAIN, PATCH
+from babe2.prior import Network, build_network
 from babe2.waveform import SAMPLE_RATES
 
 FORMAT = "babe2"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 LTAS = "ltas"
+NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,10 @@ class Checkpoint:
     sha256: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def network(self) -> CQTDiffPlus:
+    def network(self) -> Network:
         """The network with these weights; every missing, surplus and misshapen key is named."""
         with torch.device("meta"):
-            network = CQTDiffPlus(self.model.architecture)
+            network = build_network(self.model)
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         found = {key: tuple(value.shape) for key, value in self.weights.items()}
         faults = [
@@ -105,7 +107,7 @@ def load_folder(path: Path) -> Checkpoint:
         described = json.loads(beside.read_text("utf-8"))
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
-        model = _model(described["model"])
+        model = _model(described["model"], described.get("network", NETWORKS[Architecture]))
         provenance = dict(described.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RestorationError(f"{beside} is not a babe2 configuration: {_fault(error)}.") from None
@@ -130,34 +132,31 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     if checkpoint.ltas is not None:
         tensors[LTAS] = checkpoint.ltas.contiguous()
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    described = {"format": FORMAT, "model": asdict(checkpoint.model), "provenance": checkpoint.provenance}
+    described = {
+        "format": FORMAT,
+        "network": NETWORKS[type(checkpoint.model.architecture)],
+        "model": asdict(checkpoint.model),
+        "provenance": checkpoint.provenance,
+    }
     (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
 
-def _model(described: dict[str, Any]) -> Model:
-    architecture: dict[str, Any] = {
+def _model(described: dict[str, Any], network: str) -> Model:
+    kinds = {name: kind for kind, name in NETWORKS.items()}
+    if network not in kinds:
+        raise ValueError(f"network must be one of {', '.join(kinds)}")
+    sizes = {
         key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
     }
-    model = Model(**{**described, "architecture": Architecture(**architecture)})
+    model = Model(**{**described, "architecture": kinds[network](**sizes)})
     _check(model)
     return model
 
 
 def _check(model: Model) -> None:
-    size = model.architecture
-    of_attention = [size.attention_heads, size.attention_buckets, size.attention_distance]
-    whole = [model.sample_rate, model.segment, size.bins_per_octave, size.embedding, *size.channels, *size.layers]
-    if not all(type(number) is int and 0 < number < 2**31 for number in whole + of_attention):
+    if not _whole(model.sample_rate, model.segment):
         raise ValueError("sizes must be positive whole numbers")
-    if not 1 <= len(size.channels) == len(size.layers) <= 16 or any(channels % 8 for channels in size.channels):
-        raise ValueError("channels and layers must be given per octave, channels in eights")
-    if not isinstance(size.attention, tuple) or not all(type(there) is bool for there in size.attention):
-        raise ValueError("attention must be true or false in each place")
-    if size.attention and len(size.attention) not in (size.octaves, size.octaves + 1):
-        raise ValueError("attention must be given per octave")
-    if any(size.attention) and not 4 <= size.attention_buckets < 4 * size.attention_distance:
-        raise ValueError("attention needs at least 4 buckets, and a quarter of them within its distance")
-    if max(size.layers) > 24 or max(*size.channels, size.embedding, *of_attention) > 4096 or model.segment > 2**24:
+    if model.segment > 2**24:
         raise ValueError("sizes are beyond any network of this kind")
     if not _number_between(model.sigma_data, 1e-9, 1e6):
         raise ValueError("sigma_data must be a positive number")
@@ -168,10 +167,52 @@ def _check(model: Model) -> None:
     lowest, highest = SAMPLE_RATES
     if not lowest <= model.sample_rate <= highest:
         raise ValueError(f"sample_rate must lie between {lowest} and {highest} Hz")
-    if size.bins_per_octave < 4 or size.octaves * size.bins_per_octave > 4096:
-        raise ValueError("bins_per_octave must be at least 4, and all octaves' bins at most 4096 together")
+    if isinstance(model.architecture, BandwiseArchitecture):
+        _check_bandwise(model, model.architecture)
+    else:
+        _check_published(model, model.architecture)
+
+
+def _check_published(model: Model, size: Architecture) -> None:
+    of_attention = [size.attention_heads, size.attention_buckets, size.attention_distance]
+    if not _whole(size.bins_per_octave, size.embedding, *size.channels, *size.layers, *of_attention):
+        raise ValueError("sizes must be positive whole numbers")
+    if not 1 <= len(size.channels) == len(size.layers) <= 16 or any(channels % 8 for channels in size.channels):
+        raise ValueError("channels and layers must be given per octave, channels in eights")
+    if not isinstance(size.attention, tuple) or not all(type(there) is bool for there in size.attention):
+        raise ValueError("attention must be true or false in each place")
+    if size.attention and len(size.attention) not in (size.octaves, size.octaves + 1):
+        raise ValueError("attention must be given per octave")
+    if any(size.attention) and not 4 <= size.attention_buckets < 4 * size.attention_distance:
+        raise ValueError("attention needs at least 4 buckets, and a quarter of them within its distance")
+    if max(size.layers) > 24 or max(*size.channels, size.embedding, *of_attention) > 4096:
+        raise ValueError("sizes are beyond any network of this kind")
+    _check_bins(size.octaves, size.bins_per_octave)
     if not legal(model.sample_rate, model.segment, size.octaves, size.bins_per_octave):
         raise ValueError(f"a segment of {model.segment} samples does not fit the transform's {size.octaves} octaves")
+
+
+def _check_bandwise(model: Model, size: BandwiseArchitecture) -> None:
+    if not _whole(size.octaves, size.bins_per_octave, size.embedding, *size.channels, *size.blocks):
+        raise ValueError("sizes must be positive whole numbers")
+    if not 1 <= len(size.channels) == len(size.blocks) <= 3:
+        raise ValueError("channels and blocks must be given per level, for at most three levels")
+    if max(size.blocks) > 8 or max(*size.channels, size.embedding) > 4096:
+        raise ValueError("sizes are beyond any network of this kind")
+    _check_bins(size.octaves, size.bins_per_octave)
+    if size.bins_per_octave % PATCH or (size.octaves * size.bins_per_octave) % (4 * PATCH):
+        raise ValueError(f"bins_per_octave must be a multiple of {PATCH}, and all bins a multiple of {4 * PATCH}")
+    if model.segment % GRAIN:
+        raise ValueError(f"a segment must be a multiple of {GRAIN} samples")
+
+
+def _check_bins(octaves: int, bins_per_octave: int) -> None:
+    if bins_per_octave < 4 or octaves * bins_per_octave > 4096:
+        raise ValueError("bins_per_octave must be at least 4, and all octaves' bins at most 4096 together")
+
+
+def _whole(*numbers: Any) -> bool:
+    return all(type(number) is int and 0 < number < 2**31 for number in numbers)
 
 
 def _number_between(value: Any, lowest: float, highest: float) -> bool:

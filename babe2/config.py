@@ -33,10 +33,21 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class BandwiseArchitecture:
+    """The size of the compact network; tuples run from the finest level down."""
+
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]  # per level and way, each dilated twice as far as the one before
+    octaves: int = 8
+    bins_per_octave: int = 48
+    embedding: int = 64
+
+
+@dataclass(frozen=True)
 class Model:
     """What a checkpoint says of itself, beside its weights."""
 
-    architecture: Architecture
+    architecture: Architecture | BandwiseArchitecture
     sample_rate: int  # Hz
     segment: int  # samples it was trained on
     sigma_data: float  # std of what it was trained on

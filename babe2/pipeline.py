@@ -18,11 +18,10 @@ from torch import Tensor
 from babe2 import transforms
 from babe2.analysis import ReferenceLtas
 from babe2.config import UNCONDITIONAL, Model, Settings, preset_settings, settings_for
-from babe2.cqt import ConstantQ, next_legal_length
 from babe2.equalizer import Curve, SampledCurve, WeightedSum
 from babe2.errors import Cancelled, RestorationError
 from babe2.network import CQTDiffPlus
-from babe2.prior import Prior
+from babe2.prior import Network, Prior, Transform, build_prior, build_transform, next_length
 from babe2.run import Audio, OnStep, Recorded, Run
 from babe2.sampler import Noise, Progress, sample
 from babe2.segments import cut
@@ -63,7 +62,7 @@ class Restorer:
 
     def __init__(
         self,
-        network: CQTDiffPlus,
+        network: Network,
         model: Model,
         ltas: Tensor | None,
         *,
@@ -77,7 +76,7 @@ class Restorer:
         self.ltas = ltas
         self.name, self.sha256, self.verified = name, sha256, verified
         self._network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._transforms: dict[int, ConstantQ] = {}
+        self._transforms: dict[int, Transform] = {}
 
     @classmethod
     def from_checkpoint(
@@ -104,10 +103,11 @@ class Restorer:
             raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
         checkpoint = checkpoints.load(spec)
         network = checkpoint.network()
-        network.save_memory = save_memory
         network.set_dtype(getattr(torch, precision))
-        if compile:
-            network.compile_pointwise()
+        if isinstance(network, CQTDiffPlus):  # the compact network is small and quick as it is
+            network.save_memory = save_memory
+            if compile:
+                network.compile_pointwise()
         return cls(
             network,
             checkpoint.model,
@@ -194,8 +194,9 @@ class Restorer:
             raise RestorationError(f"Ask for one piece or more, each longer than nothing and at most {longest:.0f} s.")
         length = settings.segment_length if seconds is None else round(seconds * rate)
         seed = checked_seed(seed)
-        prior = self.prior(self._legal(max(length, settings.segment_length)), cancelled)
-        shape = torch.Size((count, prior.transform.length))
+        whole = next_length(self.model, max(length, settings.segment_length))
+        prior = self.prior(whole, cancelled)
+        shape = torch.Size((count, whole))
         with enough_memory():
             drawn = sample(prior, shape, settings, noise or seeded_noise(seed, self.device), on_step)
         return drawn[:, :length].cpu().numpy()
@@ -203,11 +204,7 @@ class Restorer:
     def prior(self, length: int, cancelled: Callable[[], bool] | None = None) -> Prior:
         """The denoiser for segments of `length` samples."""
         if length not in self._transforms:
-            size = self.model.architecture
-            transform = ConstantQ(
-                self.model.sample_rate, length, size.octaves, size.bins_per_octave, self.model.window_beta
-            )
-            self._transforms[length] = transform.to(self.device)
+            self._transforms[length] = build_transform(self.model, length).to(self.device)
         poll = None
         if cancelled is not None:
 
@@ -215,11 +212,7 @@ class Restorer:
                 if cancelled():
                     raise Cancelled
 
-        return Prior(self._network, self._transforms[length], self.model.sigma_data, poll)
-
-    def _legal(self, length: int) -> int:
-        size = self.model.architecture
-        return next_legal_length(self.model.sample_rate, length, size.octaves, size.bins_per_octave)
+        return build_prior(self.model, self._network, self._transforms[length], poll)
 
 
 def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:

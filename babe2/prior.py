@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from babe2.cqt import ConstantQ
-from babe2.network import CQTDiffPlus, Poll
+from babe2.bandwise import BandwiseUNet
+from babe2.config import BandwiseArchitecture, Model
+from babe2.cqt import ConstantQ, next_legal_length
+from babe2.folded_cqt import GRAIN, PATCH, FoldedConstantQ
+from babe2.network import CQTDiffPlus
+
+Poll = Callable[[], None]
+Network = CQTDiffPlus | BandwiseUNet
+Transform = ConstantQ | FoldedConstantQ
 
 
 @dataclass(frozen=True)
-class Prior:
-    """D_theta (Eq. 15, preconditioning after Karras et al. 2022), limited to the band the transform carries."""
+class Prior(ABC):
+    """D_theta (Eq. 15): a network behind a transform, limited to the band the transform carries."""
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """noisy (B, T) at noise level sigma, () or (B, 1) -> clean (B, T)."""
+        return self.highpass(self.denoise(noisy, sigma))
+
+    @abstractmethod
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The same over the whole band, as it was trained."""
+
+    @abstractmethod
+    def highpass(self, x: Tensor) -> Tensor:
+        """What of x (B, up to T) the transform carries."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device: ...
+
+
+@dataclass(frozen=True)
+class PublishedPrior(Prior):
+    """CQT-Diff+, preconditioned after Karras et al. 2022."""
 
     network: CQTDiffPlus
     transform: ConstantQ
     sigma_data: float  # std of the music it was trained on
     poll: Poll | None = None  # called between the network's levels; what it raises ends the evaluation
 
-    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """noisy (B, T) at noise level sigma, () or (B, 1) -> clean (B, T)."""
-        return self.highpass(self.denoise(noisy, sigma))
-
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """The same over the whole band, as it was trained."""
         sigma = sigma.to(noisy).reshape(-1, 1)
         variance = sigma**2 + self.sigma_data**2
         octaves = self.transform(noisy / variance.sqrt())
@@ -33,3 +59,78 @@ class Prior:
 
     def highpass(self, x: Tensor) -> Tensor:
         return self.transform.highpass(x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.transform.window.device
+
+
+@dataclass(frozen=True)
+class BandwisePrior(Prior):
+    """The compact network, preconditioned bin by bin; the noise may have a level of its own in each bin."""
+
+    network: BandwiseUNet
+    transform: FoldedConstantQ
+    poll: Poll | None = None
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """`sigma` may also be (K,) or (B, K), a level for each bin."""
+        return self.transform.inverse(self.estimate(self.transform(noisy), self.levels(noisy, sigma)))
+
+    def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The noise level of every item and bin (B, K)."""
+        return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
+
+    def estimate(self, groups: list[Tensor], sigma: Tensor) -> list[Tensor]:
+        """Noisy coefficients at noise levels sigma (B, K) -> clean ones."""
+        spread = self.network.spread
+        deviation = (sigma**2 + spread**2).sqrt()
+        guessed = self.network(scaled(groups, 1 / deviation), (sigma / spread).log(), self.poll)
+        kept = scaled(groups, (spread / deviation) ** 2)
+        return [k + g for k, g in zip(kept, scaled(guessed, sigma * spread / deviation), strict=True)]
+
+    def highpass(self, x: Tensor) -> Tensor:
+        return self.transform.highpass(x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.transform.window.device
+
+
+def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
+    """Groups (B, rows, frames, C) with every bin times its gain (B, K)."""
+    gains = gain.split([group.shape[1] * PATCH for group in groups], dim=1)
+    return [
+        (group.float().unflatten(-1, (PATCH, -1)) * gain.unflatten(1, (-1, 1, PATCH, 1))).flatten(-2)
+        for group, gain in zip(groups, gains, strict=True)
+    ]
+
+
+def build_network(model: Model) -> Network:
+    """The network of a model, its weights not yet those of any training."""
+    if isinstance(model.architecture, BandwiseArchitecture):
+        return BandwiseUNet(model.architecture, model.sample_rate)
+    return CQTDiffPlus(model.architecture)
+
+
+def build_transform(model: Model, length: int) -> Transform:
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
+    return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
+
+
+def build_prior(model: Model, network: Network, transform: Transform, poll: Poll | None = None) -> Prior:
+    if isinstance(network, BandwiseUNet):
+        assert isinstance(transform, FoldedConstantQ)
+        return BandwisePrior(network, transform, poll)
+    assert isinstance(transform, ConstantQ)
+    return PublishedPrior(network, transform, model.sigma_data, poll)
+
+
+def next_length(model: Model, length: int) -> int:
+    """The shortest segment of at least `length` samples that the model's transform can stand on."""
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return -(-max(length, GRAIN) // GRAIN) * GRAIN
+    return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

@@ -125,7 +125,7 @@ class Run:
         """`ltas` is the average spectrum (F,) of the music that the prior knows, where it is known."""
         self.prior, self.recording, self.settings = prior, recording, settings
         self.noise, self.ltas, self.on_step = noise, ltas, on_step
-        self.observation = recording.observation[recording.sounding].to(prior.transform.window.device)
+        self.observation = recording.observation[recording.sounding].to(prior.device)
         length, (channels, samples) = settings.segment_length, self.observation.shape
         overlap = int(settings.overlap * length)
         self.starts = segment_starts(samples, length, overlap, last_fits=not settings.as_published)

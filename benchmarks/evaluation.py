@@ -27,7 +27,7 @@ from babe2.__main__ import reuse_memory
 from babe2.config import Architecture, Model
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
-from babe2.prior import Prior
+from babe2.prior import PublishedPrior
 
 SIZES = {
     "piano": Model(Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64), 22050, 184184, 0.063),
@@ -81,7 +81,7 @@ def measure(size: str, case: str) -> dict[str, float]:
     transform = ConstantQ(
         model.sample_rate, model.segment, model.architecture.octaves, model.architecture.bins_per_octave
     )
-    prior = Prior(network, transform, model.sigma_data)
+    prior = PublishedPrior(network, transform, model.sigma_data)
     noisy = torch.randn(1, model.segment, generator=torch.Generator().manual_seed(1)).requires_grad_()
     sigma = torch.tensor(0.1)
 

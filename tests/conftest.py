@@ -18,7 +18,7 @@ from torch import Tensor
 from babe2.config import PIANO, Architecture
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
-from babe2.prior import Prior
+from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 
 # Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late.
@@ -125,8 +125,8 @@ def small_transform() -> ConstantQ:
 
 
 @pytest.fixture
-def small_prior(small_network: CQTDiffPlus, small_transform: ConstantQ) -> Prior:
-    return Prior(small_network, small_transform, sigma_data=0.063)
+def small_prior(small_network: CQTDiffPlus, small_transform: ConstantQ) -> PublishedPrior:
+    return PublishedPrior(small_network, small_transform, sigma_data=0.063)
 
 
 def seeded(seed: int, dtype: torch.dtype = torch.float32) -> Noise:

@@ -16,7 +16,7 @@ from babe2.equalizer import Equalizer
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
 from babe2.pipeline import mixed
-from babe2.prior import Prior
+from babe2.prior import PublishedPrior
 from babe2.sampler import Known, restore
 from babe2.transforms import resample
 
@@ -71,7 +71,7 @@ def test_paper_replays_the_recorded_blind_run(restorer: Restorer) -> None:
 
 
 @pytest.mark.parametrize("ltas", ["off", "init", "objective"])
-def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: Prior, ltas: str) -> None:
+def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: PublishedPrior, ltas: str) -> None:
     """The recipe of a whole recording, step by step and to the letter, against the Restorer."""
     recording = torch.from_numpy(music(3.5))
     settings = restorer.settings("paper", ltas=ltas, **QUICK)

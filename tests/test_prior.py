@@ -12,7 +12,7 @@ from torch import Tensor
 
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus, Poll
-from babe2.prior import Prior
+from babe2.prior import PublishedPrior
 
 SIGMA_DATA = {"piano": 0.063, "voice": 1.0}
 # The recorded numbers' own tolerance; measured at 5e-7.
@@ -38,8 +38,8 @@ class Echo(torch.nn.Module):
         return [self.factor * octave for octave in octaves]
 
 
-def around(echo: Echo, transform: ConstantQ, sigma_data: float) -> Prior:
-    return Prior(cast(CQTDiffPlus, echo), transform, sigma_data)
+def around(echo: Echo, transform: ConstantQ, sigma_data: float) -> PublishedPrior:
+    return PublishedPrior(cast(CQTDiffPlus, echo), transform, sigma_data)
 
 
 @pytest.mark.parametrize(("column", "j"), RECORDED)
@@ -47,7 +47,7 @@ def test_estimates_are_the_published_ones(
     column: str, j: int, small_network: CQTDiffPlus, small_transform: ConstantQ, vectors: Callable[[str], Vectors]
 ) -> None:
     recorded, x = vectors("edm_small"), vectors("cqt_small")["x"]
-    prior, sigma = Prior(small_network, small_transform, SIGMA_DATA[column]), recorded["sigmas"][j]
+    prior, sigma = PublishedPrior(small_network, small_transform, SIGMA_DATA[column]), recorded["sigmas"][j]
     expected = recorded[f"den_{column}_{j}"]
     noisy = x * sigma.float()
     assert deviation(prior.denoise(noisy, sigma)[:1], expected) < ESTIMATE
@@ -90,20 +90,20 @@ def test_the_network_hears_and_answers_at_unit_level_whatever_the_noise(
         assert float(answer.std()) == pytest.approx(sigma * sigma_data / total, rel=0.05)
 
 
-def test_almost_no_noise_leaves_almost_everything(small_prior: Prior) -> None:
+def test_almost_no_noise_leaves_almost_everything(small_prior: PublishedPrior) -> None:
     x = 0.063 * noise(1, SMALL_LENGTH)
     found = small_prior.denoise(x, torch.tensor(1e-6))
     assert float((found - x).abs().max()) < 2e-5  # the network's answer at 1e-6, a dozen times its deviation
 
 
-def test_estimates_hold_nothing_the_transform_does_not_carry(small_prior: Prior) -> None:
+def test_estimates_hold_nothing_the_transform_does_not_carry(small_prior: PublishedPrior) -> None:
     x, sigma = noise(1, SMALL_LENGTH) + 3.0, torch.tensor(0.3)
     found = small_prior(x, sigma)
     assert torch.equal(found, small_prior.highpass(small_prior.denoise(x, sigma)))
     assert abs(float(found.mean())) < 1e-6 < abs(float(small_prior.denoise(x, sigma).mean()))
 
 
-def test_each_item_has_its_own_noise_level(small_prior: Prior) -> None:
+def test_each_item_has_its_own_noise_level(small_prior: PublishedPrior) -> None:
     x, sigmas = noise(3, SMALL_LENGTH), torch.tensor([[0.01], [0.3], [5.0]])
     together = small_prior(x, sigmas)
     for i in range(3):
@@ -111,7 +111,7 @@ def test_each_item_has_its_own_noise_level(small_prior: Prior) -> None:
         assert deviation(together[i : i + 1], alone) < ESTIMATE
 
 
-def test_the_gradient_of_an_estimate_goes_through_the_network(small_prior: Prior) -> None:
+def test_the_gradient_of_an_estimate_goes_through_the_network(small_prior: PublishedPrior) -> None:
     x, weight = 0.3 * noise(1, SMALL_LENGTH), noise(1, SMALL_LENGTH, seed=1)
     direction = small_prior.highpass(noise(1, SMALL_LENGTH, seed=2))
     sigma = torch.tensor(0.3)
@@ -130,11 +130,11 @@ def test_what_a_poll_raises_ends_the_estimate(small_network: CQTDiffPlus, small_
     def stop() -> None:
         raise Stop
 
-    prior = Prior(small_network, small_transform, 0.063, poll=stop)
+    prior = PublishedPrior(small_network, small_transform, 0.063, poll=stop)
     with pytest.raises(Stop):
         prior(noise(1, SMALL_LENGTH), torch.tensor(0.1))
     calls: list[int] = []
-    Prior(small_network, small_transform, 0.063, poll=lambda: calls.append(1))(
+    PublishedPrior(small_network, small_transform, 0.063, poll=lambda: calls.append(1))(
         noise(1, SMALL_LENGTH), torch.tensor(0.1)
     )
     assert len(calls) == 2 * SMALL.octaves + 1

@@ -14,7 +14,7 @@ from torch import Tensor
 from babe2.config import PIANO, UNCONDITIONAL, VOICE, Settings
 from babe2.cqt import ConstantQ
 from babe2.equalizer import BandSums, Equalizer, EqualizerFit, Flank, apply_magnitude
-from babe2.prior import Prior
+from babe2.prior import PublishedPrior
 from babe2.sampler import (
     Denoiser,
     Known,
@@ -120,7 +120,7 @@ def replay(request: pytest.FixtureRequest, small_transform: ConstantQ, vectors: 
         given = Equalizer.from_parameters(recorded["filt"].double(), above=2, below=2, bin_hz=BIN_HZ)
     draws = inputs["noise"][: int(recorded["draws"])]
     noise = Counted(replayed(draws))
-    prior = Watched(Prior(recorded_network(), small_transform, 1.0 if name == "run_blind_voicehp" else 0.063))
+    prior = Watched(PublishedPrior(recorded_network(), small_transform, 1.0 if name == "run_blind_voicehp" else 0.063))
     start = inputs["x_init"] if "_init" in name else None
     result = restore(prior, observation, settings, RATE, noise, start=start, known=known, equalizer=given)
     target = observation if known is None else known.over(observation)
@@ -192,7 +192,9 @@ def test_a_recorded_run_estimates_and_pulls_as_recorded(replay: Replay) -> None:
         assert deviation(found[..., ::7], pulls[k]) < SOUND[replay.name]
 
 
-def test_unconditional_sampling_is_the_published_one(small_prior: Prior, vectors: Callable[[str], Vectors]) -> None:
+def test_unconditional_sampling_is_the_published_one(
+    small_prior: PublishedPrior, vectors: Callable[[str], Vectors]
+) -> None:
     recorded = vectors("run_uncond")
     settings = replace(SMALL_SETTINGS, steps=4, sigma_max=10.0, sigma_min=1e-5, churn=5.0)
     watched, noise = Watched(small_prior), Counted(replayed(recorded["noise"]))
@@ -208,7 +210,9 @@ def test_unconditional_sampling_is_the_published_one(small_prior: Prior, vectors
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_guidance_is_the_published_one(case: str, small_prior: Prior, vectors: Callable[[str], Vectors]) -> None:
+def test_guidance_is_the_published_one(
+    case: str, small_prior: PublishedPrior, vectors: Callable[[str], Vectors]
+) -> None:
     recorded = vectors("guidance_small")
     settings = replace(SMALL_SETTINGS, guidance_strength=float(recorded[f"xi_{case}"]))
     equalizer = Equalizer.from_parameters(recorded["params"], above=2, below=2, bin_hz=BIN_HZ)
