@@ -30,7 +30,6 @@ class BandwiseUNet(nn.Module):
     """Pictures are (B, rows, frames, C): channels last, where they are multiplied."""
 
     spread: Tensor  # (K,) std of the music in each bin
-    steps: Tensor
 
     def __init__(self, size: BandwiseArchitecture, sample_rate: int) -> None:
         super().__init__()
@@ -55,7 +54,6 @@ class BandwiseUNet(nn.Module):
         self.harmonics_in = Harmonics(first)
         self.harmonics_out = Harmonics(first)
         self.register_buffer("spread", torch.ones(bins))
-        self.register_buffer("steps", torch.linspace(-4.0, 4.0, LEVELS), persistent=False)
         for head in self.heads:
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # begin as the Wiener filter
 
@@ -96,7 +94,8 @@ class BandwiseUNet(nn.Module):
 
     def _embedded(self, noisiness: Tensor) -> Tensor:
         """noisiness (B, rows, 1) -> (B, rows, E)"""
-        near = torch.exp(-2 * (noisiness.clamp(-8, 8) / 2 - self.steps) ** 2)
+        steps = torch.linspace(-4.0, 4.0, LEVELS, device=noisiness.device)
+        near = torch.exp(-2 * (noisiness.clamp(-8, 8) / 2 - steps) ** 2)
         return self.embed(torch.cat([near, noisiness / 4, torch.ones_like(noisiness)], dim=-1))
 
     def set_dtype(self, dtype: torch.dtype) -> BandwiseUNet:

@@ -26,6 +26,7 @@ from babe2.prior import Network, build_network
 from babe2.waveform import SAMPLE_RATES
 
 FORMAT = "babe2"
+BUNDLED = {"piano-small": Path(__file__).with_name("bundled") / "piano-small"}  # what comes along, by name
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 LTAS = "ltas"
 NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
@@ -68,7 +69,7 @@ def _few(keys: list[str]) -> str:
 
 
 def load(spec: str | Path) -> Checkpoint:
-    """`spec`: a folder with model.safetensors and config.json, that .safetensors file, or a published .pt file."""
+    """`spec`: the name of a bundled checkpoint, a folder with model.safetensors and config.json, that .safetensors file, or a published .pt file."""
     try:
         path = _found(spec)
     except (OSError, ValueError, TypeError) as error:  # what can be no name: too long, with a null, not text
@@ -82,10 +83,10 @@ def load(spec: str | Path) -> Checkpoint:
 
 def _found(spec: str | Path) -> Path:
     """The file that is meant."""
-    ways = f"Give a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file."
+    ways = f"Give {', '.join(BUNDLED)}, a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file."
     if not str(spec).strip():
         raise RestorationError(f"The checkpoint's name is empty. {ways}")
-    path = Path(spec)
+    path = BUNDLED.get(str(spec), Path(spec))
     with suppress(RuntimeError):  # a person without a home; a file may still be called so
         path = path.expanduser()
     if path.is_dir():
@@ -107,7 +108,7 @@ def load_folder(path: Path) -> Checkpoint:
         described = json.loads(beside.read_text("utf-8"))
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
-        model = _model(described["model"], described.get("network", NETWORKS[Architecture]))
+        model = model_of(described["model"], described.get("network", NETWORKS[Architecture]))
         provenance = dict(described.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RestorationError(f"{beside} is not a babe2 configuration: {_fault(error)}.") from None
@@ -141,7 +142,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
 
-def _model(described: dict[str, Any], network: str) -> Model:
+def model_of(described: dict[str, Any], network: str) -> Model:
+    """The model that a configuration describes; what is wrong with it is a ValueError, KeyError or TypeError."""
     kinds = {name: kind for kind, name in NETWORKS.items()}
     if network not in kinds:
         raise ValueError(f"network must be one of {', '.join(kinds)}")

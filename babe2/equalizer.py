@@ -41,6 +41,16 @@ class Curve(ABC):
     @abstractmethod
     def _gain_db(self, frequencies: Tensor) -> Tensor: ...
 
+    def magnitude(self, fft: int, sample_rate: float) -> Tensor:
+        """Gain as a factor at the bins of a real FFT (fft / 2 + 1,); nothing passes at DC."""
+        frequencies = bin_frequencies(sample_rate, fft)[1:]
+        return torch.nn.functional.pad(amplitude(self.gain_db(frequencies)), (1, 0))
+
+    def as_dict(self) -> dict[str, float | list[float]]:
+        """For a report: the curve at every sixth of an octave, or what it is made of."""
+        hertz = 20.0 * 2 ** (torch.arange(60, dtype=torch.float64) / 6)
+        return {"frequencies_hz": hertz.tolist(), "gain_db": self._gain_db(hertz).tolist()}
+
 
 @dataclass(frozen=True, eq=False)
 class Flank:
@@ -89,11 +99,6 @@ class Equalizer(Curve):
             return bend
         at_or_above = torch.ceil(bend.detach() / self.bin_hz)
         return (at_or_above if upward else at_or_above - 1).clamp(min=1) * self.bin_hz
-
-    def magnitude(self, fft: int, sample_rate: float) -> Tensor:
-        """Gain as a factor at the bins of a real FFT (fft / 2 + 1,); nothing passes at DC."""
-        frequencies = bin_frequencies(sample_rate, fft)[1:]
-        return torch.nn.functional.pad(amplitude(self.gain_db(frequencies)), (1, 0))
 
     @property
     def parameters(self) -> Tensor:

@@ -61,6 +61,7 @@ class FoldedConstantQ(nn.Module):
     window: Tensor  # (N,) and through how much of its window
     dual: Tensor  # (N,) the weight with which it is laid back
     pass_band: Tensor  # (L // 2 + 1,) what the transform carries
+    centre_bins: Tensor  # (K,) the DFT bin nearest to each centre
 
     def __init__(self, sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> None:
         super().__init__()
@@ -87,6 +88,8 @@ class FoldedConstantQ(nn.Module):
             laid.append((bin_of, window, dual))
         bin_of, window, dual = (np.concatenate(parts) for parts in zip(*laid, strict=True))
         carried = here**2 + above**2
+        centre_bins = np.rint(self.centres * length / sample_rate).astype(np.int64)
+        self.register_buffer("centre_bins", torch.from_numpy(centre_bins), persistent=False)
         self.register_buffer("bin_of", torch.from_numpy(bin_of), persistent=False)
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
         self.register_buffer("dual", torch.from_numpy(dual).float(), persistent=False)

@@ -90,7 +90,8 @@ class Restorer:
         save_memory: bool = False,
         compile: bool = False,
     ) -> Restorer:
-        """`spec`: a folder with model.safetensors and config.json, that file, or a published .pt file.
+        """`spec`: the name of a checkpoint that comes along (`piano-small`), a folder with model.safetensors and
+        config.json, that file, or a published .pt file.
 
         `cache_dir` and `offline` concern checkpoints that are fetched by name; local ones need neither.
         bfloat16 is faster and deviates by half a percent per evaluation; `save_memory` trades time for memory;
@@ -139,13 +140,14 @@ class Restorer:
         output_rate: int | None = None,
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
+        response: Curve | None = None,
         **overrides: Any,
     ) -> Restoration:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
 
         `method` is "babe2" or "ltas-eq"; `overrides` are settings by name. All randomness comes from `noise(shape)`
         where given, else from a generator seeded with `seed` (None draws a seed). The result covers the recording's
-        duration exactly, at `output_rate` or else its own. When `cancelled()` turns true, raises `Cancelled` with the
+        duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to. When `cancelled()` turns true, raises `Cancelled` with the
         finished part.
         """
         if method not in ("babe2", "ltas-eq"):
@@ -154,7 +156,7 @@ class Restorer:
         recording = Recorded.of(audio, sample_rate, self.model.sample_rate, output_rate, fold=settings.as_published)
         seed = checked_seed(seed)
         prior = self.prior(settings.segment_length, cancelled)
-        run = Run(prior, recording, settings, noise or seeded_noise(seed, self.device), self.ltas, on_step)
+        run = Run(prior, recording, settings, noise or seeded_noise(seed, self.device), self.ltas, response, on_step)
         about = {
             "checkpoint": self.name,
             "sha256": self.sha256,

@@ -77,6 +77,10 @@ class BandwisePrior(Prior):
         """`sigma` may also be (K,) or (B, K), a level for each bin."""
         return self.transform.inverse(self.estimate(self.transform(noisy), self.levels(noisy, sigma)))
 
+    def at_levels(self, noisy: Tensor, level: Tensor) -> Tensor:
+        """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,)."""
+        return self(noisy, level[self.transform.centre_bins])
+
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """The noise level of every item and bin (B, K)."""
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))

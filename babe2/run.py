@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from babe2 import transforms
+from babe2.analysis import ReferenceLtas
+from babe2.bandwise_sampler import Own, restore_bandwise
+from babe2.blind_response import Machine, Spectrum, find_machine
 from babe2.config import Settings
-from babe2.equalizer import Curve, Equalizer, SampledCurve
+from babe2.equalizer import Curve, SampledCurve
 from babe2.errors import RestorationError
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
-from babe2.prior import Prior
+from babe2.prior import BandwisePrior, Prior
 from babe2.sampler import Known, Noise, Progress, restore
 from babe2.segments import Canvas, cut, median_level, segment_starts
 from babe2.waveform import as_channels, as_sample_rate
@@ -37,7 +40,7 @@ class Step:
     steps: int
     sigma: float
     misfit: float  # distance of the degraded estimate from the recording, relative to the recording
-    equalizer: Equalizer | None
+    equalizer: Curve | None
     seconds_left: float
     _clean: Callable[[], Audio]
 
@@ -105,7 +108,7 @@ class Recorded:
 class Found(NamedTuple):
     """What a finished segment taught."""
 
-    equalizer: Equalizer
+    equalizer: Curve
     misfit: float
     share: float  # of the segment that no neighbour had settled before
 
@@ -120,11 +123,13 @@ class Run:
         settings: Settings,
         noise: Noise,
         ltas: Tensor | None,
+        response: Curve | None,
         on_step: OnStep | None,
     ) -> None:
-        """`ltas` is the average spectrum (F,) of the music that the prior knows, where it is known."""
+        """`ltas` is the average spectrum (F,) of the music that the prior knows, where it is known; `response` that of
+        the machine, and is estimated where it is not."""
         self.prior, self.recording, self.settings = prior, recording, settings
-        self.noise, self.ltas, self.on_step = noise, ltas, on_step
+        self.noise, self.ltas, self.response, self.on_step = noise, ltas, response, on_step
         self.observation = recording.observation[recording.sounding].to(prior.device)
         length, (channels, samples) = settings.segment_length, self.observation.shape
         overlap = int(settings.overlap * length)
@@ -161,22 +166,85 @@ class Run:
     def restore(self) -> Tensor:
         """The recording (C, T) restored, at the model's rate."""
         settings = self.settings
-        if settings.ltas != "off":
+        if settings.solver == "bandwise":
+            self._restore_bandwise()
+            return self.finished()
+        if settings.ltas != "off" and self.response is None:
             self.begin_from = self.equalise()
         if self.begin_from is not None and settings.ltas == "objective":
             self.objective = self.begin_from
         self.level = self._level()
-        segments = range(len(self.starts))
-        restorable = [i for i in segments if settings.as_published or not self._is_silent(i)]
-        for i in set(segments) - set(restorable):
-            self._lay(i, self.prior.highpass(self._cut(self.observation, i)))
-        if settings.mode == "time-invariant":
+        restorable = self._sounding_segments()
+        if settings.mode == "time-invariant" and self.response is None:
             self._restore_with_one_equalizer(restorable)
         else:
             self.runs_left = len(restorable)
             for i in restorable:
-                self._sample([i], None)
+                self._sample([i], self.response)
         return self.finished()
+
+    def _restore_bandwise(self) -> None:
+        """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
+        prior, rate = self.prior, self.recording.model_rate
+        if not isinstance(prior, BandwisePrior):
+            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
+        machine = find_machine(Spectrum.of(self.observation, rate), self._reference())
+        if self.response is not None:
+            machine = replace(machine, response=self.response)
+        fft = self.settings.filter_fft
+        inverse = machine.inverse(transforms.bin_frequencies(rate, fft)[1:].clamp(min=1.0))
+        inverse = torch.nn.functional.pad(inverse, (1, 0)).to(self.observation)
+        self.objective = transforms.equalise(self.observation, inverse, fft, fft, fft // 4)
+        self.level = self._level()
+        segments = self._sounding_segments()
+        self.runs_left = len(segments)
+        for i in segments:
+            self._sample_bandwise(prior, machine, i)
+
+    def _sample_bandwise(self, prior: BandwisePrior, machine: Machine, segment: int) -> None:
+        recording = Own.of(
+            self._leveled(self.observation, segment), machine, float(self.level.mean()), self.recording.model_rate
+        )
+
+        def denoise(noisy: Tensor, level: Tensor) -> Tensor:
+            self.evaluations += 1
+            return prior.at_levels(noisy, level)
+
+        settled, known = self._settled(segment)
+        sampled = restore_bandwise(
+            denoise,
+            recording,
+            machine.response,
+            self.settings,
+            self._shared_noise,
+            known=known,
+            on_step=lambda progress: self._tell(progress, segment),
+        )
+        self._lay(segment, sampled.audio / self.level)
+        self.found[segment] = Found(machine.response, sampled.misfit, 1 - float(settled.mean()))
+        self.runs_left -= 1
+
+    def _settled(self, segment: int) -> tuple[Tensor, Known | None]:
+        """Where a segment's neighbours have finished it (T,), and what they made of it."""
+        settled = self.canvas.settled_in(self.starts[segment], self.settings.segment_length).clone()
+        if not settled.any():
+            return settled, None
+        return settled, Known(settled * self._leveled(self.canvas.audio, segment), settled)
+
+    def _sounding_segments(self) -> list[int]:
+        """The segments there is something to restore in; the others are laid as they are."""
+        sounding = []
+        for i in range(len(self.starts)):
+            if self.settings.as_published or not self._is_silent(i):
+                sounding.append(i)
+            else:
+                self._lay(i, self.prior.highpass(self._cut(self.observation, i)))
+        return sounding
+
+    def _reference(self) -> ReferenceLtas:
+        if self.ltas is None:
+            raise RestorationError("This checkpoint holds no average spectrum to compare the recording with.")
+        return ReferenceLtas(self.ltas, self.recording.model_rate)
 
     def finished(self) -> Tensor:
         """(C, T), zeros where nothing is finished yet."""
@@ -204,19 +272,17 @@ class Run:
             if i not in chosen:
                 self._sample([i], equalizer)
 
-    def _sample(self, segments: list[int], equalizer: Equalizer | None) -> Equalizer:
+    def _sample(self, segments: list[int], equalizer: Curve | None) -> Curve:
         """Samples segments jointly and lays them in place; without `equalizer` one is found for them all."""
         settings, first = self.settings, segments[0]
-        settled = self.canvas.settled_in(self.starts[first], settings.segment_length).clone()
+        settled, known = self._settled(first)
         if equalizer is not None and settled.all() and not settings.as_published:
             self.unfinished.discard(first)  # its neighbours have finished all of it
             self.runs_left -= 1
             return equalizer
-        start = known = None
+        start = None
         if self.begin_from is not None and equalizer is None:
             start = torch.cat([self._leveled(self.begin_from, i) for i in segments])
-        if len(segments) == 1 and settled.any():
-            known = Known(settled * self._leveled(self.canvas.audio, first), settled)
         sampled = restore(
             self._denoise,
             torch.cat([self._leveled(self.objective, i) for i in segments]),
@@ -224,7 +290,7 @@ class Run:
             self.recording.model_rate,
             self._shared_noise,
             start=start,
-            known=known,
+            known=known if len(segments) == 1 else None,
             equalizer=equalizer,
             on_step=lambda progress: self._tell(progress, first),
         )

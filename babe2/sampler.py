@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from babe2.config import Settings
-from babe2.equalizer import BandSums, Equalizer, EqualizerFit, apply_magnitude
+from babe2.equalizer import BandSums, Curve, EqualizerFit, apply_magnitude
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
 Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
@@ -46,7 +46,7 @@ class Progress:
     step: int  # from 1
     sigma: float
     misfit: float  # distance of the degraded estimate from the recording, relative to the recording
-    equalizer: Equalizer | None
+    equalizer: Curve | None
     clean: Tensor  # (B, T) the current estimate
 
 
@@ -56,7 +56,7 @@ OnStep = Callable[[Progress], None]
 @dataclass(frozen=True, eq=False)
 class Sampled:
     audio: Tensor  # (B, T)
-    equalizer: Equalizer
+    equalizer: Curve
     misfit: float
 
 
@@ -125,7 +125,7 @@ def restore(
     *,
     start: Tensor | None = None,
     known: Known | None = None,
-    equalizer: Equalizer | None = None,
+    equalizer: Curve | None = None,
     on_step: OnStep | None = None,
 ) -> Sampled:
     """Algorithm 1: music the prior believes in that, through one equalizer, sounds like the observation (B, T).

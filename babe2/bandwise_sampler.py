@@ -1,0 +1,103 @@
+"""Restoring with a prior that takes a noise level of its own in every band.
+
+Divided by its response, a recording is the music plus the machine's noise over the response, N / H. That is a sample of
+the very diffusion the prior was trained on, at a level that differs from band to band: low where the recording is clear,
+beyond all bounds where its band has ended. So nothing has to be pulled towards the recording: sampling begins at the
+recording's own levels, and each band waits until the sampler's level has come down to its own. This is the closed form
+of consistency with the recording, and it needs no gradient through the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from babe2.blind_response import Machine
+from babe2.config import Settings
+from babe2.equalizer import Curve
+from babe2.sampler import Known, Noise, OnStep, Progress, Sampled, churn_factors
+from babe2.transforms import amplitude
+
+BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
+
+QUIETEST = 5e-5  # std; the prior has learned no lower noise level
+DEEPEST_DB = -100.0  # no band is raised by more
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """A recording without its machine: music, at noise levels of its own."""
+
+    observation: Tensor  # (B, T) at the level the prior expects
+    magnitude: Tensor  # (T // 2 + 1,) what the machine did to each frequency
+    level: Tensor  # (T // 2 + 1,) std of the noise per frequency, once that is undone; infinite where nothing was heard
+
+    @staticmethod
+    def of(observation: Tensor, machine: Machine, gain: float, sample_rate: int) -> Own:
+        """`gain` is what brought the recording, whose machine was found, to the observation's level."""
+        hertz = torch.fft.rfftfreq(observation.shape[-1], 1 / sample_rate, dtype=torch.float64)[1:]
+        response = machine.response.gain_db(hertz)
+        level = (amplitude(machine.noise.gain_db(hertz) - response) * gain).clamp(min=QUIETEST)
+        level = torch.where(response < DEEPEST_DB, math.inf, level)
+        magnitude, level = (F.pad(x, (1, 0), value=1.0).to(observation) for x in (amplitude(response), level))
+        return Own(observation, magnitude, level)
+
+    def above(self, quietest: float) -> Tensor:
+        """The music (B, T) of all frequencies whose noise level is no higher than `quietest`."""
+        return shaped(self.observation, torch.where(self.level <= quietest, 1 / self.magnitude, 0.0))
+
+    def misfit(self, clean: Tensor) -> float:
+        """Distance of what the machine would make of the estimate from the recording, relative to the recording."""
+        distance = (shaped(clean, self.magnitude) - self.observation).norm()
+        return float(distance / self.observation.norm().clamp(min=1e-12))
+
+
+def noise_levels(settings: Settings) -> Tensor:
+    """From `sigma_start` to `sigma_min` in equal ratios, then 0 (steps + 1,)."""
+    start, end = math.log(settings.sigma_start), math.log(settings.sigma_min)
+    return torch.cat([torch.linspace(start, end, settings.steps).exp(), torch.zeros(1)])
+
+
+@torch.no_grad()
+def restore_bandwise(
+    prior: BandwiseDenoiser,
+    recording: Own,
+    response: Curve,
+    settings: Settings,
+    noise: Noise,
+    *,
+    known: Known | None = None,
+    on_step: OnStep | None = None,
+) -> Sampled:
+    """Music the prior believes in that is the recording wherever the recording is clear.
+
+    `prior` takes one noise level per frequency. `known` samples are kept.
+    """
+    sigmas = noise_levels(settings).to(recording.observation)
+    churn = churn_factors(sigmas.cpu(), settings)
+    clean = recording.above(settings.sigma_start)
+    level = recording.level.minimum(sigmas[0])
+    x = clean if known is None else known.over(clean)
+    x = x + shaped(noise(x.shape), torch.where(recording.level > sigmas[0], level, 0.0))
+    for step, (sigma, lower) in enumerate(pairwise(sigmas), start=1):
+        raised = recording.level.minimum(level * (1 + churn[step - 1]))
+        x = x + shaped(noise(x.shape), (raised**2 - level**2).clamp(min=0).sqrt())
+        clean = prior(x, raised)
+        if known is not None:
+            clean = known.over(clean)
+        level = recording.level.minimum(lower)
+        x = clean + shaped(x - clean, level / raised)  # each frequency on its own straight way to the estimate
+        if on_step is not None:
+            on_step(Progress(step, float(sigma), recording.misfit(clean), response, clean))
+    return Sampled(x, response, recording.misfit(x))
+
+
+def shaped(x: Tensor, gain: Tensor) -> Tensor:
+    """x (B, T) times a gain per frequency."""
+    return torch.fft.irfft(torch.fft.rfft(x) * gain, n=x.shape[-1])
