@@ -26,6 +26,7 @@ from babe2.waveform import clock
 if TYPE_CHECKING:
     from babe2.audio import Recording
 
+DEFAULT = "piano-small"  # the checkpoint that comes along
 INTERRUPTED = 130
 METHODS = ("babe2", "ltas-eq")
 OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
@@ -94,7 +95,12 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     def with_prior(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--checkpoint", metavar="SPEC", required=True, help="folder, .safetensors or published .pt")
+        sub.add_argument(
+            "--checkpoint",
+            metavar="SPEC",
+            default=DEFAULT,
+            help=f"{DEFAULT} (default), folder, .safetensors or published .pt",
+        )
         sub.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sound (default 0)")
         sub.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -128,6 +134,12 @@ def parser() -> argparse.ArgumentParser:
     with_prior(dream)
     dream.add_argument("--count", type=int, default=1, metavar="N")
     dream.add_argument("--seconds", type=float, metavar="S", help="default: one segment of the prior")
+
+    # Commands with a module of their own, which reaches for what all commands share in here.
+    from babe2 import evaluation_command, training_command
+
+    training_command.add_commands(commands)
+    evaluation_command.add_commands(commands, with_prior)
 
     about = command("info", info, "Versions and devices.")
     about.add_argument("--settings", action="store_true", help="every setting with its published values")

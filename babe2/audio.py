@@ -92,6 +92,22 @@ def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | 
         raise RestorationError(f"{name} is too long for this computer's memory. Choose an excerpt of it.") from error
 
 
+def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Channels, samples per channel and sample rate (Hz), as far as they can be told without decoding."""
+    name = os.fspath(path)
+    try:
+        with _open(name) as file:
+            source = _look(name, file)
+            with _sound(source) as sound:
+                channels, samples, rate = int(sound.channels), int(sound.frames), int(sound.samplerate)
+    except (OSError, ValueError, sf.SoundFileError) as error:
+        raise RestorationError(_why_unreadable(name, error)) from error
+    _check_shape(name, channels, rate, "Copy it again from where it came from.")
+    if samples >= _UNKNOWN_LENGTH:
+        raise RestorationError(f"{name} does not say how long it is. Convert it, for example: {_conversion(name)}")
+    return channels, samples, rate
+
+
 def write(
     path: str | os.PathLike[str],
     audio: NDArray[np.floating[Any]],

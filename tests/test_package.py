@@ -41,7 +41,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
 def test_nothing_below_the_command_line_prints_or_touches_global_randomness() -> None:
     forbidden = {"print", "manual_seed", "set_default_dtype", "set_default_device"}
     for name, tree in MODULES.items():
-        if name == "__main__":
+        if name == "__main__" or name.endswith("_command"):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

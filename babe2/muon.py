@@ -1,0 +1,61 @@
+"""Muon: momentum whose steps are orthogonal matrices (Jordan et al. 2024).
+
+A hidden layer's gradient is dominated by few directions; making all its singular values alike lets the others learn
+too. On the compact network this halves the iterations that Adam needs. It is for hidden matrices only: what reads the
+input, what writes the output, and everything one-dimensional is better off with Adam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOMENTUM = 0.95  # published
+ITERATIONS = 5  # of Newton and Schulz, published
+# A quintic whose iterates come near to one quickly and then stay between 0.7 and 1.2, which is near enough.
+QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Parameters (rows, ...) are matrices (rows, columns); a convolution's are (C_out, C_in * taps)."""
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = MOMENTUM) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, group)
+
+    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        momentum: Tensor = state["momentum_buffer"]
+        momentum.mul_(group["momentum"]).add_(gradient)
+        ahead = gradient.add(momentum, alpha=group["momentum"])  # Nesterov's
+        direction = orthogonal(ahead.reshape(len(ahead), -1))
+        rows, columns = direction.shape
+        # A tall matrix has more outputs than an orthogonal step of unit singular values would move.
+        parameter.add_(direction.reshape(parameter.shape), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """matrix (R, C) with all its singular values brought near one, by Newton and Schulz's iteration in bfloat16."""
+    x = matrix.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    x = x / (x.norm() + 1e-7)
+    a, b, c = QUINTIC
+    for _ in range(ITERATIONS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.T if tall else x).float()
