@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import mido
@@ -154,7 +155,14 @@ def pedalled(notes: Notes, time: Callable[[np.ndarray], np.ndarray], every: int,
 # ---------------------------------------------------------------- made-up pieces
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 11)
-PROGRESSIONS = ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 5, 2, 3, 0, 3, 4), (0, 5, 1, 4), (0, 3, 6, 2, 5, 1, 4, 0), (0, 1, 4, 5))
+PROGRESSIONS = (
+    (0, 3, 4, 0),
+    (0, 5, 3, 4),
+    (0, 4, 5, 2, 3, 0, 3, 4),
+    (0, 5, 1, 4),
+    (0, 3, 6, 2, 5, 1, 4, 0),
+    (0, 1, 4, 5),
+)
 
 
 def degree(scale: tuple[int, ...], step: int) -> int:
@@ -171,7 +179,7 @@ def figure(kind: str, chord: list[int], rng: np.random.Generator) -> list[list[f
         return [[i * step, step * 1.5, order[i % len(order)], 0] for i in range(round(4 / step))]
     if kind == "chords":
         rhythm = [[0, 4], [0, 2, 4], [0, 1, 2, 3, 4], [0, 1.5, 2, 3.5, 4]][rng.integers(4)]
-        return [[a, (b - a) * 0.9, p, 0] for a, b in zip(rhythm, rhythm[1:], strict=False) for p in chord]
+        return [[a, (b - a) * 0.9, p, 0] for a, b in pairwise(rhythm) for p in chord]
     if kind == "alberti":
         return [[i * 0.5, 0.5, chord[(0, 2, 1, 2)[i % 4]], 0] for i in range(8)]
     if kind == "stride":

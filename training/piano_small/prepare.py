@@ -1,4 +1,4 @@
-"""Assemble the training material of `piano-small`: decoded 16-bit arrays that a training loop reads with numpy alone."""
+"""Assemble the training material of `piano-small`: 16-bit arrays that a training loop reads with numpy alone."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ VIENNA = "Vienna 4x22 Piano Corpus, CPJKU (CC BY 4.0)"
 MUSIC21 = "scores of the music21 corpus"
 
 # The splits. Real recordings go in whole, so that no take is on both sides:
-# - train: the six tracks that together have the most minutes and the widest range of keys;
-# - validation: two tracks that stop the training; the same pianist and microphones, other music;
-# - test: one track by another pianist in another room, and one of the training pianist in music she does not play there.
+# - train: six tracks, most of the minutes;
+# - validation: two tracks that say when to stop; the same pianist, other music;
+# - test: one track by another pianist in another room, and one by the training pianist in other music.
 REAL = {
     "ishizaka_bach_bwv1008_laboratorio": ("train", ISHIZAKA),
     "ishizaka_bach_contrapunctus_observatory": ("train", ISHIZAKA),
@@ -46,16 +46,16 @@ REAL = {
 # Instruments and performances of the renders. Headroom's microphones and the pieces of the test are in no training
 # render, nor is any other piece that a held-out recording plays.
 SHARES = {"salamander": 0.40, "splendid": 0.35, "fluid": 0.25}
-SCORES = ("mozart/", "beethoven/", "haydn/", "schumann_", "chopin/", "schubert/", "joplin/", "bach/", "cpebach/")
+SCORES = (("mozart/",), ("beethoven/",), ("haydn/",), ("bach/",), ("schumann_", "chopin/", "schubert/", "cpebach/"))
 HELD_OUT = ("maple_leaf_rag", "k331", "bwv846", "bwv988")
 TEST_PERFORMANCE = "Mozart_K331_1st-mov_p01.mid"
 TEST_SCORE = "joplin/maple_leaf_rag"
-TEST_PLACE = Place(
-    reverberation=0.5, wet=-16.0, tilt=-4.0, bumps=[], low=18.0, noise=-75.0, colour=1.3, tuning=0.0
-)  # dry-ish, and as dark as a good recording
-TEST_TOUCH = Touch(dynamics=0.21, gamma=1.0, release=1.0, timing=0.0, level=0.5)
+TEST_PLACE = Place(  # dry-ish, and as dark as a good recording
+    reverberation=0.5, wet=-16.0, tilt=-4.0, knee=2000.0, bumps=[], low=18.0, noise=-75.0, colour=1.3, tuning=0.0
+)
+TEST_TOUCH = Touch(dynamics=0.21, gamma=1.0, bass=-1.0, release=1.0, timing=0.0, level=0.5)
 
-EXCERPTS = 2  # in a shard: at most 240 s or 10.6 MB
+EXCERPTS = 2  # in a shard: about 3 minutes or 8 MB
 
 
 @dataclass
@@ -118,14 +118,15 @@ def write_real(folder: Folder, audio: Path, splits: tuple[str, ...]) -> None:
 class Studio:
     """Everything a training render draws from."""
 
-    def __init__(self, audio: Path, soundfont: Path) -> None:
+    def __init__(self, audio: Path, soundfont: Path, seconds: tuple[float, float]) -> None:
+        self.seconds = seconds  # the shortest and the longest excerpt
         velocities = {"v03": 20, "v07": 52, "v10": 76, "v13": 100, "v16": 124}
         dynamics = {"l1": 30, "l2": 60, "l3": 88, "l4": 116}
-        sides = [render.soundfont_piano(soundfont, f"fluid-{'rl'[left]}", FLUID, bool(left)) for left in (1, 0)]
+        fluid = [("fluid-left", True), ("fluid-right", False)]
         self.instruments = {
-            "salamander": [render.sampled(audio / "salamander", "salamander", SALAMANDER, velocities)],
-            "splendid": [render.sampled(audio / "splendid", "splendid", SPLENDID, dynamics)],
-            "fluid": sides,
+            "salamander": [render.sampled(audio / "salamander", "salamander", SALAMANDER, -3.5, velocities)],
+            "splendid": [render.sampled(audio / "splendid", "splendid", SPLENDID, -4.5, dynamics, shift=12)],
+            "fluid": [render.soundfont_piano(soundfont, name, FLUID, -8.0, left) for name, left in fluid],
         }
         self.performances = sorted((audio / "midi_vienna4x22").glob("Chopin*.mid"))
         self.scores = corpus_scores()
@@ -152,37 +153,37 @@ class Studio:
         names, parts, at = [], [], 0.0
         while at < seconds - 8:
             name, notes = self.piece(rng)
-            notes = notes * [1 / (tempo := rng.uniform(0.8, 1.25)), 1 / tempo, 1, 1]
+            tempo = rng.uniform(0.8, 1.25)
+            notes = notes / np.array([tempo, tempo, 1, 1])
             start = rng.uniform(0, max(1e-3, notes[-1, 0] - min(seconds - at, 60)))
             notes = perform.window(notes, start, seconds - at)
             if len(notes) < 8:
                 continue
             notes[:, 2] += rng.integers(-5, 6)
             notes = notes[(notes[:, 2] >= perform.LOWEST) & (notes[:, 2] <= perform.HIGHEST)]
-            parts.append(notes + [at, at, 0, 0])
+            parts.append(notes + np.array([at, at, 0, 0]))
             names.append(name)
             at = parts[-1][:, 0].max() + rng.uniform(1.0, 2.5)
         return names, perform.restruck(np.concatenate(parts))
 
-    def excerpt(self, rng: np.random.Generator) -> tuple[list[str], list[str], np.ndarray]:
-        """One to two minutes on one instrument in one room: what it is, whom to credit, the audio."""
+    def excerpt(self, rng: np.random.Generator) -> tuple[str, list[str], np.ndarray]:
+        """Some music on one instrument in one room: what it is, whom to credit, the audio."""
         instrument = self.instrument(rng)
-        names, notes = self.programme(rng, rng.uniform(60, 118))
+        names, notes = self.programme(rng, rng.uniform(*self.seconds))
         dry = render.play(notes, instrument, render.random_touch(rng), rng)
-        sound = render.record(dry, render.random_place(rng), rng)[: 120 * RATE]
+        sound = render.record(dry, render.random_place(instrument.tilt, rng), rng)
         credits = [instrument.credit] + [VIENNA] * any("_p" in n and "Chopin" in n for n in names)
         credits += [MUSIC21] * any("/" in n for n in names)
-        return [f"{instrument.name}: {', '.join(names)}"], credits, sound
+        return f"{instrument.name}: {', '.join(names)}", credits, sound
 
 
 def corpus_scores() -> list[list[str]]:
-    """The scores that training may use, by composer, so that 400 chorales do not drown the rest."""
+    """The scores that training may use, in groups, so that 400 chorales do not drown the rest."""
     from music21 import corpus
 
     paths = [p.as_posix().split("/corpus/")[-1] for p in corpus.getCorePaths()]
-    paths = sorted(p for p in paths if p.endswith(("mxl", "xml")) and not any(h in p for h in HELD_OUT))
-    groups = [[p for p in paths if p.startswith(composer)] for composer in SCORES]
-    return [g for g in groups if g]
+    paths = sorted(p for p in paths if p.endswith(("mxl", "xml", "06-2.krn")) and not any(h in p for h in HELD_OUT))
+    return [[p for p in paths if p.startswith(group)] for group in SCORES]
 
 
 def write_renders(folder: Folder, studio: Studio, hours: float, seed: int) -> None:
@@ -196,7 +197,7 @@ def write_renders(folder: Folder, studio: Studio, hours: float, seed: int) -> No
             sound = np.concatenate([p[2] for p in parts])
             if not folder.fits(len(sound)):
                 return
-            contents, credits = sum((p[0] for p in parts), []), sorted({c for p in parts for c in p[1]})
+            contents, credits = [p[0] for p in parts], sorted({c for p in parts for c in p[1]})
             entry = Entry("render", "train", contents, round(len(sound) / RATE, 2), "; ".join(credits))
             folder.write(name, sound, entry)
         done += folder.index[name]["seconds"]
@@ -206,7 +207,7 @@ def write_renders(folder: Folder, studio: Studio, hours: float, seed: int) -> No
 def write_test_renders(folder: Folder, audio: Path) -> None:
     """The held-out piano plays the held-out pieces, a minute each."""
     levels = {"l1": 20, "l2": 45, "l4": 90, "l5": 115}
-    piano = render.sampled(audio / "headroom_close", "headroom", HEADROOM, levels)
+    piano = render.sampled(audio / "headroom_close", "headroom", HEADROOM, TEST_PLACE.tilt, levels)
     rng = np.random.default_rng(331)
     recorded = perform.read_midi(audio / "midi_vienna4x22" / TEST_PERFORMANCE)
     score = perform.humanised(perform.read_score(TEST_SCORE), rng, pace=6.0)
@@ -215,7 +216,7 @@ def write_test_renders(folder: Folder, audio: Path) -> None:
         ("headroom_maple_leaf_rag", score, MUSIC21),
     ):
         dry = render.play(perform.window(notes, 0, 60), piano, TEST_TOUCH, rng)
-        sound = render.record(dry, TEST_PLACE, rng)[: 62 * RATE]
+        sound = render.record(dry, TEST_PLACE, rng)
         entry = Entry("render", "test", [label], round(len(sound) / RATE, 2), f"{HEADROOM}; {credit}")
         if f"test/{label}.npy" not in folder:
             folder.write(f"test/{label}.npy", sound, entry)
@@ -229,12 +230,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the arrays; those there are kept")
     parser.add_argument("--hours", type=float, default=5.0, help="of training renders")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--excerpt", type=float, nargs=2, default=(60.0, 116.0), help="shortest and longest, seconds")
     parser.add_argument("--budget-mb", type=float, help="stop at so many megabytes, and leave out the test split")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = Folder(args.output, args.budget_mb)
     write_real(folder, args.audio, ("train", "validation"))
-    write_renders(folder, Studio(args.audio, args.soundfont), args.hours, args.seed)
+    write_renders(folder, Studio(args.audio, args.soundfont, tuple(args.excerpt)), args.hours, args.seed)
     if args.budget_mb is None:
         write_real(folder, args.audio, ("test",))
         write_test_renders(folder, args.audio)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from scipy.signal import oaconvolve
+from scipy.signal import butter, oaconvolve, sosfilt
 
 RATE = 22050
 LEVEL = 0.08
@@ -58,8 +58,9 @@ def read_mono(path: Path) -> tuple[np.ndarray, float]:
 class Instrument:
     """Recorded notes by pitch and velocity layer; what lies between them is resampled from the nearest one."""
 
-    def __init__(self, name: str, credit: str, layers: dict[int, dict[int, Source]]) -> None:
+    def __init__(self, name: str, credit: str, tilt: float, layers: dict[int, dict[int, Source]]) -> None:
         self.name, self.credit, self.layers = name, credit, layers
+        self.tilt = tilt  # dB/octave that brings these close microphones to the spectrum of real recordings
         self._tones: dict[tuple[int, int], np.ndarray] = {}
 
     def tone(self, pitch: int, velocity: float) -> np.ndarray:
@@ -74,20 +75,23 @@ class Instrument:
         root = min(self.layers[layer], key=lambda p: abs(p - pitch))
         audio, rate = self.layers[layer][root]()
         tone = soxr.resample(audio, rate * 2 ** ((pitch - root) / 12), RATE, "VHQ")[: int(LONGEST * RATE)]
-        tone = tone - tone.mean()
+        rumble = min(0.5 * 440 * 2 ** ((pitch - 69) / 12), 50.0)  # louder than the string in some top notes
+        tone = sosfilt(butter(2, rumble, "high", fs=RATE, output="sos"), tone - tone.mean())
         fade_in, fade_out = 12, len(tone) // 6
         tone[:fade_in] *= np.linspace(0, 1, fade_in)
         tone[-fade_out:] *= np.cos(np.linspace(0, np.pi / 2, fade_out)) ** 2
         return (tone / np.sqrt((tone[: int(0.4 * RATE)] ** 2).mean())).astype(np.float32)
 
 
-def sampled(folder: Path, name: str, credit: str, velocities: dict[str, int]) -> Instrument:
-    """An instrument from files named `<MIDI pitch>_<layer>.ogg`."""
+def sampled(
+    folder: Path, name: str, credit: str, tilt: float, velocities: dict[str, int], shift: int = 0
+) -> Instrument:
+    """An instrument from files named `<MIDI pitch>_<layer>.ogg`; `shift` corrects names that count from elsewhere."""
     layers: dict[int, dict[int, Source]] = {v: {} for v in velocities.values()}
     for path in sorted(folder.glob("*.ogg")):
         pitch, layer = path.stem.split("_")
-        layers[velocities[layer]][int(pitch)] = lambda path=path: read_mono(path)
-    return Instrument(name, credit, layers)
+        layers[velocities[layer]][int(pitch) + shift] = lambda path=path: read_mono(path)
+    return Instrument(name, credit, tilt, layers)
 
 
 # Generators of the SoundFont 2 format that a plain piano uses.
@@ -140,7 +144,7 @@ def looped(data: bytes, start: int, zone: dict[int, int], header: tuple, slope: 
     return np.fft.irfft(np.fft.rfft(audio) * 10 ** (-slope * octaves / 20), length).astype(np.float32), float(rate)
 
 
-def soundfont_piano(path: Path, name: str, credit: str, left: bool) -> Instrument:
+def soundfont_piano(path: Path, name: str, credit: str, tilt: float, left: bool) -> Instrument:
     """The grand of a General MIDI SoundFont, one of its two microphones (their sum would comb)."""
     data = path.read_bytes()
     start = soundfont_tables(data)[b"smpl"][0]
@@ -151,7 +155,7 @@ def soundfont_piano(path: Path, name: str, credit: str, left: bool) -> Instrumen
             for z, h in soundfont_zones(data, 0)
             if (z.get(SF_PAN, 0) < 0) == left
         }
-    return Instrument(name, credit, layers)
+    return Instrument(name, credit, tilt, layers)
 
 
 # ---------------------------------------------------------------- playing
@@ -163,6 +167,7 @@ class Touch:
 
     dynamics: float  # dB per step of velocity
     gamma: float  # velocity curve
+    bass: float  # dB/octave below middle C: how much lighter the left hand is
     release: float  # factor on the damping time
     timing: float  # s
     level: float  # dB
@@ -170,21 +175,25 @@ class Touch:
 
 def random_touch(rng: np.random.Generator) -> Touch:
     """Somebody's hands."""
-    return Touch(rng.uniform(0.16, 0.28), rng.uniform(0.7, 1.4), rng.uniform(0.7, 1.4), 0.002, rng.uniform(0.3, 1.0))
+    return Touch(
+        dynamics=rng.uniform(0.16, 0.28),
+        gamma=rng.uniform(0.7, 1.4),
+        bass=rng.uniform(-2.5, 0),
+        release=rng.uniform(0.7, 1.4),
+        timing=0.002,
+        level=rng.uniform(0.3, 1.0),
+    )
 
 
+# How loud the keys of an evenly voiced grand sound against middle C: MIDI pitch, dB.
 BALANCE = ([21, 36, 51, 60, 72, 84, 93, 108], [3, 3, 2.5, 0, -1, -2.5, -6, -11])
-
-
-def loudness(pitch: np.ndarray) -> np.ndarray:
-    """How loud a key sounds against middle C, in dB, as measured on an evenly voiced grand."""
-    return np.interp(pitch, *BALANCE)
 
 
 def play(notes: Notes, instrument: Instrument, touch: Touch, rng: np.random.Generator) -> np.ndarray:
     """All notes of an excerpt, dry."""
     velocity = 127 * (notes[:, 3] / 127) ** touch.gamma
-    gains = touch.dynamics * (velocity - 64) + loudness(notes[:, 2]) + rng.normal(0, touch.level, len(notes))
+    gains = touch.dynamics * (velocity - 64) + np.interp(notes[:, 2], *BALANCE) + rng.normal(0, touch.level, len(notes))
+    gains += touch.bass * np.maximum(60 - notes[:, 2], 0) / 12
     starts = np.maximum(notes[:, 0] + rng.normal(0, touch.timing, len(notes)), 0)
     out = np.zeros(int((notes[:, 1].max() + 3) * RATE), np.float32)
     for start, end, pitch, v, gain in zip(starts, notes[:, 1], notes[:, 2], velocity, gains, strict=True):
@@ -215,7 +224,8 @@ class Place:
 
     reverberation: float  # RT60 at 500 Hz, s
     wet: float | None  # dB, None is dry
-    tilt: float  # dB/octave above 2 kHz
+    tilt: float  # dB/octave above the knee
+    knee: float  # Hz
     bumps: list[tuple[float, float, float]]  # Hz, dB, width in octaves
     low: float  # roll-off, Hz
     noise: float  # dB below the music
@@ -223,8 +233,8 @@ class Place:
     tuning: float  # semitones
 
 
-def random_place(rng: np.random.Generator) -> Place:
-    """Anything from a dry booth to a hall, mostly as dark as real recordings are."""
+def random_place(tilt: float, rng: np.random.Generator) -> Place:
+    """Anything from a dry booth to a hall, its tilt around the one given."""
     bumps = [
         (float(np.exp(rng.uniform(np.log(80), np.log(8000)))), rng.uniform(-3, 3), rng.uniform(0.7, 2.0))
         for _ in range(rng.integers(0, 4))
@@ -232,7 +242,8 @@ def random_place(rng: np.random.Generator) -> Place:
     return Place(
         reverberation=float(np.exp(rng.uniform(np.log(0.2), np.log(1.8)))),
         wet=None if rng.random() < 0.15 else rng.uniform(-25, -6),
-        tilt=float(np.clip(rng.normal(-5, 2), -9, 1)),
+        tilt=float(np.clip(rng.normal(tilt, 2), -10, 1)),
+        knee=float(np.exp(rng.uniform(np.log(900), np.log(2600)))),
         bumps=bumps,
         low=rng.uniform(40, 110) if rng.random() < 0.3 else 18.0,
         noise=rng.uniform(-80, -55),
@@ -244,7 +255,7 @@ def random_place(rng: np.random.Generator) -> Place:
 def equalizer(place: Place, size: int = 8192) -> np.ndarray:
     """Minimum-phase impulse response of tilt, bumps and low roll-off."""
     f = np.maximum(np.fft.rfftfreq(size, 1 / RATE), 1.0)
-    db = place.tilt * np.log2(1 + (f / 2000) ** 2) / 2
+    db = place.tilt * np.log2(1 + (f / place.knee) ** 2) / 2
     for centre, gain, width in place.bumps:
         db += gain * np.exp(-0.5 * (np.log2(f / centre) / (width / 2)) ** 2)
     db -= 10 * np.log10(1 + (place.low / f) ** 4)
