@@ -20,7 +20,7 @@ import numpy as np
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __version__, analyse
 from babe2.analysis import MATCHED_HZ, ReferenceLtas
 from babe2.config import COLUMNS, PRESETS
-from babe2.pipeline import check_amount, mixed, versions
+from babe2.pipeline import PRECISIONS, check_amount, mixed, versions
 from babe2.waveform import clock
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sound (default 0)")
         sub.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-        sub.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
+        sub.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network")
         sub.add_argument("--save-memory", action="store_true", help="half the memory, half again the time")
         sub.add_argument("--compile", action="store_true", help="fuse small operations; pays from a minute of music on")
         sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="see `babe2 info --settings`")

@@ -1,10 +1,10 @@
 """Restoring with a prior that takes a noise level of its own in every band.
 
-Divided by its response, a recording is the music plus the machine's noise over the response, N / H. That is a sample of
-the very diffusion the prior was trained on, at a level that differs from band to band: low where the recording is clear,
-beyond all bounds where its band has ended. So nothing has to be pulled towards the recording: sampling begins at the
-recording's own levels, and each band waits until the sampler's level has come down to its own. This is the closed form
-of consistency with the recording, and it needs no gradient through the network.
+Divided by its response, a recording is the music plus the machine's noise over the response, N / H. That is a sample
+of the very diffusion the prior was trained on, at a level that differs from band to band: low where the recording is
+clear, beyond all bounds where its band has ended. So nothing has to be pulled towards the recording: sampling begins
+at the recording's own levels, and each band waits until the sampler's level has come down to its own. This is the
+closed form of consistency with the recording, and it needs no gradient through the network.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ from torch import Tensor
 from babe2.blind_response import Machine
 from babe2.config import Settings
 from babe2.equalizer import Curve
+from babe2.errors import RestorationError
+from babe2.folded_cqt import GRAIN, next_length
 from babe2.sampler import Known, Noise, OnStep, Progress, Sampled, churn_factors
+from babe2.segments import fades
 from babe2.transforms import amplitude
 
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
 
 QUIETEST = 5e-5  # std; the prior has learned no lower noise level
 DEEPEST_DB = -100.0  # no band is raised by more
+MARGIN = 2 * GRAIN  # samples on either side of a segment that are restored with it, fading, and dropped
+SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,37 @@ class Own:
         return float(distance / self.observation.norm().clamp(min=1e-12))
 
 
+def segment_length(samples: int, longest: int) -> int:
+    """How much of a recording of so many samples is restored at once, without its margins."""
+    if longest % GRAIN:
+        raise RestorationError(
+            f"The compact network takes segments of multiples of {GRAIN} samples, which {longest} is not. "
+            f"Choose segment_length = {next_length(longest)}."
+        )
+    return min(longest, next_length(max(samples, SHORTEST)))
+
+
+def with_margins(x: Tensor) -> Tensor:
+    """x (C, T) going on beyond its ends for a margin each, and fading there (C, MARGIN + T + MARGIN).
+
+    The transform takes a segment's end for its beginning, and undoing the machine makes a click of any step. So x is
+    mirrored: what goes on is music of the same spectrum. (Turned about its last sample instead, it would have no bend
+    there, but a step in the bass, where old machines let least through.)
+    """
+    length = min(MARGIN, x.shape[-1] - 1)
+    rise, fall = fades(length, x)
+    before = x[:, 1 : length + 1].flip(-1) * rise
+    after = x[:, -length - 1 : -1].flip(-1) * fall
+    return F.pad(torch.cat([before, x, after], dim=-1), (MARGIN - length, MARGIN - length))
+
+
+def faded(segment: Tensor) -> Tensor:
+    """A segment (C, MARGIN + T + MARGIN) that comes out of silence and goes back to it within its margins."""
+    rise, fall = fades(MARGIN, segment)
+    inside = segment.new_ones(segment.shape[-1] - 2 * MARGIN)
+    return segment * torch.cat([rise, inside, fall])
+
+
 def noise_levels(settings: Settings) -> Tensor:
     """From `sigma_start` to `sigma_min` in equal ratios, then 0 (steps + 1,)."""
     start, end = math.log(settings.sigma_start), math.log(settings.sigma_min)
@@ -79,22 +115,26 @@ def restore_bandwise(
 
     `prior` takes one noise level per frequency. `known` samples are kept.
     """
-    sigmas = noise_levels(settings).to(recording.observation)
-    churn = churn_factors(sigmas.cpu(), settings)
-    clean = recording.above(settings.sigma_start)
-    level = recording.level.minimum(sigmas[0])
+    sigmas = noise_levels(settings)
+    churn, steps = churn_factors(sigmas, settings).tolist(), list(pairwise(sigmas.tolist()))
+    highest, own = steps[0][0], recording.level
+    clean = recording.above(highest)
+    level = own.clamp(max=highest)
     x = clean if known is None else known.over(clean)
-    x = x + shaped(noise(x.shape), torch.where(recording.level > sigmas[0], level, 0.0))
-    for step, (sigma, lower) in enumerate(pairwise(sigmas), start=1):
-        raised = recording.level.minimum(level * (1 + churn[step - 1]))
-        x = x + shaped(noise(x.shape), (raised**2 - level**2).clamp(min=0).sqrt())
+    x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
+    for step, (sigma, lower) in enumerate(steps, start=1):
+        raised = level
+        if churn[step - 1] > 0:
+            raised = own.minimum(level * (1 + churn[step - 1]))
+            stirred = settings.churn_noise * (raised**2 - level**2).clamp(min=0).sqrt()
+            x = x + shaped(noise(x.shape), stirred)
         clean = prior(x, raised)
         if known is not None:
             clean = known.over(clean)
-        level = recording.level.minimum(lower)
+        level = own.clamp(max=lower)
         x = clean + shaped(x - clean, level / raised)  # each frequency on its own straight way to the estimate
         if on_step is not None:
-            on_step(Progress(step, float(sigma), recording.misfit(clean), response, clean))
+            on_step(Progress(step, sigma, recording.misfit(clean), response, clean))
     return Sampled(x, response, recording.misfit(x))
 
 

@@ -14,22 +14,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from babe2.analysis import ReferenceLtas
+from babe2.analysis import ReferenceLtas, excerpts
 from babe2.equalizer import Curve, SampledCurve
 from babe2.transforms import amplitude, decibels
 
 PER_OCTAVE = 6  # knots of the response
 LOWEST_HZ = 45.0
-HEARD_DB = 6.0  # above the noise, a band is music
-QUIET_SHARE, QUIET_OF_NOISE = 0.1, 0.105  # the tenth quietest frame of noise has a tenth of its mean power
-# A fall of so many dB per octave is a machine's doing where it ends below so many Hz; above, piano music itself may fall
-# by 25 dB per octave.
+HEARD = 2.5  # times the power of the noise: a band is music
+QUIET_SHARE, QUIET_OF_NOISE = 0.1, 0.105  # a tenth of all frames of noise have a tenth of its mean power or less
+LOUD_SHARE, LOUD_OF_NOISE = 0.9, 2.3  # a tenth have more than so many times it; clicks are rarer and louder
+FEWEST_FRAMES = 16  # of fewer nobody can tell what is noise
+SILENCE = 1e-7  # of the mean power: frames below it are no part of the recording
+FAINTEST = 1e-9  # of the mean power: what is weaker comes from rounding and resampling, and is nothing
+# A fall of so many dB per octave is a machine's doing where it ends below so many Hz; above, piano music itself may
+# fall by 25 dB per octave.
 CUTS = ((5500.0, 10.0), (math.inf, 30.0))
-BEYOND_DB = 60.0  # per octave, assumed where the recording ends
+BEYOND_DB = 60.0  # per octave, at least, assumed where the recording ends
 BELOW_DB = 12.0  # per octave, assumed where it begins
+ABRUPT = 2.0  # where it ends at once, the response is taken to fall by so many times what can be seen, in dB
+STEP = 2 ** (1 / 36)  # the factor in frequency over which it does
+CLEAR_DB = 40.0  # how far below its highest point the response is undone when the music's level is measured
 
 # How much music departs from its average, and machines from flatness: (dB, octaves over which it hangs together).
-MUSIC = ((2.5, 0.2), (2.5, 1.0), (2.5, 2.0))
+MUSIC = ((3.5, 0.2), (2.5, 1.0), (2.5, 2.0))
 MUSIC_TILT = (5.0, 1000.0)  # dB per octave above so many Hz: brightness differs most
 MUSIC_BASS = (4.0, 150.0)  # dB per octave below
 HORN = ((4.0, 0.3), (1.5, 1.5))
@@ -41,24 +48,30 @@ ROUGHNESS = 0.5  # dB, of a band's measurement
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """What is measured of a recording in bands (K,)."""
+    """What is measured of a recording: power per sample, in bands (K,) and in bins (F,)."""
 
-    hertz: Tensor
-    power: Tensor
-    noise: Tensor  # never more than what is heard in the quietest moments
+    hertz: Tensor  # (K,)
+    power: Tensor  # (K,)
+    noise: Tensor  # (K,) never more than what is heard in the quietest moments
+    fine_hertz: Tensor  # (F,)
+    fine_power: Tensor  # (F,) without clicks: from what is exceeded a tenth of the time
+    faintest: Tensor  # () what is weaker is nothing
 
     @staticmethod
     def of(x: Tensor, sample_rate: int, fft: int = 4096) -> Spectrum:
-        """x (C, T)"""
-        window = torch.hann_window(fft, device=x.device)
-        frames = torch.stft(x, fft, fft // 4, window=window, center=False, return_complex=True).abs().square()
-        frames = frames.double().cpu() / float(window.square().sum())
+        """x (C, T); of more than five minutes, evenly spaced excerpts are looked at."""
+        each = [_powers(channel[0], fft) for channel in excerpts(x, sample_rate)[0].split(1)]
+        power, often, quiet = torch.stack(each).mean(dim=0)
+        faintest = FAINTEST * power.mean().clamp(min=1e-20)
+        # Where the recorded band has ended there is only noise, and most machines' noise is nearly white. Above the
+        # band of a file of a low rate there is not even that.
+        end = int((power > faintest).nonzero().max()) if (power > faintest).any() else len(power) - 1
+        white = quiet[end // 2 : end + 1].median()
         hertz = knots(sample_rate)
         weights = band_weights(hertz, sample_rate, fft)
-        quiet = weights @ frames.quantile(QUIET_SHARE, dim=-1).mean(dim=0) / QUIET_OF_NOISE
-        # Where the recorded band has ended there is only noise, and most machines' noise is nearly white.
-        noise = quiet.minimum(quiet[-PER_OCTAVE:].median())
-        return Spectrum(hertz, weights @ frames.mean(dim=(0, -1)), noise)
+        noise = (weights @ quiet).minimum(white).maximum(faintest)
+        fine_hertz = torch.fft.rfftfreq(fft, 1 / sample_rate, dtype=torch.float64)
+        return Spectrum(hertz, weights @ power, noise, fine_hertz, often, faintest)
 
     @property
     def music(self) -> Tensor:
@@ -66,14 +79,48 @@ class Spectrum:
 
     @property
     def heard(self) -> tuple[int, int]:
-        """The first and the last band of music, going outward from 1 kHz."""
-        clear = decibels(self.power) - decibels(self.noise) > HEARD_DB
-        first = last = int((self.hertz.log2() - math.log2(1000)).abs().argmin())
+        """The first and the last band of music, going outward from the one next to 1 kHz; all where there is none."""
+        clear = self.beyond(0.0) > HEARD * self.noise  # without clicks
+        if not clear.any():
+            return 0, len(clear) - 1
+        away = (self.hertz.log2() - math.log2(1000)).abs()
+        first = last = int(away.masked_fill(~clear, math.inf).argmin())
         while first > 0 and clear[first - 1]:
             first -= 1
         while last + 1 < len(clear) and clear[last + 1]:
             last += 1
         return first, last
+
+    def end_hz(self, last: int) -> float:
+        """To where the music of the `last` band heard reaches; bands are wide, and see an end from beyond it."""
+        place = torch.searchsorted(self.hertz, self.fine_hertz)  # of the band at or above each bin
+        noise = self.noise[place.clamp(max=len(self.hertz) - 1)]
+        clear = ((place <= last + 1) & (self.fine_power > HEARD * noise)).nonzero()
+        return float(self.fine_hertz[clear.max()]) if len(clear) else float(self.hertz[last])
+
+    def beyond(self, hertz: float) -> Tensor:
+        """The power in each band (K,), had it looked only at what lies beyond so many Hz."""
+        weights = band_weights(self.hertz, 2 * float(self.fine_hertz[-1]), 2 * (len(self.fine_hertz) - 1))
+        weights = weights * (self.fine_hertz > hertz)
+        return (weights @ self.fine_power / weights.sum(dim=1).clamp(min=1e-30)).maximum(self.faintest)
+
+
+def _powers(x: Tensor, fft: int) -> Tensor:
+    """Of one channel (excerpts, T), per sample and in each bin, on the host: the mean power, what it would be of noise
+    that is exceeded as often as the channel's loud moments are, and the same of its quiet moments (3, F)."""
+    window = torch.hann_window(fft, device=x.device)
+    x = torch.nn.functional.pad(x, (0, max(0, fft - x.shape[-1])))
+    frames = torch.stft(x, fft, fft // 4, window=window, center=False, return_complex=True).abs().square_()
+    frames = frames.transpose(0, 1).flatten(1) / window.square().sum()
+    loudness = frames.mean(dim=0)
+    frames = frames[:, loudness > SILENCE * loudness.mean()]
+    if frames.shape[1] == 0:
+        return torch.zeros(3, fft // 2 + 1, dtype=torch.float64)
+    mean = frames.mean(dim=1)
+    if frames.shape[1] < FEWEST_FRAMES:
+        return torch.stack([mean, mean, torch.zeros_like(mean)]).double().cpu()
+    quiet, loud = frames.quantile(frames.new_tensor([QUIET_SHARE, LOUD_SHARE]), dim=1)
+    return torch.stack([mean, loud / LOUD_OF_NOISE, quiet / QUIET_OF_NOISE]).double().cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +134,13 @@ class Machine:
     ends: bool  # whether the recorded band ends at `last_hz`; else the recording reaches up as far as its music
 
     def inverse(self, frequencies: Tensor) -> Tensor:
-        """What undoes the machine, as a factor (F,); nothing where nothing was recorded."""
+        """What undoes the machine, as a factor (F,); nothing where no music was heard or hardly any could be."""
         response = self.response.gain_db(frequencies)
-        heard = frequencies <= self.last_hz if self.ends else torch.ones_like(frequencies, dtype=torch.bool)
-        return torch.where(heard, amplitude(-response), 0.0)
+        heard = (frequencies >= self.first_hz) & (frequencies <= self.last_hz)
+        if not heard.any():  # a whistle or a hum
+            return torch.ones_like(frequencies)
+        highest = response.masked_fill(~heard, -math.inf).amax()
+        return torch.where(heard & (response > highest - CLEAR_DB), amplitude(-response), 0.0)
 
 
 def knots(sample_rate: int) -> Tensor:
@@ -99,7 +149,7 @@ def knots(sample_rate: int) -> Tensor:
     return LOWEST_HZ * 2.0 ** (torch.arange(int(octaves * PER_OCTAVE) + 1, dtype=torch.float64) / PER_OCTAVE)
 
 
-def band_weights(hertz: Tensor, sample_rate: int, fft: int) -> Tensor:
+def band_weights(hertz: Tensor, sample_rate: float, fft: int) -> Tensor:
     """(K, F): a Gaussian a third of an octave wide around each knot, every octave alike."""
     bins = torch.fft.rfftfreq(fft, 1 / sample_rate, dtype=torch.float64)[1:]
     away = bins.log2()[None] - hertz.log2()[:, None]
@@ -109,30 +159,46 @@ def band_weights(hertz: Tensor, sample_rate: int, fft: int) -> Tensor:
 
 def find_machine(spectrum: Spectrum, reference: ReferenceLtas) -> Machine:
     """The most probable machine of a recording, given its spectrum and that of the music it should be."""
-    hertz = spectrum.hertz
-    expected = band_weights(hertz, reference.sample_rate, 2 * (len(reference.power) - 1)) @ reference.power.double()
-    departure = decibels(spectrum.music) - decibels(expected)
-    first, last = spectrum.heard
-    ends = last + 1 < len(hertz) and steepest_fall(departure, last) > fall_of_machines(float(hertz[last]))
+    hertz, (first, last) = spectrum.hertz, spectrum.heard
+    weights = band_weights(hertz, reference.sample_rate, 2 * (len(reference.power) - 1))
+    expected = decibels(weights @ reference.power.cpu().double())
+    last_hz = max(spectrum.end_hz(last), float(hertz[first]))
+    last = int(torch.searchsorted(hertz, last_hz, right=True)) - 1
+    departure = decibels(spectrum.music) - expected
+    most = decibels(HEARD * spectrum.beyond(last_hz)) - expected
+    seen = torch.cat([departure[: last + 1], most[last + 1 :]])
+    ends = last + 1 < len(hertz) and steepest_fall(seen, last) > fall_of_machines(last_hz)
     octaves = hertz.log2()
-    machine = _horn(octaves, float(hertz[last])) if ends else _smooth(octaves, MODERN)
+    machine = _horn(octaves, last_hz) if ends else _smooth(octaves, MODERN)
     inside = slice(first, last + 1)
     response = torch.zeros_like(hertz)
-    response[inside] = most_probable(departure[inside], machine[inside, inside], _music(octaves)[inside, inside])
+    found, level = most_probable(departure[inside], machine[inside, inside], _music(octaves)[inside, inside])
+    response[inside] = found
+    points = hertz
     if ends:
-        response[last + 1 :] = response[last] - BEYOND_DB * (octaves[last + 1 :] - octaves[last])
         response[:first] = response[first] - BELOW_DB * (octaves[first] - octaves[:first])
+        points, response = _ended(hertz, response, last, last_hz, most - level)
     return Machine(
-        SampledCurve(hertz, response),
+        SampledCurve(points, response),
         SampledCurve(hertz, decibels(spectrum.noise)),
         float(hertz[first]),
-        float(hertz[last]),
+        last_hz,
         ends,
     )
 
 
-def most_probable(departure: Tensor, machine: Tensor, music: Tensor) -> Tensor:
-    """The response's part of a departure (K,), given the covariances (K, K) of responses and of music.
+def _ended(hertz: Tensor, response: Tensor, last: int, last_hz: float, most: Tensor) -> tuple[Tensor, Tensor]:
+    """Frequencies and a response (K,) that goes on until `last_hz` and no further, given the most it may be beyond."""
+    beyond = torch.cat([hertz.new_tensor([last_hz * STEP]), hertz[hertz > last_hz * STEP]])
+    fall = response[last] - torch.cat([most[last + 1 : last + 2], most[hertz > last_hz * STEP]])
+    line = BEYOND_DB * (beyond / last_hz).log2()
+    after = response[last] - line.maximum(ABRUPT * fall)
+    points = torch.cat([hertz[: last + 1], hertz.new_tensor([last_hz]), beyond])
+    return points, torch.cat([response[: last + 1], response[last : last + 1], after])
+
+
+def most_probable(departure: Tensor, machine: Tensor, music: Tensor) -> tuple[Tensor, float]:
+    """The response's part of a departure (K,), and the level, given the covariances (K, K) of responses and of music.
 
     The level is nobody's: it is estimated with the rest and left out.
     """
@@ -140,13 +206,13 @@ def most_probable(departure: Tensor, machine: Tensor, music: Tensor) -> Tensor:
     ones = torch.ones_like(departure)
     weights = torch.linalg.solve(both, torch.stack([ones, departure], dim=1))
     level = (ones @ weights[:, 1]) / (ones @ weights[:, 0])
-    return machine @ (weights[:, 1] - level * weights[:, 0])
+    return machine @ (weights[:, 1] - level * weights[:, 0]), float(level)
 
 
 def steepest_fall(departure: Tensor, last: int) -> float:
-    """Of the half octaves that end near the last band heard, dB per octave."""
+    """Of the half octaves that end around the last band heard, dB per octave."""
     half = PER_OCTAVE // 2
-    ends = range(max(last - half + 1, half), last + 1)
+    ends = range(max(last - half + 1, half), min(last + half, len(departure) - 1) + 1)
     return max((float(departure[k - half] - departure[k]) * PER_OCTAVE / half for k in ends), default=0.0)
 
 

@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from babe2.bandwise import BandwiseUNet
 from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
 from babe2.cqt import legal
 from babe2.errors import RestorationError
-from babe2.folded_cqt import GRAIN, PATCH
+from babe2.folded_cqt import GRAIN, PATCH, reaches_down
 from babe2.prior import Network, build_network
 from babe2.waveform import SAMPLE_RATES
 
@@ -60,6 +61,8 @@ class Checkpoint:
         weights = {key: value.float() for key, value in self.weights.items()}
         if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
             raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({_few(broken)}).")
+        if isinstance(network, BandwiseUNet) and not weights["spread"].min() > 0:
+            raise RestorationError(f"The weights of {self.name} hold a spread of music that is not above zero.")
         network.load_state_dict(weights, assign=True)
         return network.requires_grad_(False).eval()
 
@@ -69,7 +72,9 @@ def _few(keys: list[str]) -> str:
 
 
 def load(spec: str | Path) -> Checkpoint:
-    """`spec`: the name of a bundled checkpoint, a folder with model.safetensors and config.json, that .safetensors file, or a published .pt file."""
+    """`spec`: a bundled checkpoint's name, a folder with model.safetensors and config.json, that .safetensors file, or
+    a published .pt file.
+    """
     try:
         path = _found(spec)
     except (OSError, ValueError, TypeError) as error:  # what can be no name: too long, with a null, not text
@@ -83,7 +88,10 @@ def load(spec: str | Path) -> Checkpoint:
 
 def _found(spec: str | Path) -> Path:
     """The file that is meant."""
-    ways = f"Give {', '.join(BUNDLED)}, a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file."
+    ways = (
+        f"Give {', '.join(BUNDLED)}, a .safetensors file with its {CONFIG} beside it, the folder that holds both, "
+        "or a published .pt file."
+    )
     if not str(spec).strip():
         raise RestorationError(f"The checkpoint's name is empty. {ways}")
     path = BUNDLED.get(str(spec), Path(spec))
@@ -204,6 +212,8 @@ def _check_bandwise(model: Model, size: BandwiseArchitecture) -> None:
     _check_bins(size.octaves, size.bins_per_octave)
     if size.bins_per_octave % PATCH or (size.octaves * size.bins_per_octave) % (4 * PATCH):
         raise ValueError(f"bins_per_octave must be a multiple of {PATCH}, and all bins a multiple of {4 * PATCH}")
+    if not reaches_down(model.sample_rate, size.octaves, size.bins_per_octave):
+        raise ValueError(f"{size.octaves} octaves do not reach down far enough")
     if model.segment % GRAIN:
         raise ValueError(f"a segment must be a multiple of {GRAIN} samples")
 

@@ -175,14 +175,14 @@ VOICE = replace(
     segment_length=262144,
     filter_max_hz=22050.0,
 )
-# What suits the compact network, by measurement: its solver takes the response from the recording's average spectrum and
-# spends its steps on what the recording lost.
+# What suits the compact network, by measurement: its solver takes the response from the recording's average spectrum
+# and spends its steps on what the recording lost.
 COMPACT = replace(
     PIANO,
     solver="bandwise",
-    steps=24,
+    steps=16,
     order=1,
-    sigma_start=0.1,
+    sigma_start=1.0,
     sigma_min=1e-4,
     churn=0.0,
     level=0.08,
@@ -201,12 +201,14 @@ UNCONDITIONAL = {
 
 
 def settings_for(model: Model, ltas_bins: int | None) -> Settings:
-    """The published settings for a checkpoint, with what follows from its rate, its segment and its LTAS."""
+    """The settings for a checkpoint, with what follows from its rate, its segment and its LTAS."""
     column = COLUMNS[model.column]
+    # The compact network takes any length at once, however long the excerpts it learned from.
+    segment = column.segment_length if isinstance(model.architecture, BandwiseArchitecture) else model.segment
     return replace(
         column,
-        guidance_length=model.segment,
-        segment_length=model.segment,
+        guidance_length=segment,
+        segment_length=segment,
         filter_max_hz=float(model.sample_rate // 2),
         ltas_fft=2 * (ltas_bins - 1) if ltas_bins else column.ltas_fft,
     )
@@ -217,8 +219,9 @@ PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
 
 
 def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settings:
-    """`paper` is the published algorithm, evaluation for evaluation; `standard` the same with its numeric defects
-    mended; `draft` the same in ten steps. The defects `paper` keeps are named at `Settings.as_published`."""
+    """`paper` is the published algorithm, evaluation for evaluation; `standard` the checkpoint's own, which for the
+    published ones is the same with its numeric defects mended; `draft` that in ten steps. The defects `paper` keeps are
+    named at `Settings.as_published`."""
     if preset == "paper":
         published = {"as_published": True, "keep_low_band": False}
         if settings.solver != "guided":
@@ -226,6 +229,8 @@ def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settin
         return settings.changed(**published | overrides)
     if preset == "standard":
         return settings.changed(**overrides)
+    if preset == "draft" and overrides.get("solver", settings.solver) == "bandwise":
+        return settings.changed(**{"steps": 10} | overrides)
     if preset == "draft":
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babe2.errors import RestorationError
-from babe2.evaluation import Clip, Evaluation, evaluate_synthetic, summary, table
+from babe2.equalizer import Curve
+from babe2.errors import Cancelled, RestorationError
+from babe2.evaluation import Clip, Evaluation, RestoreKnown, evaluate_synthetic, summary, table
 from babe2.pipeline import Restorer
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".npy")
@@ -36,21 +37,27 @@ def add_commands(subparsers: Any, with_prior: Callable[[argparse.ArgumentParser]
 
 
 def run_synthetic(options: argparse.Namespace) -> int:
-    from babe2.__main__ import interruptible, progress_line, restorer_of, settings_of
+    from babe2.__main__ import INTERRUPTED, interruptible, progress_line, restorer_of, say, settings_of
 
+    check_places(options)
+    overrides = {"preset": options.preset} | settings_of(options)
     restorer = restorer_of(options)
+    restorer.settings(**overrides)  # a wrong setting is better said before the first clip
     clips = [clip for path in files_of(options.clips) for clip in clips_of(path, options, restorer.model.sample_rate)]
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
-        evaluation = evaluate_synthetic(
-            restorer,
-            clips,
-            seeds=range(options.seed, options.seed + options.seeds),
-            preset=options.preset,
-            restore_known=knowing(restorer, options),
-            on_step=on_step,
-            cancelled=interrupted,
-            **settings_of(options),
-        )
+        try:
+            evaluation = evaluate_synthetic(
+                restorer,
+                clips,
+                seeds=range(options.seed, options.seed + options.seeds),
+                restore_known=knowing(restorer, seed=options.seed, cancelled=interrupted, **overrides),
+                on_step=on_step,
+                cancelled=interrupted,
+                **overrides,
+            )
+        except Cancelled:
+            say("stopped before everything was scored.")
+            return INTERRUPTED
     found = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
     text = json.dumps(found, indent=2)
     try:
@@ -64,13 +71,29 @@ def run_synthetic(options: argparse.Namespace) -> int:
     return 0
 
 
-def knowing(restorer: Restorer, options: argparse.Namespace) -> Any:
-    """Restores with the true response in place of an estimate, where the checkpoint's solver can."""
-    if restorer.settings(options.preset).solver != "bandwise":
-        return None
-    return lambda observation, sample_rate, response: torch.from_numpy(
-        restorer.restore(observation, sample_rate, preset=options.preset, seed=options.seed, response=response).audio[0]
-    )
+def check_places(options: argparse.Namespace) -> None:
+    """Says before hours of work what would keep their results from being written."""
+    from babe2 import audio
+
+    if options.report and options.report.exists() and not options.overwrite:
+        raise RestorationError(f"{options.report} exists already. Choose another place or add --overwrite.")
+    try:
+        if options.sheets:
+            options.sheets.mkdir(parents=True, exist_ok=True)
+            audio.check_target(options.sheets / ".babe2.wav")
+        if options.report:
+            audio.check_target(options.report.parent / ".babe2.wav")
+    except OSError as error:
+        raise RestorationError(f"{error.filename} cannot be written ({error.strerror}).") from None
+
+
+def knowing(restorer: Restorer, **options: Any) -> RestoreKnown:
+    """Restores with the true response in place of an estimate."""
+
+    def restore(observation: Tensor, sample_rate: int, response: Curve) -> Tensor:
+        return torch.from_numpy(restorer.restore(observation, sample_rate, response=response, **options).audio[0])
+
+    return restore
 
 
 def files_of(paths: list[Path]) -> list[Path]:
@@ -86,9 +109,9 @@ def files_of(paths: list[Path]) -> list[Path]:
 def clips_of(path: Path, options: argparse.Namespace, model_rate: int) -> list[Clip]:
     """Evenly spaced clips of a recording, without its beginning and its end."""
     audio, rate = _read(path, model_rate)
-    length = round(options.seconds * rate)
-    if options.per_file < 1 or not 0 < length <= len(audio):
+    if options.per_file < 1 or not 1 <= options.seconds * rate <= len(audio):
         raise RestorationError(f"{path} holds no clip of {options.seconds:g} s. Ask for one or more, and shorter ones.")
+    length = round(options.seconds * rate)
     places = np.linspace(0, len(audio) - length, options.per_file + 2)[1:-1].round().astype(int)
     return [(f"{path.stem} at {place / rate:.0f} s", audio[place : place + length], rate) for place in places]
 
@@ -97,9 +120,12 @@ def _read(path: Path, model_rate: int) -> tuple[Tensor, int]:
     """(T,); arrays are 16-bit at the model's rate, as they are prepared for training."""
     if path.suffix == ".npy":
         try:
-            return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32) / 32768), model_rate
-        except (OSError, ValueError) as error:
+            samples = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
             raise RestorationError(f"{path} is no array of samples: {error}.") from None
+        if samples.ndim != 1 or samples.dtype != np.int16:
+            raise RestorationError(f"{path} is no row of 16-bit samples. Give a sound file.")
+        return torch.from_numpy(samples.astype(np.float32) / 32768), model_rate
     from babe2 import audio
 
     recording = audio.read(path)
@@ -110,6 +136,5 @@ def draw(evaluation: Evaluation, folder: Path) -> None:
     from babe2 import figures
     from babe2.evaluation_sheet import sheet
 
-    folder.mkdir(parents=True, exist_ok=True)
     for number, result in enumerate(evaluation.clips, start=1):
         figures.save(sheet(result), folder / f"{number:02}.png")

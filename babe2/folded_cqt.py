@@ -54,6 +54,16 @@ def windows(hertz: Array, centres: Array, bins_per_octave: int) -> tuple[npt.NDA
     return below, np.cos(np.pi / 2 * (place - below)) * carried, np.sin(np.pi / 2 * (place - below)) * carried
 
 
+def reaches_down(sample_rate: int, octaves: int, bins_per_octave: int) -> bool:
+    """Whether the lowest bin, which holds everything below it, is narrow enough for one number in each frame."""
+    return float(centre_frequencies(sample_rate, octaves, bins_per_octave)[1]) - LOWEST_HZ < sample_rate / HOP
+
+
+def next_length(length: int) -> int:
+    """The shortest segment of at least `length` samples that the transform can stand on."""
+    return -(-max(length, GRAIN) // GRAIN) * GRAIN
+
+
 class FoldedConstantQ(nn.Module):
     """Segments (B, L) to groups of rows (B, rows, frames, 2 fold PATCH), lowest first, and back."""
 
@@ -66,7 +76,14 @@ class FoldedConstantQ(nn.Module):
     def __init__(self, sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> None:
         super().__init__()
         if length < GRAIN or length % GRAIN:
-            raise RestorationError(f"A segment of {length} samples is not a multiple of {GRAIN} samples.")
+            raise RestorationError(
+                f"A segment of {length} samples does not fit this transform, which takes multiples of {GRAIN}. "
+                f"The next length that does is {next_length(length)}."
+            )
+        if not reaches_down(sample_rate, octaves, bins_per_octave):
+            raise RestorationError(
+                f"At {sample_rate} Hz {octaves} octaves leave too much to the lowest bin. Take more octaves."
+            )
         self.length, self.frames = length, length // HOP
         self.groups = groups_of(sample_rate, octaves, bins_per_octave)
         self.centres = centre_frequencies(sample_rate, octaves, bins_per_octave)

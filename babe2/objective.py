@@ -276,8 +276,8 @@ class BandwiseObjective:
             (guess.float() - wanted).square().mean(dim=(2, 3)) for guess, wanted in zip(guessed, target, strict=True)
         ]
         octaves = self.by_octave(errors)
-        # Bright and loud excerpts would drown out the others. But an error divided by what it was expected to be teaches
-        # that all music is dull: where its brightness cannot be told, quiet excerpts would count a hundred times.
+        # Loud and bright excerpts would drown out the others. But errors divided by what was expected of them teach
+        # that all music is dull: where brightness cannot be told, the dull excerpts would count a hundred times.
         error = (octaves / expected.clamp(min=1) ** TAMING) @ self.weights
         return Losses(error, error, octaves / expected)
 

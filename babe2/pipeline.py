@@ -17,16 +17,19 @@ from torch import Tensor
 
 from babe2 import transforms
 from babe2.analysis import ReferenceLtas
-from babe2.config import UNCONDITIONAL, Model, Settings, preset_settings, settings_for
+from babe2.bandwise import BandwiseUNet
+from babe2.config import UNCONDITIONAL, BandwiseArchitecture, Model, Settings, preset_settings, settings_for
 from babe2.equalizer import Curve, SampledCurve, WeightedSum
 from babe2.errors import Cancelled, RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.prior import Network, Prior, Transform, build_prior, build_transform, next_length
-from babe2.run import Audio, OnStep, Recorded, Run
+from babe2.run import Audio, OnStep, Recorded, Run, Span
 from babe2.sampler import Noise, Progress, sample
 from babe2.segments import cut
 from babe2.waveform import as_channels
 
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
 LONGEST_DREAM = 2**22  # samples
 DEVICES = ("cpu", "cuda", "mps")
 FLAT = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))  # the response of a recording with nothing to restore
@@ -86,7 +89,7 @@ class Restorer:
         device: str = "auto",
         cache_dir: str | Path | None = None,
         offline: bool = False,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "auto",
         save_memory: bool = False,
         compile: bool = False,
     ) -> Restorer:
@@ -94,18 +97,22 @@ class Restorer:
         config.json, that file, or a published .pt file.
 
         `cache_dir` and `offline` concern checkpoints that are fetched by name; local ones need neither.
-        bfloat16 is faster and deviates by half a percent per evaluation; `save_memory` trades time for memory;
-        `compile` makes the first evaluation half a minute longer and the others a tenth shorter.
+        bfloat16 is faster; a published network deviates by half a percent per evaluation, a compact one's restorations
+        by less than another seed's. "auto" takes it for compact networks where the processor multiplies it natively.
+        `save_memory` trades time for memory; `compile` makes the first evaluation half a minute longer and the others a
+        tenth shorter; both concern the published networks, the compact one is small and quick as it is.
         """
         from babe2 import checkpoints  # the rim: the one place where the front door reaches upward to a disk
 
         device = choose_device(device)
-        if precision not in ("float32", "bfloat16"):
+        if precision not in PRECISIONS:
             raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
         checkpoint = checkpoints.load(spec)
         network = checkpoint.network()
+        if precision == "auto":
+            precision = "bfloat16" if isinstance(network, BandwiseUNet) and has_bfloat16(device) else "float32"
         network.set_dtype(getattr(torch, precision))
-        if isinstance(network, CQTDiffPlus):  # the compact network is small and quick as it is
+        if isinstance(network, CQTDiffPlus):
             network.save_memory = save_memory
             if compile:
                 network.compile_pointwise()
@@ -126,7 +133,10 @@ class Restorer:
     def settings(self, preset: str = "standard", **overrides: Any) -> Settings:
         """The settings a restoration with this checkpoint runs with."""
         own = settings_for(self.model, None if self.ltas is None else len(self.ltas))
-        return preset_settings(own, preset, **overrides)
+        settings = preset_settings(own, preset, **overrides)
+        if settings.solver == "bandwise" and not isinstance(self.model.architecture, BandwiseArchitecture):
+            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
+        return settings
 
     def restore(
         self,
@@ -147,15 +157,15 @@ class Restorer:
 
         `method` is "babe2" or "ltas-eq"; `overrides` are settings by name. All randomness comes from `noise(shape)`
         where given, else from a generator seeded with `seed` (None draws a seed). The result covers the recording's
-        duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to. When `cancelled()` turns true, raises `Cancelled` with the
-        finished part.
+        duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to instead of
+        being estimated. When `cancelled()` turns true, raises `Cancelled` with the finished part.
         """
         if method not in ("babe2", "ltas-eq"):
             raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
         settings = self.settings(preset, **overrides)
         recording = Recorded.of(audio, sample_rate, self.model.sample_rate, output_rate, fold=settings.as_published)
         seed = checked_seed(seed)
-        prior = self.prior(settings.segment_length, cancelled)
+        prior = self.prior(Span.of(recording, settings).whole, cancelled)
         run = Run(prior, recording, settings, noise or seeded_noise(seed, self.device), self.ltas, response, on_step)
         about = {
             "checkpoint": self.name,
@@ -332,6 +342,14 @@ def choose_device(device: str) -> str:
     except (RuntimeError, AssertionError):
         raise RestorationError(f"There is no device {device!r} on this machine. Choose auto or cpu.") from None
     return device
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies matrices of bfloat16 several times faster than of float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+    return torch.device(device).type == "cpu" and bool(capabilities.get("amx_bf16", False))
 
 
 def versions() -> dict[str, str]:

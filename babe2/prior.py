@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from babe2 import folded_cqt
 from babe2.bandwise import BandwiseUNet
 from babe2.config import BandwiseArchitecture, Model
 from babe2.cqt import ConstantQ, next_legal_length
-from babe2.folded_cqt import GRAIN, PATCH, FoldedConstantQ
+from babe2.folded_cqt import PATCH, FoldedConstantQ
 from babe2.network import CQTDiffPlus
+
+DROWNING = 5.0  # times the spread of music: noise in which nothing of it is left
 
 Poll = Callable[[], None]
 Network = CQTDiffPlus | BandwiseUNet
@@ -81,6 +84,12 @@ class BandwisePrior(Prior):
         """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,)."""
         return self(noisy, level[self.transform.centre_bins])
 
+    def highest_needed(self, level: Tensor) -> float:
+        """The noise level that drowns all music which noise at these levels (T // 2 + 1,) hides, and no lower than
+        they are where it does not."""
+        level, spread = level[self.transform.centre_bins], self.network.spread
+        return float(torch.where(level > spread, DROWNING * spread, level).max())
+
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """The noise level of every item and bin (B, K)."""
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
@@ -136,5 +145,5 @@ def next_length(model: Model, length: int) -> int:
     """The shortest segment of at least `length` samples that the model's transform can stand on."""
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
-        return -(-max(length, GRAIN) // GRAIN) * GRAIN
+        return folded_cqt.next_length(length)
     return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

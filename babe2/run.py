@@ -14,7 +14,7 @@ from torch import Tensor
 
 from babe2 import transforms
 from babe2.analysis import ReferenceLtas
-from babe2.bandwise_sampler import Own, restore_bandwise
+from babe2.bandwise_sampler import MARGIN, Own, faded, restore_bandwise, segment_length, with_margins
 from babe2.blind_response import Machine, Spectrum, find_machine
 from babe2.config import Settings
 from babe2.equalizer import Curve, SampledCurve
@@ -113,6 +113,23 @@ class Found(NamedTuple):
     share: float  # of the segment that no neighbour had settled before
 
 
+class Span(NamedTuple):
+    """How much of a recording is restored at once, and how much on either side with it to be dropped; in samples."""
+
+    length: int
+    margin: int
+
+    @staticmethod
+    def of(recording: Recorded, settings: Settings) -> Span:
+        if settings.solver != "bandwise":
+            return Span(settings.segment_length, 0)
+        return Span(segment_length(recording.observation.shape[1], settings.segment_length), MARGIN)
+
+    @property
+    def whole(self) -> int:
+        return self.length + 2 * self.margin
+
+
 class Run:
     """Restores a recording segment by segment."""
 
@@ -126,12 +143,13 @@ class Run:
         response: Curve | None,
         on_step: OnStep | None,
     ) -> None:
-        """`ltas` is the average spectrum (F,) of the music that the prior knows, where it is known; `response` that of
-        the machine, and is estimated where it is not."""
+        """`prior` works on the whole of a `Span`. `ltas` is the average spectrum (F,) of the music that it knows, where
+        it is known; `response` that of the machine, and is estimated where it is not."""
         self.prior, self.recording, self.settings = prior, recording, settings
         self.noise, self.ltas, self.response, self.on_step = noise, ltas, response, on_step
         self.observation = recording.observation[recording.sounding].to(prior.device)
-        length, (channels, samples) = settings.segment_length, self.observation.shape
+        self.span = Span.of(recording, settings)
+        length, (channels, samples) = self.span.length, self.observation.shape
         overlap = int(settings.overlap * length)
         self.starts = segment_starts(samples, length, overlap, last_fits=not settings.as_published)
         self.canvas = Canvas(channels, self.starts[-1] + length, like=self.observation)
@@ -186,47 +204,50 @@ class Run:
     def _restore_bandwise(self) -> None:
         """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
         prior, rate = self.prior, self.recording.model_rate
-        if not isinstance(prior, BandwisePrior):
-            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
-        machine = find_machine(Spectrum.of(self.observation, rate), self._reference())
+        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+        loudness = self.observation.std(dim=-1, keepdim=True)  # a channel's noise is as much louder as its music
+        machine = find_machine(Spectrum.of(self.observation / loudness, rate), self._reference())
         if self.response is not None:
             machine = replace(machine, response=self.response)
         fft = self.settings.filter_fft
-        inverse = machine.inverse(transforms.bin_frequencies(rate, fft)[1:].clamp(min=1.0))
-        inverse = torch.nn.functional.pad(inverse, (1, 0)).to(self.observation)
-        self.objective = transforms.equalise(self.observation, inverse, fft, fft, fft // 4)
-        self.level = self._level()
+        inverse = torch.nn.functional.pad(machine.inverse(transforms.bin_frequencies(rate, fft)[1:]), (1, 0))
+        inverse = inverse.to(self.observation)
+        self.level = self._level(lambda piece: transforms.equalise(piece, inverse, fft, fft, fft // 4))
+        gain = float((self.level * loudness).mean())
+        context = with_margins(self.observation)
         segments = self._sounding_segments()
         self.runs_left = len(segments)
         for i in segments:
-            self._sample_bandwise(prior, machine, i)
+            heard = faded(cut(context, self.starts[i], self.span.whole)) * self.level
+            self._sample_bandwise(prior, Own.of(heard, machine, gain, rate), machine, i)
 
-    def _sample_bandwise(self, prior: BandwisePrior, machine: Machine, segment: int) -> None:
-        recording = Own.of(
-            self._leveled(self.observation, segment), machine, float(self.level.mean()), self.recording.model_rate
-        )
-
+    def _sample_bandwise(self, prior: BandwisePrior, recording: Own, machine: Machine, segment: int) -> None:
         def denoise(noisy: Tensor, level: Tensor) -> Tensor:
             self.evaluations += 1
             return prior.at_levels(noisy, level)
 
         settled, known = self._settled(segment)
+        margin = self.span.margin
+        if known is not None:
+            known = Known(*(torch.nn.functional.pad(part, (margin, margin)) for part in (known.audio, known.mask)))
+        # No higher than what the recording lost needs.
+        start = min(max(prior.highest_needed(recording.level), 2 * self.settings.sigma_min), self.settings.sigma_start)
         sampled = restore_bandwise(
             denoise,
             recording,
             machine.response,
-            self.settings,
+            replace(self.settings, sigma_start=start),
             self._shared_noise,
             known=known,
             on_step=lambda progress: self._tell(progress, segment),
         )
-        self._lay(segment, sampled.audio / self.level)
+        self._lay(segment, self._without_margins(sampled.audio) / self.level)
         self.found[segment] = Found(machine.response, sampled.misfit, 1 - float(settled.mean()))
         self.runs_left -= 1
 
     def _settled(self, segment: int) -> tuple[Tensor, Known | None]:
         """Where a segment's neighbours have finished it (T,), and what they made of it."""
-        settled = self.canvas.settled_in(self.starts[segment], self.settings.segment_length).clone()
+        settled = self.canvas.settled_in(self.starts[segment], self.span.length).clone()
         if not settled.any():
             return settled, None
         return settled, Known(settled * self._leveled(self.canvas.audio, segment), settled)
@@ -243,7 +264,9 @@ class Run:
 
     def _reference(self) -> ReferenceLtas:
         if self.ltas is None:
-            raise RestorationError("This checkpoint holds no average spectrum to compare the recording with.")
+            raise RestorationError(
+                "This checkpoint holds no average spectrum to compare the recording with. Run it with solver = guided."
+            )
         return ReferenceLtas(self.ltas, self.recording.model_rate)
 
     def finished(self) -> Tensor:
@@ -310,12 +333,15 @@ class Run:
         noise = self.noise(torch.Size((shape[0] // channels, *shape[1:])))
         return noise.to(self.observation).repeat_interleave(channels, dim=0)
 
-    def _level(self) -> Tensor:
-        """The factors (C, 1) that bring each channel's typical segment to the level the prior expects."""
-        length = self.settings.segment_length
+    def _level(self, undone: Callable[[Tensor], Tensor] = lambda piece: piece) -> Tensor:
+        """The factors (C, 1) that bring each channel's typical segment to the level the prior expects.
+
+        `undone` takes the machine off a piece (C, T) before it is measured.
+        """
+        length = self.span.length
         pieces = [self._cut(self.objective, i) for i in range(len(self.starts))]
         if not self.settings.as_published:  # the published program counts padding and silence as music
-            real = [self.objective[:, start : start + length] for start in self.starts]
+            real = [undone(self.objective[:, start : start + length]) for start in self.starts]
             loudest = max(float(piece.std()) for piece in real)
             pieces = [piece for piece in real if float(piece.std()) > SILENT * loudest]
         typical = median_level(pieces)
@@ -337,7 +363,10 @@ class Run:
             self.low_band.lay(heard - self.prior.highpass(heard), self.starts[segment])
 
     def _cut(self, x: Tensor, segment: int) -> Tensor:
-        return cut(x, self.starts[segment], self.settings.segment_length)
+        return cut(x, self.starts[segment], self.span.length)
+
+    def _without_margins(self, x: Tensor) -> Tensor:
+        return x[:, self.span.margin : self.span.margin + self.span.length]
 
     def _leveled(self, x: Tensor, segment: int) -> Tensor:
         return self._cut(x, segment) * self.level
@@ -349,7 +378,7 @@ class Run:
         if self.on_step is None:
             return
         steps_left = self.runs_left * self.settings.steps - progress.step
-        estimate = progress.clean[: len(self.level)] / self.level
+        estimate = self._without_margins(progress.clean[: len(self.level)]) / self.level
         self.on_step(
             Step(
                 segment + 1,

@@ -163,7 +163,11 @@ MODELS = {
         column="voice",
     ),
     "compact": Model(
-        BandwiseArchitecture((128, 192, 256), (2, 2, 2)), sample_rate=22050, segment=45056, sigma_data=0.08
+        BandwiseArchitecture((128, 192, 256), (2, 2, 2)),
+        sample_rate=22050,
+        segment=45056,
+        sigma_data=0.08,
+        column="compact",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What the tests of training share: a little music, and networks that learn from it within seconds."""
+"""What the tests of training and of compact networks share: a little music, and networks that learn within seconds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from conftest import SMALL, SMALL_LENGTH
+import torch
+from conftest import SMALL, SMALL_LENGTH, babbling
 
+from babe2.bandwise import BandwiseUNet
 from babe2.checkpoints import NETWORKS
 from babe2.config import BandwiseArchitecture, Model
 
@@ -20,6 +22,22 @@ RATE = 8000  # Hz
 COMPACT = Model(BandwiseArchitecture((16, 16), (1, 1), 7, 16, 8), RATE, 4096, sigma_data=0.08)
 PUBLISHED = Model(SMALL, RATE, SMALL_LENGTH, sigma_data=0.063)
 QUICK = ["--set", "ltas_batches=2", "--set", "spread_batches=2", "--set", "ltas_fft=1024", "--device", "cpu"]
+
+
+def compact_network() -> BandwiseUNet:
+    """Untrained, so that it guesses nothing; the music it is made for is louder in the bass."""
+    size = COMPACT.architecture
+    assert isinstance(size, BandwiseArchitecture)
+    network = BandwiseUNet(size, RATE).requires_grad_(False)
+    network.spread.copy_(0.2 * torch.logspace(0, -2, len(network.spread)))
+    return network
+
+
+def babbling_network() -> BandwiseUNet:
+    """The same, but it says something."""
+    network, spread = compact_network(), compact_network().spread
+    babbling(network).spread.copy_(spread)
+    return network
 
 
 def tune(seconds: float, seed: int = 0, rate: int = RATE) -> npt.NDArray[np.float64]:

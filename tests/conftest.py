@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from babe2.bandwise import BandwiseUNet
 from babe2.config import PIANO, Architecture
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
@@ -112,6 +113,14 @@ def recorded_network() -> CQTDiffPlus:
     network = CQTDiffPlus(SMALL)
     network.load_state_dict(load_file(REFERENCE / "small_ema.safetensors"))
     return ready(network)
+
+
+def babbling(network: BandwiseUNet, seed: int = 0) -> BandwiseUNet:
+    """The compact network with weights that have learned nothing but to say something."""
+    for i, parameter in enumerate(network.requires_grad_(False).parameters()):
+        drawn = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1000 * seed + i))
+        parameter.copy_(0.3 * drawn / math.sqrt(math.prod(parameter.shape[1:])))
+    return network
 
 
 @pytest.fixture

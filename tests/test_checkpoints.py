@@ -6,17 +6,20 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from classroom import COMPACT, compact_network
 from conftest import REFERENCE, SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, deviation, ready
 from safetensors.torch import load_file, save_file
 
 from babe2 import RestorationError, Restorer
-from babe2.checkpoints import load, save
-from babe2.config import Model
+from babe2.bandwise import BandwiseUNet
+from babe2.checkpoints import BUNDLED, Checkpoint, load, save
+from babe2.config import BandwiseArchitecture, Model
 from babe2.cqt import ConstantQ
 
 PUBLISHED = REFERENCE / "small_ckpt_original_format.pt"
@@ -61,6 +64,96 @@ def test_the_front_door_takes_all_three(folder: Path) -> None:
     for spec in (PUBLISHED, folder, str(folder / "model.safetensors")):
         restorer = Restorer.from_checkpoint(spec, device="cpu")
         assert len(restorer.sha256) == 64 and not restorer.verified
+
+
+# Compact checkpoints
+
+
+@pytest.fixture
+def compact(tmp_path: Path) -> Path:
+    model = replace(COMPACT, column="compact")
+    weights = compact_network().state_dict()
+    save(Checkpoint(model, weights, torch.ones(513), "", "", {"iterations": 7}), tmp_path / "compact")
+    return tmp_path / "compact"
+
+
+def test_a_compact_checkpoint_comes_back_as_it_was(compact: Path) -> None:
+    found, network = load(compact), compact_network()
+    assert found.model == replace(COMPACT, column="compact") and found.provenance == {"iterations": 7}
+    assert json.loads((compact / "config.json").read_text())["network"] == "bandwise"
+    loaded = found.network()
+    assert isinstance(loaded, BandwiseUNet) and not loaded.training
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    assert torch.equal(loaded.spread, network.spread)
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_a_configuration_without_a_kind_is_the_published_one(folder: Path, compact: Path) -> None:
+    rewritten(folder, lambda described: described.pop("network"))
+    assert load(folder).model == load(PUBLISHED).model
+    rewritten(compact, lambda described: described.pop("network"))
+    with pytest.raises(RestorationError, match="not a babe2 configuration"):
+        load(compact)
+
+
+def test_half_precision_weights_are_read_as_full(compact: Path) -> None:
+    reweighted(compact, lambda weights: weights.update({key: value.half() for key, value in weights.items()}))
+    assert {value.dtype for value in load(compact).network().state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda described: described.update(network="cqtdiff+"),
+        lambda described: described.update(network="transformer"),
+        lambda described: described.update(network=["bandwise"]),
+        lambda described: described["model"].update(segment=4095),
+        lambda described: described["model"].update(segment=0),
+        lambda described: described["model"].update(sample_rate=22050),  # 7 octaves end at 86 Hz
+        lambda described: described["model"]["architecture"].update(channels=[]),
+        lambda described: described["model"]["architecture"].update(channels=[16], blocks=[1, 1]),
+        lambda described: described["model"]["architecture"].update(channels=[16] * 4, blocks=[1] * 4),
+        lambda described: described["model"]["architecture"].update(channels=[16, 2**20]),
+        lambda described: described["model"]["architecture"].update(channels=16),
+        lambda described: described["model"]["architecture"].update(blocks=[1, 9]),
+        lambda described: described["model"]["architecture"].update(blocks=[1, 0]),
+        lambda described: described["model"]["architecture"].update(octaves=0),
+        lambda described: described["model"]["architecture"].update(octaves=2**20),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=2),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=18),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=12.0),
+        lambda described: described["model"]["architecture"].update(bins_per_octave=4),  # 7 rows cannot be halved
+        lambda described: described["model"]["architecture"].update(embedding=True),
+        lambda described: described["model"]["architecture"].update(layers=[1, 1]),
+    ],
+)
+def test_a_compact_configuration_that_makes_no_sense_is_refused(
+    compact: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    rewritten(compact, change)
+    with pytest.raises(RestorationError, match="not a babe2 configuration"):
+        Restorer.from_checkpoint(compact)
+
+
+@pytest.mark.parametrize("spread", [0.0, -0.1])
+def test_music_without_a_spread_is_refused(compact: Path, spread: float) -> None:
+    reweighted(compact, lambda weights: weights["spread"][3:4].fill_(spread))
+    with pytest.raises(RestorationError, match="spread of music that is not above zero"):
+        Restorer.from_checkpoint(compact)
+
+
+def test_weights_of_another_size_are_named(compact: Path) -> None:
+    rewritten(compact, lambda described: described["model"]["architecture"].update(channels=[16, 24]))
+    with pytest.raises(RestorationError, match=r"do not fit its configuration .*misshapen: .*shrink.0.weight"):
+        Restorer.from_checkpoint(compact)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_checkpoints_come_along_by_name(name: str) -> None:
+    restorer = Restorer.from_checkpoint(name, device="cpu")
+    assert restorer.name == name and restorer.reference is not None
+    assert isinstance(restorer.model.architecture, BandwiseArchitecture) and restorer.model.column == "compact"
+    assert sum(file.stat().st_size for file in BUNDLED[name].iterdir()) < 20e6
 
 
 # What is wrong with a checkpoint is said in a sentence
@@ -229,7 +322,7 @@ def test_a_lonely_weights_file_asks_for_its_configuration(folder: Path) -> None:
 def test_a_checkpoint_that_is_not_there_says_what_would_be_one(tmp_path: Path) -> None:
     with pytest.raises(RestorationError, match="There is no checkpoint at"):
         Restorer.from_checkpoint(tmp_path / "nowhere.pt")
-    with pytest.raises(RestorationError, match=r"holds no model.safetensors. Give a"):
+    with pytest.raises(RestorationError, match=r"holds no model.safetensors. Give piano-small, a .safetensors"):
         Restorer.from_checkpoint(tmp_path)
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
+from classroom import COMPACT as SMALL_COMPACT
 
-from babe2.config import COLUMNS, PIANO, PRESETS, UNCONDITIONAL, VOICE, Settings, known_names, preset_settings
+from babe2.config import (
+    COLUMNS,
+    COMPACT,
+    PIANO,
+    PRESETS,
+    UNCONDITIONAL,
+    VOICE,
+    Settings,
+    known_names,
+    preset_settings,
+    settings_for,
+)
 from babe2.errors import RestorationError
 
 # Specification, section 3: the evaluators' numbers, which win over the training configurations'.
@@ -48,7 +60,7 @@ def test_columns_hold_the_published_numbers(name: str) -> None:
 
 
 def test_columns_go_by_their_names() -> None:
-    assert COLUMNS == {"piano": PIANO, "voice": VOICE}
+    assert COLUMNS == {"piano": PIANO, "voice": VOICE, "compact": COMPACT}
     assert Settings() == PIANO
 
 
@@ -190,7 +202,7 @@ def test_presets_make_settings_that_work(preset: str, column: str) -> None:
 
 
 def test_paper_is_the_column_as_published() -> None:
-    for settings in COLUMNS.values():
+    for settings in (PIANO, VOICE):
         paper = preset_settings(settings, "paper")
         assert paper == settings.changed(as_published=True, keep_low_band=False)
 
@@ -201,8 +213,39 @@ def test_standard_mends_what_the_paper_preset_keeps() -> None:
         assert preset_settings(settings, "standard").keep_low_band
 
 
+def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint() -> None:
+    paper = preset_settings(COMPACT, "paper")
+    assert (paper.solver, paper.order, paper.steps, paper.ltas) == ("guided", 2, 51, "objective")
+    assert (paper.sigma_start, paper.sigma_min, paper.churn) == (PIANO.sigma_start, PIANO.sigma_min, PIANO.churn)
+    assert paper.as_published and not paper.keep_low_band
+    # What belongs to the checkpoint stays its own.
+    assert (paper.level, paper.segment_length) == (COMPACT.level, COMPACT.segment_length)
+    assert preset_settings(COMPACT, "paper", steps=4).steps == 4
+
+
+def test_the_compact_column_has_a_solver_of_its_own() -> None:
+    assert (PIANO.solver, VOICE.solver, COMPACT.solver) == ("guided", "guided", "bandwise")
+    assert COMPACT.order == 1 and COMPACT.ltas == "off"
+    assert COMPACT.segment_length % 2048 == 0  # of which its segments must be multiples
+    assert COMPACT.changed(solver="guided").solver == "guided"
+    with pytest.raises(RestorationError, match="solver is one of guided, bandwise, not 'magic'"):
+        PIANO.changed(solver="magic")
+
+
+def test_a_compact_checkpoint_lends_its_settings_its_rate_and_its_spectrum() -> None:
+    settings = settings_for(replace(SMALL_COMPACT, column="compact"), 513)
+    assert settings == replace(COMPACT, filter_max_hz=4000.0, ltas_fft=1024)  # and segments as long as the column's
+
+
+def test_a_compact_draft_only_takes_fewer_steps() -> None:
+    """Bands the prior does not carry cannot overshoot there, so the lowest level may stay."""
+    assert preset_settings(COMPACT, "draft") == replace(COMPACT, steps=10)
+    assert preset_settings(COMPACT, "draft", solver="guided").sigma_min == COMPACT.sigma_start / 50
+    assert preset_settings(PIANO, "draft", solver="bandwise").sigma_min == PIANO.sigma_min
+
+
 def test_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
-    for settings in COLUMNS.values():
+    for settings in (PIANO, VOICE):
         draft, standard = (preset_settings(settings, preset) for preset in ("draft", "standard"))
         assert draft.steps < standard.steps / 4
         # With few steps the published lowest level overshoots in the bands the prior does not carry (section 11).

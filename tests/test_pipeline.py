@@ -2,23 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from classroom import COMPACT, babbling_network, compact_network, tune
 from conftest import SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, deviation, replayed
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
+from babe2.bandwise_sampler import MARGIN
 from babe2.config import Model
-from babe2.equalizer import Equalizer
+from babe2.degradation import Degradation, HornResponse, degrade
+from babe2.equalizer import Equalizer, SampledCurve
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
 from babe2.pipeline import mixed
 from babe2.prior import PublishedPrior
 from babe2.sampler import Known, restore
-from babe2.transforms import resample
+from babe2.transforms import ltas, resample
 
 QUICK: dict[str, Any] = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
 
@@ -333,7 +337,7 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"stepss": 3}, "There is no setting stepss. Known settings: steps"),
+        ({"stepss": 3}, "There is no setting stepss. Known settings: solver, steps"),
         ({"steps": "many"}, "steps cannot be 'many'"),
         ({"preset": "fast"}, "no preset 'fast'"),
         ({"method": "magic"}, "no method 'magic'"),
@@ -395,3 +399,229 @@ def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:
     assert (settings.guidance_length, settings.segment_length, settings.filter_max_hz) == (13000, 13000, 4000.0)
     assert settings.ltas_fft == 1024
     assert replace(settings, as_published=True, keep_low_band=False) == restorer.settings("paper")
+
+
+# Compact checkpoints, which restore each band from its own noise level
+
+COMPACT_QUICK: dict[str, Any] = {"steps": 3, "segment_length": 8192}
+HORN = HornResponse(low_hz=150.0, high_hz=1500.0)
+
+
+def piano(seconds: float, seed: int = 0) -> Tensor:
+    """(1, T) at the compact test network's rate, over a breath of noise."""
+    notes = torch.from_numpy(tune(seconds, seed)).float()[None]
+    return notes + 1e-5 * seeded(seed)(notes.shape)
+
+
+def horned(x: Tensor, noise_db: float = -55.0) -> Tensor:
+    return degrade(x, SMALL_RATE, Degradation(HORN, noise_db), torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def compact() -> Restorer:
+    """Its prior is the Wiener filter of its spread: it denoises, and imagines nothing."""
+    return Restorer(compact_network(), replace(COMPACT, column="compact"), ltas(piano(20, seed=9), 1024, 512, 256))
+
+
+@pytest.fixture
+def babbler() -> Restorer:
+    """It imagines, and makes no sense."""
+    return Restorer(babbling_network(), replace(COMPACT, column="compact"), ltas(piano(20, seed=9), 1024, 512, 256))
+
+
+def levels(x: Any, hertz: tuple[float, ...] = (300.0, 600.0, 1200.0)) -> np.ndarray:
+    """Of octaves around some frequencies, dB."""
+    power = np.abs(np.fft.rfft(np.asarray(x)[0])) ** 2
+    bins = np.fft.rfftfreq(np.asarray(x).shape[-1], 1 / SMALL_RATE)
+    return np.array([10 * np.log10(power[(bins > f / 1.4) & (bins < f * 1.4)].sum()) for f in hertz])
+
+
+def test_a_compact_checkpoint_finds_the_machine_and_takes_it_off(compact: Restorer) -> None:
+    truth = piano(8)
+    restoration = compact.restore(horned(truth), SMALL_RATE, **COMPACT_QUICK)
+    hertz = np.array([300.0, 600.0, 900.0, 1200.0])
+    found, planted = (response.gain_db(hertz) for response in (restoration.response, HORN))
+    np.testing.assert_allclose(found - found[0], planted - planted[0], atol=3.0)
+    assert float(restoration.response.gain_db(np.array([2500.0]))[0]) < -20
+    assert restoration.report["evaluations"] == 3 * len(restoration.report["segments"])
+    assert max(segment["misfit"] for segment in restoration.report["segments"]) < 0.1
+    assert restoration.ltas_response is None and restoration.equalizer.gain_db(hertz).shape == (4,)
+
+
+@pytest.mark.parametrize("solver", ["bandwise", "guided"])
+def test_a_known_response_is_kept_to(compact: Restorer, solver: str) -> None:
+    truth = piano(3)
+    quick = COMPACT_QUICK | ({"steps": 8, "sigma_start": 0.5, "sigma_min": 0.01} if solver == "guided" else {})
+    restoration = compact.restore(horned(truth), SMALL_RATE, response=HORN, solver=solver, **quick)
+    assert all(curve is HORN for curve in restoration.equalizers)
+    if solver == "bandwise":  # all of it undone where it was heard, whatever its level
+        np.testing.assert_allclose(levels(restoration.audio), levels(truth), atol=0.3)
+
+
+def test_a_published_checkpoint_keeps_to_a_known_response(restorer: Restorer) -> None:
+    restoration = restorer.restore(music(1), SMALL_RATE, response=HORN, **QUICK)
+    assert all(curve is HORN for curve in restoration.equalizers) and restoration.ltas_response is None
+
+
+def test_a_known_response_that_stops_low_sound_does_not_upset_the_level(compact: Restorer) -> None:
+    """A rumble of the machine's own, a hundred times raised, is not music's level."""
+    truth = piano(3)
+    time = torch.arange(truth.shape[1]) / SMALL_RATE
+    recording = horned(truth) + 0.02 * torch.sin(2 * torch.pi * 25 * time)
+    restoration = compact.restore(recording, SMALL_RATE, response=HORN, **COMPACT_QUICK)
+    np.testing.assert_allclose(levels(restoration.audio), levels(truth), atol=0.5)
+
+
+def test_several_segments_join_without_a_seam(babbler: Restorer) -> None:
+    """Noise that swells nowhere: a seam would be a click, or a hole."""
+    recording = 0.1 * torch.randn(1, 40_000, generator=torch.Generator().manual_seed(0))
+    restoration = babbler.restore(
+        recording,
+        SMALL_RATE,
+        steps=4,
+        segment_length=8192,
+        response=SampledCurve(torch.tensor([100.0, 2000.0, 2500.0]), torch.tensor([0.0, 0.0, -40.0])),
+    )
+    assert len(restoration.report["segments"]) == 6
+    high = torch.fft.rfft(torch.from_numpy(restoration.audio))
+    high[:, : round(2200 / SMALL_RATE * 40_000)] = 0
+    loudness = torch.fft.irfft(high)[0].unflatten(0, (-1, 200)).square().mean(dim=1)
+    assert float(loudness.max() / loudness.median()) < 10 and float(loudness.min() / loudness.median()) > 0.1
+
+
+@pytest.mark.parametrize("seconds", [0.06, 0.5, 1.5])
+def test_short_recordings_are_restored_in_short_segments(compact: Restorer, seconds: float) -> None:
+    recording = horned(piano(2.0))[:, : round(seconds * SMALL_RATE)]
+    restoration = compact.restore(recording, SMALL_RATE, steps=2)
+    assert restoration.audio.shape == recording.shape and np.isfinite(restoration.audio).all()
+    assert len(restoration.report["segments"]) == 1
+    assert restoration.report["settings"]["segment_length"] == 221184
+    (length,) = compact._transforms
+    assert length == 18 * 2048 + 2 * MARGIN
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 4000, 22050, 96000])
+def test_a_compact_result_is_as_long_as_the_recording(compact: Restorer, sample_rate: int) -> None:
+    recording = resample(horned(piano(1.0)), SMALL_RATE, sample_rate)[:, :-7]
+    restoration = compact.restore(recording, sample_rate, **COMPACT_QUICK)
+    assert restoration.audio.shape == recording.shape and restoration.sample_rate == sample_rate
+    assert restoration.audio.dtype == np.float32
+
+
+def test_the_same_noise_gives_the_same_compact_restoration(babbler: Restorer) -> None:
+    recording = horned(piano(2.0))
+    first, again, other = (babbler.restore(recording, SMALL_RATE, seed=s, **COMPACT_QUICK).audio for s in (3, 3, 4))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_the_level_of_a_recording_changes_the_level_of_its_restoration_only(babbler: Restorer) -> None:
+    recording = horned(piano(2.0))
+    plain, loud = (babbler.restore(gain * recording, SMALL_RATE, **COMPACT_QUICK).audio for gain in (1, 1000))
+    np.testing.assert_allclose(loud / 1000, plain, atol=1e-3 * np.abs(plain).max())
+
+
+def test_channels_of_unequal_level_have_noise_of_unequal_level(babbler: Restorer) -> None:
+    mono = horned(piano(2.0))
+    alone = babbler.restore(mono, SMALL_RATE, **COMPACT_QUICK).audio
+    both = babbler.restore(torch.cat([mono, mono / 30]), SMALL_RATE, **COMPACT_QUICK).audio
+    np.testing.assert_allclose(both[0], alone[0], atol=2e-3 * np.abs(alone).max())
+    np.testing.assert_allclose(both[1] * 30, alone[0], atol=2e-3 * np.abs(alone).max())
+
+
+def test_silence_stays_silent_around_a_compact_restoration(compact: Restorer) -> None:
+    recording = torch.cat([horned(piano(2.0)), torch.zeros(1, 40_000), horned(piano(1.0, seed=1))], dim=1)
+    quiet = torch.cat([recording, torch.zeros_like(recording)])
+    restored = compact.restore(quiet, SMALL_RATE, **COMPACT_QUICK).audio
+    assert np.isfinite(restored).all() and not restored[1].any()
+    assert np.abs(restored[0, 28_000:46_000]).max() == 0
+    # The silence is no noise floor: the music before it is restored as it would be alone.
+    alone = compact.restore(recording[:, :16_000], SMALL_RATE, **COMPACT_QUICK).audio
+    np.testing.assert_allclose(levels(restored[:1, :16_000]), levels(alone), atol=3.0)
+
+
+@pytest.mark.parametrize("kind", ["hum", "whistle", "ultrasound", "hiss", "click", "offset"])
+def test_what_is_no_music_comes_back_in_numbers(babbler: Restorer, kind: str) -> None:
+    time = torch.arange(44_100) / 44_100
+    sounds = {
+        "hum": torch.sin(2 * torch.pi * 50 * time),
+        "whistle": torch.sin(2 * torch.pi * 3000 * time),
+        "ultrasound": torch.sin(2 * torch.pi * 18_000 * time),
+        "hiss": seeded(0)(time.shape),
+        "click": (time == time[22_050]).float(),
+        "offset": 5.0 + 1e-3 * seeded(0)(time.shape),
+    }
+    restored = babbler.restore(sounds[kind], 44_100, **COMPACT_QUICK).audio
+    assert np.isfinite(restored).all()
+    assert np.abs(restored).max() < 100 * float(sounds[kind].abs().max())
+
+
+def test_a_stopped_compact_run_hands_over_an_exact_prefix(babbler: Restorer) -> None:
+    recording = horned(piano(4.0))
+    whole = babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK).audio
+    done: list[Step] = []
+    with pytest.raises(Cancelled) as stopped:
+        babbler.restore(recording, SMALL_RATE, on_step=done.append, cancelled=lambda: len(done) >= 5, **COMPACT_QUICK)
+    partial = stopped.value.partial
+    assert partial is not None and 0.5 < partial.audio.shape[1] / SMALL_RATE < 1.1
+    np.testing.assert_allclose(partial.audio, whole[:, : partial.audio.shape[1]], atol=1e-6)
+    with pytest.raises(Cancelled) as stopped:
+        babbler.restore(recording, SMALL_RATE, cancelled=lambda: True, **COMPACT_QUICK)
+    assert stopped.value.partial is None
+
+
+def test_progress_of_a_compact_run_tells_where_it_stands(compact: Restorer) -> None:
+    told: list[Step] = []
+    restoration = compact.restore(horned(piano(1.6)), SMALL_RATE, on_step=told.append, **COMPACT_QUICK)
+    assert [(step.segment, step.step) for step in told] == [(s, i) for s in (1, 2) for i in (1, 2, 3)]
+    assert {(step.segments, step.steps) for step in told} == {(2, 3)}
+    assert told[-1].seconds_left == 0 < told[0].seconds_left
+    assert told[0].clean().shape == (1, 8192)  # without the margins
+    assert told[0].equalizer is restoration.equalizers[0] and len(restoration.history) == 3
+    assert all(later.sigma < sooner.sigma for sooner, later in pairwise(told[:3]))
+
+
+def test_a_segment_that_a_compact_network_cannot_take_is_refused_in_a_sentence(compact: Restorer) -> None:
+    for recording in (piano(1.0), piano(30.0)):
+        with pytest.raises(RestorationError, match=r"which 10000 is not\. Choose segment_length = 10240\.$"):
+            compact.restore(recording, SMALL_RATE, segment_length=10_000)
+
+
+def test_a_published_checkpoint_refuses_the_bandwise_solver_in_a_sentence(restorer: Restorer) -> None:
+    with pytest.raises(RestorationError, match=r"takes no noise level per band. Run it with solver = guided\.$"):
+        restorer.restore(music(1.0), SMALL_RATE, solver="bandwise", segment_length=13312)
+
+
+def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact: Restorer) -> None:
+    compact.ltas = None
+    with pytest.raises(RestorationError, match=r"no average spectrum .* Run it with solver = guided\.$"):
+        compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
+    quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
+    assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
+
+
+def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint(compact: Restorer) -> None:
+    recording = horned(piano(1.0))
+    restoration = compact.restore(recording, SMALL_RATE, preset="paper", segment_length=8192, **QUICK)
+    assert isinstance(restoration.equalizer, Equalizer) and restoration.ltas_response is not None
+    assert restoration.report["evaluations"] == 3  # two for the first step, one for the last
+    assert restoration.report["settings"]["solver"] == "guided"
+
+
+def test_a_compact_prior_makes_music_out_of_nothing(compact: Restorer) -> None:
+    drawn = compact.sample(2, 1.0, preset="draft", segment_length=8192)
+    assert drawn.shape == (2, SMALL_RATE) and np.isfinite(drawn).all()
+    np.testing.assert_array_equal(drawn, compact.sample(2, 1.0, preset="draft", segment_length=8192))
+
+
+def test_ltas_eq_needs_no_more_than_a_compact_checkpoint(compact: Restorer) -> None:
+    restoration = compact.restore(horned(piano(2.0)), SMALL_RATE, method="ltas-eq")
+    assert restoration.report["evaluations"] == 0 and restoration.audio.shape == (1, 2 * SMALL_RATE)
+
+
+def test_the_bundled_checkpoint_restores() -> None:
+    bundled = Restorer.from_checkpoint("piano-small", device="cpu", precision="float32")
+    recording = resample(horned(piano(1.0)), SMALL_RATE, 22050)
+    restoration = bundled.restore(recording, 22050, steps=3)
+    assert restoration.audio.shape == recording.shape and np.isfinite(restoration.audio).all()
+    assert restoration.report["checkpoint"] == "piano-small" and restoration.report["evaluations"] == 3
+    assert 0.3 < float(restoration.audio.std() / recording.std()) < 3

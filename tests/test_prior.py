@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
+from classroom import COMPACT, RATE, babbling_network, compact_network
 from conftest import SMALL, SMALL_LENGTH, Vectors, deviation
 from torch import Tensor
 
+from babe2.config import Model
 from babe2.cqt import ConstantQ
+from babe2.folded_cqt import GRAIN, PATCH, FoldedConstantQ
 from babe2.network import CQTDiffPlus, Poll
-from babe2.prior import PublishedPrior
+from babe2.prior import (
+    BandwisePrior,
+    Prior,
+    PublishedPrior,
+    build_network,
+    build_prior,
+    build_transform,
+    next_length,
+    scaled,
+)
 
 SIGMA_DATA = {"piano": 0.063, "voice": 1.0}
 # The recorded numbers' own tolerance; measured at 5e-7.
@@ -138,3 +151,164 @@ def test_what_a_poll_raises_ends_the_estimate(small_network: CQTDiffPlus, small_
         noise(1, SMALL_LENGTH), torch.tensor(0.1)
     )
     assert len(calls) == 2 * SMALL.octaves + 1
+
+
+# The compact network, bin by bin
+
+LENGTH = 3 * GRAIN
+
+
+@pytest.fixture(scope="module")
+def folded() -> FoldedConstantQ:
+    transform = build_transform(COMPACT, LENGTH)
+    assert isinstance(transform, FoldedConstantQ)
+    return transform
+
+
+@pytest.fixture
+def wiener(folded: FoldedConstantQ) -> BandwisePrior:
+    """An untrained network's."""
+    return BandwisePrior(compact_network(), folded)
+
+
+@pytest.fixture
+def babble(folded: FoldedConstantQ) -> BandwisePrior:
+    return BandwisePrior(babbling_network(), folded)
+
+
+@pytest.mark.parametrize("sigma", [1e-5, 1e-3, 0.05, 1.0, 100.0])
+def test_untrained_the_compact_network_is_the_wiener_filter_of_its_spread(wiener: BandwisePrior, sigma: float) -> None:
+    noisy, spread = noise(2, LENGTH), wiener.network.spread
+    gain = spread**2 / (spread**2 + sigma**2)
+    expected = wiener.transform.inverse(scaled(wiener.transform(noisy), gain.expand(2, -1)))
+    assert deviation(wiener.denoise(noisy, torch.tensor(sigma)), expected) < 1e-5
+    wiener.network.spread.fill_(0.1)  # the same for all: the filter is a factor
+    factor = 0.01 / (0.01 + sigma**2)
+    assert deviation(wiener.denoise(noisy, torch.tensor(sigma)), factor * wiener.highpass(noisy)) < 1e-5
+
+
+def test_a_level_for_all_is_that_level_for_each(babble: BandwisePrior) -> None:
+    noisy, bins = noise(2, LENGTH), len(babble.network.spread)
+    sigma = torch.tensor(0.07)
+    expected = babble(noisy, sigma)
+    for told in (sigma.expand(2, 1), sigma.expand(bins), sigma.expand(2, bins), sigma.double()):
+        assert deviation(babble(noisy, told), expected) < 1e-6
+    assert deviation(babble.at_levels(noisy, sigma.expand(LENGTH // 2 + 1)), expected) < 1e-6
+
+
+def test_items_may_have_noise_levels_of_their_own(babble: BandwisePrior) -> None:
+    noisy, sigmas = noise(3, LENGTH), torch.tensor([[0.001], [0.05], [2.0]])
+    together = babble(noisy, sigmas)
+    for i in range(3):
+        assert deviation(together[i : i + 1], babble(noisy[i : i + 1], sigmas[i])) < 1e-4
+
+
+def test_each_bin_is_cleaned_at_the_level_of_its_frequency(wiener: BandwisePrior) -> None:
+    """Noise below 1 kHz, none to speak of above: below, little is left, above, everything."""
+    hertz = torch.fft.rfftfreq(LENGTH, 1 / RATE)
+    level = torch.where(hertz < 1000, 10.0, 1e-6)
+    noisy = noise(1, LENGTH)
+    spectra = [torch.fft.rfft(x).abs().square()[0] for x in (wiener.at_levels(noisy, level), noisy)]
+    low, high = hertz < 900, hertz > 1100
+    assert float(spectra[0][low].sum() / spectra[1][low].sum()) < 1e-4
+    assert float(spectra[0][high].sum() / spectra[1][high].sum()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_almost_no_noise_leaves_everything_the_compact_transform_carries(babble: BandwisePrior) -> None:
+    noisy = 0.1 * noise(1, LENGTH)
+    assert deviation(babble.denoise(noisy, torch.tensor(1e-7)), babble.highpass(noisy)) < 1e-4
+
+
+def test_what_the_compact_network_hears_is_of_unit_variance(folded: FoldedConstantQ) -> None:
+    network, heard = compact_network(), []
+
+    class Listening(torch.nn.Module):
+        spread = network.spread
+
+        def forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None = None) -> list[Tensor]:
+            heard.append((groups, noisiness))
+            return groups
+
+    prior = BandwisePrior(cast(Any, Listening()), folded)
+    music = folded.inverse(scaled(folded(noise(8, LENGTH)), network.spread.expand(8, -1)))
+    for sigma in (1e-4, 0.02, 3.0):
+        prior.denoise(music + sigma * noise(8, LENGTH, seed=1), torch.tensor(sigma))
+        groups, noisiness = heard.pop()
+        # Laid back and taken up again, a bin leaks a little into its neighbours; the lowest have too few numbers.
+        assert all(float(group[:, -4:].std()) == pytest.approx(1.0, rel=0.15) for group in groups[1:])
+        torch.testing.assert_close(noisiness, (sigma / network.spread).log().expand(8, -1))
+
+
+def test_sampling_need_not_begin_above_what_drowns_the_hidden_music(wiener: BandwisePrior) -> None:
+    spread, hertz = wiener.network.spread, torch.fft.rfftfreq(LENGTH, 1 / RATE)
+    clear = torch.full((LENGTH // 2 + 1,), 1e-4)
+    assert wiener.highest_needed(clear) == pytest.approx(1e-4)
+    lost = torch.where(hertz > 2000, math.inf, clear)
+    above = spread[torch.from_numpy(wiener.transform.centres > 2010)]
+    assert wiener.highest_needed(lost) == pytest.approx(5 * float(above.max()), rel=0.1)
+    # Where a lot of noise hides nothing, as the music is louder still, what was recorded must not be thrown away.
+    boomy = torch.where(hertz < 60, 0.1, lost)
+    assert wiener.highest_needed(boomy) == pytest.approx(0.1)
+
+
+def test_compact_estimates_hold_nothing_below_20_hz(babble: BandwisePrior) -> None:
+    x, sigma = noise(1, LENGTH) + 3.0, torch.tensor(0.3)
+    found = babble(x, sigma)
+    assert abs(float(found.mean())) < 1e-6
+    assert deviation(found, babble(x - 3.0, sigma)) < 1e-4
+
+
+def test_gradients_pass_the_compact_prior(babble: BandwisePrior) -> None:
+    """The published algorithm needs them of any prior."""
+    x, weight, direction = (0.1 * noise(1, LENGTH, seed=seed) for seed in range(3))
+    leaf, sigma = x.clone().requires_grad_(), torch.tensor(0.1)
+    (gradient,) = torch.autograd.grad((babble(leaf, sigma) * weight).sum(), leaf)
+    ahead, behind = (babble(x + step * direction, sigma) for step in (1e-2, -1e-2))
+    slope = float(((ahead - behind).double() * weight).sum() / 2e-2)
+    assert float((gradient * direction).double().sum()) == pytest.approx(slope, rel=0.02)
+
+
+def test_bfloat16_estimates_are_nearly_float32_ones(babble: BandwisePrior) -> None:
+    noisy, sigma = 0.1 * noise(1, LENGTH), torch.tensor(0.05)
+    fine = babble(noisy, sigma)
+    babble.network.set_dtype(torch.bfloat16)
+    coarse = babble(noisy, sigma)
+    assert coarse.dtype == torch.float32
+    assert float((coarse - fine).std() / fine.std()) < 0.02
+
+
+def test_a_poll_ends_the_compact_estimate(folded: FoldedConstantQ) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        BandwisePrior(compact_network(), folded, poll=stop)(noise(1, LENGTH), torch.tensor(0.1))
+
+
+def test_scaling_is_bin_by_bin(folded: FoldedConstantQ) -> None:
+    groups = folded(noise(2, LENGTH))
+    gain = torch.rand(2, len(compact_network().spread), generator=torch.Generator().manual_seed(0))
+    bins = [row.unflatten(-1, (PATCH, -1)) for group in scaled(groups, gain) for row in group.unbind(1)]
+    plain = [row.unflatten(-1, (PATCH, -1)) for group in groups for row in group.unbind(1)]
+    for k in (0, 17, gain.shape[1] - 1):
+        row, place = divmod(k, PATCH)
+        torch.testing.assert_close(bins[row][:, :, place], plain[row][:, :, place] * gain[:, k, None, None])
+
+
+# Either kind is built from a model
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "kind"),
+    [(COMPACT, LENGTH, BandwisePrior), (Model(SMALL, 8000, SMALL_LENGTH, 0.063), SMALL_LENGTH, PublishedPrior)],
+    ids=["compact", "published"],
+)
+def test_a_prior_is_built_as_its_model_says(model: Model, length: int, kind: type[Prior]) -> None:
+    prior = build_prior(model, build_network(model), build_transform(model, length))
+    assert isinstance(prior, kind) and prior.device == torch.device("cpu")
+    with torch.no_grad():
+        assert prior(noise(1, length), torch.tensor(0.1)).shape == (1, length)
+    assert next_length(model, length) == length < next_length(model, length + 1)
