@@ -348,7 +348,7 @@ def has_bfloat16(device: str) -> bool:
     """Whether the device multiplies matrices of bfloat16 several times faster than of float32."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
     return torch.device(device).type == "cpu" and bool(capabilities.get("amx_bf16", False))
 
 

@@ -262,7 +262,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_any_work(
 
 
 def test_a_wrong_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["restore"], ["unravel"], ["restore", "a.wav"]):
+    for arguments in (["restore"], ["unravel"], ["restore", "a.wav", "--preset", "best"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2

