@@ -40,7 +40,7 @@ MUSIC = ((3.5, 0.2), (2.5, 1.0), (2.5, 2.0))
 MUSIC_TILT = (5.0, 1000.0)  # dB per octave above so many Hz: brightness differs most
 MUSIC_BASS = (4.0, 150.0)  # dB per octave below
 HORN = ((5.0, 0.3), (1.5, 1.5))
-HORN_KNEE = 30.0  # dB per octave towards the end of its band
+KNEE, KNEE_DB, KNEE_SPREAD_DB = 0.7, 25.0, 20.0  # so many octaves before its end a band falls, dB per octave
 HORN_BASS = (10.0, 180.0)
 MODERN = ((0.7, 0.4), (0.7, 1.5))  # a recording that reaches up all the way
 ROUGHNESS = 0.5  # dB, of a band's measurement
@@ -172,8 +172,9 @@ def find_machine(spectrum: Spectrum, reference: ReferenceLtas) -> Machine:
     machine = _horn(octaves, last_hz) if ends else _smooth(octaves, MODERN)
     inside = slice(first, last + 1)
     response = torch.zeros_like(hertz)
-    found, level = most_probable(departure[inside], machine[inside, inside], _music(octaves)[inside, inside])
-    response[inside] = found
+    usual = -KNEE_DB * past_knee(octaves, last_hz) if ends else torch.zeros_like(hertz)
+    found, level = most_probable((departure - usual)[inside], machine[inside, inside], _music(octaves)[inside, inside])
+    response[inside] = usual[inside] + found
     points = hertz
     if ends:
         response[:first] = response[first] - BELOW_DB * (octaves[first] - octaves[:first])
@@ -220,9 +221,13 @@ def fall_of_machines(last_hz: float) -> float:
     return next(fall for below_hz, fall in CUTS if last_hz < below_hz)
 
 
+def past_knee(octaves: Tensor, last_hz: float) -> Tensor:
+    """Octaves (K,) beyond where a band that ends at `last_hz` begins to fall."""
+    return (octaves - math.log2(last_hz) + KNEE).clamp(min=0)
+
+
 def _horn(octaves: Tensor, last_hz: float) -> Tensor:
-    knee = math.log2(last_hz) - 0.7
-    return _smooth(octaves, HORN) + _ramp(octaves - knee, HORN_KNEE) + _below(octaves, HORN_BASS)
+    return _smooth(octaves, HORN) + _ramp(past_knee(octaves, last_hz), KNEE_SPREAD_DB) + _below(octaves, HORN_BASS)
 
 
 def _music(octaves: Tensor) -> Tensor:
