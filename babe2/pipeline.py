@@ -318,16 +318,15 @@ def seeded_noise(seed: int, device: torch.device) -> Noise:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def enough_memory(
+    way_out: str = "Save memory (--save-memory), restore one channel at a time or choose a shorter excerpt.",
+) -> Iterator[None]:
     """Says in a sentence what torch says in a page."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
-            raise RestorationError(
-                "There is not enough memory for this. Save memory (--save-memory), restore one channel at a time or "
-                "choose a shorter excerpt."
-            ) from None
+            raise RestorationError(f"There is not enough memory for this. {way_out}") from None
         raise
 
 

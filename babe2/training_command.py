@@ -22,7 +22,7 @@ from babe2.config import BandwiseArchitecture, Model
 from babe2.corpus import Corpus, gather
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
-from babe2.pipeline import choose_device
+from babe2.pipeline import choose_device, enough_memory
 from babe2.prior import Network, next_length
 from babe2.training import (
     MODELS,
@@ -37,6 +37,7 @@ from babe2.training_run import INTERRUPTED, Outcome, Plan, Progress, Run, proces
 from babe2.waveform import clock
 
 EXIT_INTERRUPTED = 130
+WAY_OUT = "Learn from each batch in parts (--accumulate), save memory (--save-memory) or choose a smaller batch."
 ITERATIONS = {"piano": 850_000, "voice": 325_000}  # as published
 TUNING_ITERATIONS = 8_000  # as published for one singer
 COMPACT_ITERATIONS, COMPACT_TUNING_ITERATIONS = 20_000, 2_000
@@ -243,7 +244,7 @@ def train(beginning: Beginning, options: argparse.Namespace) -> Outcome | None:
         if processes.count > beginning.settings.batch:
             raise RestorationError(f"{processes.count} processes cannot share a batch of {beginning.settings.batch}.")
         run = prepared(beginning, options, processes, device, say, stopping)
-        with enough_memory():
+        with enough_memory(WAY_OUT):
             run.begin(accept_changes=options.accept_changes)
             outcome = run.go()
         return outcome if processes.leads else None
@@ -379,17 +380,3 @@ def logging_to(options: argparse.Namespace, processes: Processes) -> Iterator[Sa
         yield say
     finally:
         logger.removeHandler(handler)
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Says in a sentence what torch says in a page."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
-            raise RestorationError(
-                "There is not enough memory for this. Learn from each batch in parts (--accumulate), save memory "
-                "(--save-memory) or choose a smaller batch."
-            ) from None
-        raise
