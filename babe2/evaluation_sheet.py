@@ -25,7 +25,7 @@ def sheet(result: ClipResult) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    from babe2.figures import INK, PAPER
+    from babe2.figures import INK, PAPER, picture_levels
 
     truth = result.degraded.truth
     sounds = {
@@ -39,17 +39,8 @@ def sheet(result: ClipResult) -> Figure:
     *panels, below = figure.subplots(len(sounds) + 1, 1, height_ratios=[1] * len(sounds) + [1.3])
     loudest = float(_levels(truth).max())
     for axes, (title, sound) in zip(panels, sounds.items(), strict=True):
-        image = axes.imshow(
-            _levels(sound).numpy() - loudest,
-            extent=(0, len(sound) / SCORING_RATE, 0, SCORING_RATE / 2000),
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-_RANGE_DB,
-            vmax=0,
-            interpolation="antialiased",
-        )
-        axes.set_title(title, loc="left", fontsize=14, color=INK)
+        extent = (0, len(sound) / SCORING_RATE, 0, SCORING_RATE / 2000)
+        image = picture_levels(axes, _levels(sound).numpy() - loudest, extent, title, _RANGE_DB)
         axes.set_ylabel("Frequency (kHz)", fontsize=12, color=INK)
         axes.set_yticks(range(0, 11, 2))
         axes.tick_params(colors=INK, labelsize=11, labelbottom=axes is panels[-1])

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -55,17 +57,7 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
     for axes, picture, sound, title in zip(panels, pictures, (before, after), titles, strict=True):
         seconds = np.shape(sound[0])[-1] / sound[1]
         bottom, top = (math.log2(rows_hz[i]) for i in (0, -1))
-        image = axes.imshow(
-            picture - loudest,
-            extent=(0, seconds, bottom, top),
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-_RANGE_DB,
-            vmax=0,
-            interpolation="antialiased",
-        )
-        axes.set_title(title, loc="left", fontsize=14, color=INK)
+        image = picture_levels(axes, picture - loudest, (0, seconds, bottom, top), title, _RANGE_DB)
         axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
         octaves, labels = _octaves(rows_hz[0], rows_hz[-1])
         axes.set_yticks(np.log2(octaves), labels)
@@ -75,6 +67,23 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
     bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
     bar.ax.tick_params(colors=INK, labelsize=11)
     return figure
+
+
+def picture_levels(
+    axes: Axes, levels: npt.NDArray[Any], extent: tuple[float, float, float, float], title: str, range_db: float
+) -> AxesImage:
+    """Levels (frequencies, frames), dB below the loudest point, as a titled picture."""
+    axes.set_title(title, loc="left", fontsize=14, color=INK)
+    return axes.imshow(
+        levels,
+        extent=extent,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-range_db,
+        vmax=0,
+        interpolation="antialiased",
+    )
 
 
 def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = None) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +13,10 @@ from babe2.bandwise import BandwiseUNet
 from babe2.config import BandwiseArchitecture, Model
 from babe2.cqt import ConstantQ, next_legal_length
 from babe2.folded_cqt import PATCH, FoldedConstantQ
-from babe2.network import CQTDiffPlus
+from babe2.network import CQTDiffPlus, Poll
 
 DROWNING = 5.0  # times the spread of music: noise in which nothing of it is left
 
-Poll = Callable[[], None]
 Network = CQTDiffPlus | BandwiseUNet
 Transform = ConstantQ | FoldedConstantQ
 
