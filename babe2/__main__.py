@@ -453,9 +453,13 @@ def restorer_of(options: argparse.Namespace) -> Restorer:
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    pairs = [text.partition("=") for text in options.set]
+    return pairs_of(options.set, "--set")
+
+
+def pairs_of(texts: list[str], option: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
     if odd := [name for name, equals, _ in pairs if not equals]:
-        raise RestorationError(f"--set takes NAME=VALUE, not {odd[0]!r}.")
+        raise RestorationError(f"{option} takes NAME=VALUE, not {odd[0]!r}.")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -177,19 +177,16 @@ def with_segment(model: Model, segment: int | None) -> Model:
 
 
 def settings_of(settings: TrainingSettings, options: argparse.Namespace) -> TrainingSettings:
+    from babe2.__main__ import pairs_of
+
     overrides = pairs_of(options.set, "--set")
     overrides |= {name: str(value) for name in ("seed", "batch") if (value := getattr(options, name)) is not None}
     return settings.changed(overrides)
 
 
-def pairs_of(texts: list[str], option: str) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    if odd := [name for name, equals, _ in pairs if not equals]:
-        raise RestorationError(f"{option} takes NAME=VALUE, not {odd[0]!r}.")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def mix_of(text: str | None) -> dict[str, float] | None:
+    from babe2.__main__ import pairs_of
+
     if text is None:
         return None
     try:
