@@ -1,0 +1,75 @@
+"""A run that is followed from outside is the same run, and it ends when nobody follows it."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio
+from babe2.job import Moment, follow
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer.from_checkpoint("piano-small", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def recording() -> audio.Recording:
+    return audio.read(EXAMPLE, duration=2.0)
+
+
+def running() -> bool:
+    return any(thread.name == "restoration" for thread in threading.enumerate())
+
+
+def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, recording: audio.Recording) -> None:
+    *moments, last = follow(restorer, recording.audio, recording.sample_rate, preset="draft", seed=3)
+    alone = restorer.restore(recording.audio, recording.sample_rate, preset="draft", seed=3)
+    assert isinstance(last, Restoration)
+    np.testing.assert_array_equal(last.audio, alone.audio)
+    told = [moment for moment in moments if isinstance(moment, Moment) and moment.step]
+    assert told and told[-1].share == pytest.approx(1)
+    assert all(moment.sound is not None and moment.equalizer is not None for moment in told)
+    assert [moment.share for moment in told] == sorted(moment.share for moment in told)
+
+
+def test_closing_it_ends_the_computation(restorer: Restorer, recording: audio.Recording) -> None:
+    moments = follow(restorer, recording.audio, recording.sample_rate, steps=1000)
+    next(moments)
+    assert running()
+    moments.close()  # type: ignore[attr-defined]
+    assert not running()
+
+
+def test_stopping_keeps_the_finished_segments(restorer: Restorer, recording: audio.Recording) -> None:
+    polls = count()
+    told = list(
+        follow(
+            restorer,
+            np.tile(recording.audio, 2),
+            recording.sample_rate,
+            stopped=lambda: next(polls) > 60,
+            preset="draft",
+            segment_length=22528,
+        )
+    )
+    part = told[-1]
+    assert isinstance(part, Restoration) and 0 < part.audio.shape[1] < 4 * recording.sample_rate
+
+
+def test_stopping_before_anything_is_finished_says_so(restorer: Restorer, recording: audio.Recording) -> None:
+    with pytest.raises(Cancelled):
+        list(follow(restorer, recording.audio, recording.sample_rate, stopped=lambda: True))
+    assert not running()
+
+
+def test_what_goes_wrong_reaches_the_follower(restorer: Restorer) -> None:
+    with pytest.raises(RestorationError, match="silent"):
+        list(follow(restorer, np.zeros(22050, np.float32), 22050))
