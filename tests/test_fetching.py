@@ -17,10 +17,8 @@ import pytest
 from hub_server import TOKEN, Hub, dropped, finished, refused, run_child, start_child, surroundings, unanswered
 
 from babe2 import Cancelled, RestorationError
+from babe2.cache import Cache
 from babe2.fetching import (
-    LARGEST,
-    Cache,
-    Transfer,
     cached_from_hub,
     cached_url,
     fetch_from_hub,
@@ -28,6 +26,7 @@ from babe2.fetching import (
     first_seen,
     forget_url,
 )
+from babe2.transfer import LARGEST, Transfer
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -340,7 +339,8 @@ FETCH = """
 import json, sys, time
 import huggingface_hub.file_download, huggingface_hub.utils
 from babe2 import RestorationError
-from babe2.fetching import Cache, fetch_from_hub
+from babe2.cache import Cache
+from babe2.fetching import fetch_from_hub
 
 def attempt(repo, revision=None, files=("model.safetensors", "config.json"), **more):
     start = time.monotonic()
@@ -367,7 +367,8 @@ def test_what_is_fetched_is_where_every_other_program_looks(hub: Hub, tmp_path: 
     again = """
         import sys, babe2.fetching
         assert "huggingface_hub" not in sys.modules  # it takes long to import, and is not always needed
-        from babe2.fetching import Cache, cached_from_hub, fetch_from_hub
+        from babe2.cache import Cache
+        from babe2.fetching import cached_from_hub, fetch_from_hub
         cache, files = Cache.at(None), ["model.safetensors", "config.json"]
         assert cached_from_hub("listener/piano", "refs/pr/1", files, cache) is None
         first = fetch_from_hub("listener/piano", "refs/pr/1", files, cache)
