@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import warnings
-import zipfile
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,10 +22,14 @@ from babe2.folded_cqt import GRAIN, PATCH, reaches_down
 from babe2.prior import Network, build_network
 from babe2.waveform import SAMPLE_RATES
 
+if TYPE_CHECKING:
+    from babe2.transfer import OnTransfer
+
 FORMAT = "babe2"
-BUNDLED = {"piano-small": Path(__file__).with_name("bundled") / "piano-small"}  # what comes along, by name
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 LTAS = "ltas"
+LARGEST_CONFIG = 2**20  # bytes
+MOST_WEIGHTS = 10_000
 NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
 
 
@@ -43,6 +43,7 @@ class Checkpoint:
     name: str
     sha256: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    verified: bool = False  # whether its hash is what a manifest or the Hub says
 
     def network(self) -> Network:
         """The network with these weights; every missing, surplus and misshapen key is named."""
@@ -56,54 +57,60 @@ class Checkpoint:
             ("misshapen", sorted(key for key in expected.keys() & found.keys() if expected[key] != found[key])),
         ]
         if any(keys for _, keys in faults):
-            told = "; ".join(f"{kind}: {_few(keys)}" for kind, keys in faults if keys)
+            told = "; ".join(f"{kind}: {few(keys)}" for kind, keys in faults if keys)
             raise RestorationError(f"The weights of {self.name} do not fit its configuration ({told}).")
         weights = {key: value.float() for key, value in self.weights.items()}
         if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
-            raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({_few(broken)}).")
+            raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({few(broken)}).")
         if isinstance(network, BandwiseUNet) and not weights["spread"].min() > 0:
             raise RestorationError(f"The weights of {self.name} hold a spread of music that is not above zero.")
         network.load_state_dict(weights, assign=True)
         return network.requires_grad_(False).eval()
 
 
-def _few(keys: list[str]) -> str:
-    return ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+def few(keys: list[str]) -> str:
+    """Names out of a file, as far as they can be shown: their number, length and letters are a stranger's choice."""
+    shown = ("".join(letter if letter.isprintable() else "?" for letter in key[:80]) for key in keys[:8])
+    return ", ".join(shown) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
 
 
-def load(spec: str | Path) -> Checkpoint:
-    """`spec`: a bundled checkpoint's name, a folder with model.safetensors and config.json, that .safetensors file, or
-    a published .pt file.
+def load(
+    spec: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    manifest: str | Path | None = None,
+    on_transfer: OnTransfer | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Checkpoint:
+    """`spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and
+    config.json, that .safetensors file, or a published .pt file.
     """
+    from babe2.published import load_published  # upwards, for both make what this module defines
+    from babe2.shelf import find
+
     try:
-        path = _found(spec)
+        found = find(
+            spec,
+            cache_dir=cache_dir,
+            extra_manifest=manifest,
+            offline=offline,
+            on_transfer=on_transfer,
+            cancelled=cancelled,
+        )
     except (OSError, ValueError, TypeError) as error:  # what can be no name: too long, with a null, not text
         reason = getattr(error, "strerror", None) or error
         raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
     try:
-        return load_folder(path) if path.suffix == ".safetensors" else load_published(path)
+        if found.sha256 is not None and sha256_of(found.path) != found.sha256:
+            raise RestorationError(
+                f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. "
+                f"Remove it (babe2 checkpoints remove {found.name}) and fetch it again."
+            )
+        checkpoint = load_folder(found.path) if found.path.suffix == ".safetensors" else load_published(found.path)
     except OSError as error:
         raise RestorationError(f"The checkpoint {spec} cannot be read: {error.strerror or error}.") from None
-
-
-def _found(spec: str | Path) -> Path:
-    """The file that is meant."""
-    ways = (
-        f"Give {', '.join(BUNDLED)}, a .safetensors file with its {CONFIG} beside it, the folder that holds both, "
-        "or a published .pt file."
-    )
-    if not str(spec).strip():
-        raise RestorationError(f"The checkpoint's name is empty. {ways}")
-    path = BUNDLED.get(str(spec), Path(spec))
-    with suppress(RuntimeError):  # a person without a home; a file may still be called so
-        path = path.expanduser()
-    if path.is_dir():
-        path = path / WEIGHTS
-        if not path.is_file():
-            raise RestorationError(f"The folder {spec} holds no {WEIGHTS}. {ways}")
-    if not path.is_file():
-        raise RestorationError(f"There is no checkpoint at {spec}. {ways}")
-    return path
+    return replace(checkpoint, name=found.name, verified=found.verified)
 
 
 def load_folder(path: Path) -> Checkpoint:
@@ -113,25 +120,30 @@ def load_folder(path: Path) -> Checkpoint:
     if not beside.is_file():
         raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {folder}.")
     try:
+        if beside.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
         described = json.loads(beside.read_text("utf-8"))
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
         model = model_of(described["model"], described.get("network", NETWORKS[Architecture]))
         provenance = dict(described.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RestorationError(f"{beside} is not a babe2 configuration: {_fault(error)}.") from None
+        raise RestorationError(f"{beside} is not a babe2 configuration: {fault(error)}.") from None
     try:
         with safe_open(path, framework="pt") as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, ValueError, RuntimeError, MemoryError) as error:
-        raise RestorationError(f"{path} is damaged or not a safetensors file: {error}.") from None
+            keys = file.keys()
+            if len(keys) > MOST_WEIGHTS:
+                raise ValueError(f"it holds {len(keys)} tensors, and no network of this kind more than {MOST_WEIGHTS}")
+            weights = {key: file.get_tensor(key) for key in keys}
+    except (SafetensorError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+        raise RestorationError(f"{path} is damaged or not a safetensors file: {fault(error)}.") from None
     ltas = weights.pop(LTAS, None)
     try:
-        _check_weights(weights)
-        _check_ltas(ltas)
+        check_weights(weights)
+        check_ltas(ltas)
     except ValueError as error:
         raise RestorationError(f"{path} is damaged: {error}.") from None
-    return Checkpoint(model, weights, ltas, folder.name or path.stem, _sha256(path), provenance)
+    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256_of(path), provenance)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -159,11 +171,11 @@ def model_of(described: dict[str, Any], network: str) -> Model:
         key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
     }
     model = Model(**{**described, "architecture": kinds[network](**sizes)})
-    _check(model)
+    check_model(model)
     return model
 
 
-def _check(model: Model) -> None:
+def check_model(model: Model) -> None:
     if not _whole(model.sample_rate, model.segment):
         raise ValueError("sizes must be positive whole numbers")
     if model.segment > 2**24:
@@ -231,12 +243,12 @@ def _number_between(value: Any, lowest: float, highest: float) -> bool:
     return type(value) in (int, float) and lowest <= value <= highest  # never true of NaN
 
 
-def _check_weights(weights: dict[str, Tensor]) -> None:
+def check_weights(weights: dict[str, Tensor]) -> None:
     if odd := sorted(key for key, value in weights.items() if not _is_plain(value)):
-        raise ValueError(f"its weights are not all plain numbers with a fraction ({_few(odd)})")
+        raise ValueError(f"its weights are not all plain numbers with a fraction ({few(odd)})")
 
 
-def _check_ltas(ltas: Tensor | None) -> None:
+def check_ltas(ltas: Tensor | None) -> None:
     if ltas is None:
         return
     whole = _is_plain(ltas) and ltas.ndim == 1 and 33 <= len(ltas) <= 2**17 and len(ltas) % 2 == 1
@@ -256,132 +268,11 @@ def _is_plain(tensor: Tensor) -> bool:
     )
 
 
-def _fault(error: Exception) -> str:
-    return f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else f"{error!s:.300}"
+def fault(error: Exception) -> str:
+    told = f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+    return told.partition("\n")[0][:300]  # torch tells its own stack on the lines that follow
 
 
-# The published layout: a torch zip whose pickle holds omegaconf containers. They are read as what they are, inert
-# boxes around lists and dicts, by torch's weights-only unpickler, which refuses every other name.
-
-
-class _Box:
-    """Stands in for an omegaconf container."""
-
-    _content: Any = None
-    _val: Any = None
-
-
-def _published_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    boxes = [
-        "base.ContainerMetadata",
-        "base.Metadata",
-        "dictconfig.DictConfig",
-        "listconfig.ListConfig",
-        "nodes.AnyNode",
-    ]
-    inert: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [dict, list, int]
-    inert += [(type(name.rsplit(".")[-1], (_Box,), {}), f"omegaconf.{name}") for name in boxes]
-    inert += [(_Box, "typing.Any"), (_empty_dict, "collections.defaultdict")]
-    return inert
-
-
-def _empty_dict(*_: Any) -> dict[Any, Any]:
-    return {}
-
-
-def load_published(path: Path) -> Checkpoint:
-    """The authors' layout: `ema`, `it`, `LTAS` and the training's configuration `args`. Nothing in it is executed."""
-    damaged = f"{path} is damaged or not a published BABE-2 checkpoint"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(entry.file_size for entry in archive.infolist())
-        if claimed > 2 * path.stat().st_size + 2**20:
-            raise RestorationError(f"{damaged}: it would unpack to {claimed} bytes.")
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_published_globals()):
-            warnings.simplefilter("ignore")  # torch speaks of rare kinds of tensors, which are refused below
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except zipfile.BadZipFile:
-        raise RestorationError(f"{damaged}.") from None
-    except (RestorationError, PermissionError):
-        raise
-    except Exception as error:  # the unpickler's refusals come in many types, and all mean the same to a person
-        asked = re.search(r"GLOBAL (\S+)", str(error), re.IGNORECASE)
-        reason = f" It asks for {asked[1]}, which no checkpoint needs." if asked else ""
-        raise RestorationError(f"{damaged}. Nothing in it was run.{reason}") from None
-    try:
-        return _published(content, path)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise RestorationError(f"{damaged}: {_fault(error)}.") from None
-
-
-def _published(content: Any, path: Path) -> Checkpoint:
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__} and no training state")
-    weights, iterations, ltas = content["ema"], content.get("it", 0), content.get("LTAS")
-    if not isinstance(weights, dict) or not weights:
-        raise ValueError("its `ema` holds no weights")
-    if odd := [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]:
-        raise ValueError(f"its `ema` holds what is no weight ({_few(sorted(map(str, odd)))})")
-    _check_weights(weights)
-    if sum(value.nbytes for value in weights.values()) > 2 * path.stat().st_size:
-        raise ValueError("its `ema` claims more numbers than the file holds")
-    if not (ltas is None or isinstance(ltas, Tensor)):
-        raise ValueError("its `LTAS` is no spectrum")
-    _check_ltas(ltas)
-    if type(iterations) is not int or not 0 <= iterations < 2**63:
-        raise ValueError("its `it` is no number of iterations")
-    args = _plain(content["args"])
-    if not isinstance(args, dict):
-        raise ValueError("its `args` are no configuration")
-    return Checkpoint(_published_model(args), dict(weights), ltas, path.stem, _sha256(path), {"iterations": iterations})
-
-
-def _plain(node: Any, known: dict[int, Any] | None = None) -> Any:
-    """An omegaconf tree as plain dicts, lists and values; what is shared in it is read once."""
-    known = {} if known is None else known
-    if id(node) not in known:
-        inside = node
-        if isinstance(node, _Box):
-            inside = node._val if node._content is None else node._content
-        if isinstance(inside, dict):
-            inside = {key: _plain(value, known) for key, value in inside.items()}
-        elif isinstance(inside, list):
-            inside = [_plain(value, known) for value in inside]
-        known[id(node)] = inside
-    return known[id(node)]
-
-
-def _published_model(args: dict[str, Any]) -> Model:
-    network, experiment = args["network"], args["exp"]
-    transform, attention = network["cqt"], network.get("attention_dict", {})
-    if transform.get("window", "kaiser") != "kaiser" or not network.get("use_norm", True):
-        raise ValueError("its network is not of the published kind")
-    if int(transform.get("num_octs", len(network["Ns"]))) != len(network["Ns"]):
-        raise ValueError("it has not as many channels as octaves")
-    sigma_data = float(args["diff_params"]["sigma_data"])
-    attends = tuple(bool(layer) for layer in network.get("attention_layers", ()))
-    architecture = Architecture(
-        channels=tuple(network["Ns"]),
-        layers=tuple(network["num_dils"]),
-        bins_per_octave=int(transform["bins_per_oct"]),
-        embedding=int(network["emb_dim"]),
-        attention=attends if any(attends) else (),
-        attention_heads=int(attention.get("num_heads", 8)),
-        attention_buckets=int(attention.get("rel_pos_num_buckets", 32)),
-        attention_distance=int(attention.get("rel_pos_max_distance", 64)),
-    )
-    model = Model(
-        architecture,
-        sample_rate=int(experiment["sample_rate"]),
-        segment=int(experiment["audio_len"]),
-        sigma_data=sigma_data,
-        column="voice" if sigma_data == 1 else "piano",
-        window_beta=float(transform.get("beta", 1)),
-    )
-    _check(model)
-    return model
-
-
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ from babe2.run import Audio, OnStep, Recorded, Run, Span
 from babe2.sampler import Noise, Progress, sample
 from babe2.segments import cut
 from babe2.waveform import as_channels
+
+if TYPE_CHECKING:
+    from babe2.transfer import OnTransfer
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
@@ -52,6 +55,12 @@ class Restoration:
     def response(self) -> Curve:
         """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
         return behind(self.equalizer, self.ltas_response)
+
+    def at_rate(self, sample_rate: int) -> Restoration:
+        """The same at another sample rate, over exactly the same duration."""
+        length = round(self.audio.shape[1] * sample_rate / self.sample_rate)
+        sound = transforms.resample(torch.from_numpy(self.audio), self.sample_rate, sample_rate)
+        return replace(self, audio=cut(sound, 0, length).numpy(), sample_rate=sample_rate)
 
     def save(self, path: str | Path, subtype: str | None = None) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
@@ -89,14 +98,18 @@ class Restorer:
         device: str = "auto",
         cache_dir: str | Path | None = None,
         offline: bool = False,
+        manifest: str | Path | None = None,
+        on_transfer: OnTransfer | None = None,
+        cancelled: Callable[[], bool] | None = None,
         precision: Precision = "auto",
         save_memory: bool = False,
         compile: bool = False,
     ) -> Restorer:
-        """`spec`: the name of a checkpoint that comes along (`piano-small`), a folder with model.safetensors and
-        config.json, that file, or a published .pt file.
+        """`spec`: a manifest's id (`piano-small` comes along), a Hub repository `owner/name[@revision]`, a folder with
+        model.safetensors and config.json, that file, or a published .pt file.
 
-        `cache_dir` and `offline` concern checkpoints that are fetched by name; local ones need neither.
+        What is not on this machine is fetched, verified and kept in `cache_dir`, by default the Hub's cache; `offline`
+        takes only what is there. `manifest` names a second one, for checkpoints of your own.
         bfloat16 is faster; a published network deviates by half a percent per evaluation, a compact one's restorations
         by less than another seed's. "auto" takes it for compact networks where the processor multiplies it natively.
         `save_memory` trades time for memory; `compile` makes the first evaluation half a minute longer and the others a
@@ -107,7 +120,14 @@ class Restorer:
         device = choose_device(device)
         if precision not in PRECISIONS:
             raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
-        checkpoint = checkpoints.load(spec)
+        checkpoint = checkpoints.load(
+            spec,
+            cache_dir=cache_dir,
+            offline=offline,
+            manifest=manifest,
+            on_transfer=on_transfer,
+            cancelled=cancelled,
+        )
         network = checkpoint.network()
         if precision == "auto":
             precision = "bfloat16" if isinstance(network, BandwiseUNet) and has_bfloat16(device) else "float32"
@@ -123,6 +143,7 @@ class Restorer:
             device=device,
             name=checkpoint.name,
             sha256=checkpoint.sha256,
+            verified=checkpoint.verified,
         )
 
     @property

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from babe2 import Restoration, Restorer, audio
-from babe2.checkpoints import BUNDLED
 from babe2.evaluation import SCORING_RATE, band_passed, envelope_correlation, log_spectral_distance, matched
+from babe2.manifest import collection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 5.0
@@ -43,7 +43,8 @@ def restored(restorer: Restorer, old: Tensor) -> Restoration:
 
 
 def test_it_is_small_enough_to_come_along() -> None:
-    folder = BUNDLED["piano-small"]
+    folder = collection()["piano-small"].bundled()
+    assert folder is not None
     assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
     assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "model.safetensors"}
 
