@@ -25,6 +25,7 @@ from babe2.waveform import clock
 
 if TYPE_CHECKING:
     from babe2.audio import Recording
+    from babe2.transfer import Transfer
 
 DEFAULT = "piano-small"  # the checkpoint that comes along
 INTERRUPTED = 130
@@ -94,13 +95,22 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
+    def with_places(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--manifest", metavar="FILE", type=Path, help="of further checkpoints, for instance your own")
+        sub.add_argument(
+            "--cache-dir", metavar="DIR", type=Path, help="where fetched ones live (default: the Hub's cache)"
+        )
+        sub.add_argument("--offline", action="store_true", help="ask no network")
+
     def with_prior(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--checkpoint",
             metavar="SPEC",
             default=DEFAULT,
-            help=f"{DEFAULT} (default), folder, .safetensors or published .pt",
+            help=f"{DEFAULT} (default), another of `babe2 checkpoints list`, a folder, .safetensors, published .pt, "
+            "or owner/name on the Hub",
         )
+        with_places(sub)
         sub.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sound (default 0)")
         sub.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -127,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     look = command("analyse", describe, "Say what a recording is like, without restoring it.")
     look.add_argument("input", type=Path, metavar="FILE")
     look.add_argument("--checkpoint", metavar="SPEC", help="compare with the music this prior knows")
+    with_places(look)
     look.add_argument("--json", action="store_true")
 
     dream = command("sample", generate, "Let a prior make music out of nothing.")
@@ -136,9 +147,10 @@ def parser() -> argparse.ArgumentParser:
     dream.add_argument("--seconds", type=float, metavar="S", help="default: one segment of the prior")
 
     # Commands with a module of their own, which reaches for what all commands share in here.
-    from babe2 import evaluation_command, training_command
+    from babe2 import checkpoints_command, evaluation_command, training_command
 
-    training_command.add_commands(commands)
+    checkpoints_command.add_commands(commands, with_places)
+    training_command.add_commands(commands, with_places)
     evaluation_command.add_commands(commands, with_prior)
 
     about = command("info", info, "Versions and devices.")
@@ -348,7 +360,8 @@ def describe(options: argparse.Namespace) -> int:
 
     reference = None
     if options.checkpoint:
-        checkpoint = checkpoints.load(options.checkpoint)
+        with fetch_line(options.checkpoint) as on_transfer:
+            checkpoint = checkpoints.load(options.checkpoint, **places_of(options), on_transfer=on_transfer)
         if checkpoint.ltas is not None:
             reference = ReferenceLtas(checkpoint.ltas, checkpoint.model.sample_rate)
     recording = audio.read(options.input)
@@ -443,13 +456,21 @@ def as_typed(value: Any) -> str:
 
 
 def restorer_of(options: argparse.Namespace) -> Restorer:
-    return Restorer.from_checkpoint(
-        options.checkpoint,
-        device=options.device,
-        precision=options.precision,
-        save_memory=options.save_memory,
-        compile=options.compile,
-    )
+    with fetch_line(options.checkpoint) as on_transfer:
+        return Restorer.from_checkpoint(
+            options.checkpoint,
+            device=options.device,
+            **places_of(options),
+            on_transfer=on_transfer,
+            precision=options.precision,
+            save_memory=options.save_memory,
+            compile=options.compile,
+        )
+
+
+def places_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Where to look for a checkpoint."""
+    return {"cache_dir": options.cache_dir, "offline": options.offline, "manifest": options.manifest}
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -502,6 +523,19 @@ def progress_line(name: str) -> Iterator[Callable[[Step | str], None]]:
     finally:
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def fetch_line(name: str) -> Iterator[Callable[[Transfer], None]]:
+    """The same for a download."""
+    with progress_line(name) as show:
+
+        def follow(transfer: Transfer) -> None:
+            whole = f" of {transfer.total / 1e6:.1f}" if transfer.total else ""
+            left = f", {clock(transfer.seconds_left)} left" if transfer.seconds_left is not None else ""
+            show(f"fetched {transfer.done / 1e6:.1f}{whole} MB{left}")
+
+        yield follow
 
 
 if __name__ == "__main__":

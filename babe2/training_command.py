@@ -45,7 +45,7 @@ COMPACT_ITERATIONS, COMPACT_TUNING_ITERATIONS = 20_000, 2_000
 Say = Callable[[str], None]
 
 
-def add_commands(subparsers: Any) -> None:
+def add_commands(subparsers: Any, with_places: Callable[[argparse.ArgumentParser], None]) -> None:
     train = _command(subparsers, "train", run_train, "Teach a network a kind of music, from nothing.")
     train.add_argument(
         "--network",
@@ -54,7 +54,8 @@ def add_commands(subparsers: Any) -> None:
         help=f"{', '.join(MODELS)}, or a checkpoint's config.json (default: compact)",
     )
     tune = _command(subparsers, "finetune", run_finetune, "Teach a checkpoint more, from other music.")
-    tune.add_argument("--checkpoint", metavar="SPEC", required=True, help="folder, .safetensors or published .pt")
+    tune.add_argument("--checkpoint", metavar="SPEC", required=True, help="to begin from; as for `babe2 restore`")
+    with_places(tune)
 
 
 def _command(
@@ -135,7 +136,10 @@ def run_train(options: argparse.Namespace) -> int:
 
 
 def run_finetune(options: argparse.Namespace) -> int:
-    checkpoint = checkpoints.load(options.checkpoint)
+    from babe2.__main__ import fetch_line, places_of
+
+    with fetch_line(options.checkpoint) as on_transfer:
+        checkpoint = checkpoints.load(options.checkpoint, **places_of(options), on_transfer=on_transfer)
     model = with_segment(checkpoint.model, options.segment)
     settings = settings_of(tuning_settings(model), options)
     network = new_network(model, settings.seed)

@@ -511,7 +511,7 @@ tags: [audio, music, restoration, diffusion]
 ---
 # {name}
 
-A prior for the restoration of old recordings with [BABE-2](https://arxiv.org/abs/2403.15636):
+A prior for the restoration of old recordings with [BABE-2](https://arxiv.org/abs/2403.18636):
 `Restorer.from_checkpoint("{name}")`. {begun}
 
 * network: {type(trainer.network).__name__}, {sum(one.numel() for one in trainer.network.parameters()):,} parameters
