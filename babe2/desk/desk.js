@@ -1,0 +1,685 @@
+// The listening desk: up to four tracks of one recording on one transport, to be compared by ear and nothing else.
+//
+// Gradio runs this once per component with `element` (its root), `props` (props.value is what listening.py's
+// desk_tracks returns) and `watch`. All tracks are channels of one reel, which always run together; only their gains
+// change, so a switch keeps the position to the sample. Playing on from elsewhere (a seek, another loop, a newer
+// restoration) starts another deck and fades the old one out. Positions count frames of the tracks' sample rate.
+"use strict";
+
+const FADE = 0.003; // s, time constant: a switch is done to 95 % after 9 ms
+const LEAD = 0.05, MARGIN = 0.02; // s between a command and its sound, and by which all must be ready before
+const SEAM = 0.005; // s by which a loop's end fades out and its start fades in
+const SHORTEST_LOOP = 0.05; // s
+const SEEK = 2, FINE_SEEK = 0.2; // s
+const COLUMNS = 1000; // of a drawn waveform
+const PLAY = "M7 4 L20 12 L7 20 Z", PAUSE = "M6 4 H10 V20 H6 Z M14 4 H18 V20 H14 Z";
+const VOICES = ["a", "b", "x"];
+
+const part = (name) => element.querySelector(`[data-desk="${name}"]`);
+const show = (name, shown) => { part(name).hidden = !shown; };
+const say = (words) => { part("spoken").textContent = words; };
+
+let tracks = [], reel = null, rate = 48000, length = 0, plainGain = 0; // what lies on the desk
+let current = 0, matched = true, volume = 1; // what is heard, and how
+let position = 0, loop = null, looping = false; // where; loop is {start, end} in frames
+let context = null, master = null, deck = null; // the audio clock, the volume, and the newest deck: null while paused
+let rest = 0; // the timer that suspends the clock
+let test = null; // the blind test, while there is one
+let waiting = null; // a value that came during a blind test
+
+// The deck: the reel in motion
+
+class Deck {
+  constructor(from, region, at, before) {
+    this.from = from; // the frame of the tracks that is heard at
+    this.at = at; // this frame of the clock
+    this.region = region;
+    this.before = before; // the deck that plays until this one is sure to be on time
+    this.envelope = gainNode(0, master);
+    this.seam = gainNode(region ? 0 : 1, this.envelope);
+    this.gains = tracks.map((_, i) => gainNode(i === heard() ? level(i) : 0, this.seam));
+    this.sources = [this.source(reel, this.tracks(), from, region)];
+    if (region) this.sources.push(this.source(seamBuffer(region), this.seam.gain, from - region.start, {}));
+    this.sources[0].onended = () => { if (deck === this) rewind(); };
+  }
+
+  tracks() { // from the reel to the tracks' gains
+    const splitter = new ChannelSplitterNode(context, { numberOfOutputs: reel.numberOfChannels });
+    const channels = reel.numberOfChannels / tracks.length;
+    this.gains.forEach((gain, i) => {
+      const merger = new ChannelMergerNode(context, { numberOfInputs: channels });
+      for (let channel = 0; channel < channels; channel++) splitter.connect(merger, i * channels + channel, channel);
+      merger.connect(gain);
+    });
+    return splitter;
+  }
+
+  source(buffer, target, from, round) { // round the region, or the whole buffer for {}
+    const source = new AudioBufferSourceNode(context, { buffer, loop: Boolean(round) });
+    if (round?.end) [source.loopStart, source.loopEnd] = [round.start / rate, round.end / rate];
+    source.connect(target);
+    source.start(this.at / rate, from / rate);
+    return source;
+  }
+
+  open() { // what was started too late would play from the right place at the wrong time: not to be heard
+    if (context.currentTime > this.at / rate - MARGIN) return false;
+    this.envelope.gain.setTargetAtTime(1, this.at / rate, FADE);
+    this.before?.end(this.at);
+    this.before = null;
+    return true;
+  }
+
+  frame(clock) { // of the tracks, at a frame of the clock
+    const frame = this.from + Math.max(0, clock - this.at);
+    if (!this.region || frame < this.region.end) return Math.min(frame, length);
+    return this.region.start + (frame - this.region.start) % (this.region.end - this.region.start);
+  }
+
+  mix() { // every gain takes the same way at the same time: together they never add up to a bump
+    const time = context.currentTime + Math.max(0.005, 256 / rate);
+    this.gains.forEach((node, i) => node.gain.setTargetAtTime(i === heard() ? level(i) : 0, time, FADE));
+    this.before?.mix();
+  }
+
+  end(at) {
+    this.envelope.gain.setTargetAtTime(0, at / rate, FADE);
+    this.sources.forEach((source) => source.stop(at / rate + 20 * FADE));
+    this.before?.end(at);
+  }
+}
+
+function gainNode(value, target) {
+  const node = new GainNode(context, { gain: value });
+  node.connect(target);
+  return node;
+}
+
+function seamBuffer(region) { // the envelope of one pass through the loop
+  const values = new Float32Array(region.end - region.start).fill(1), ramp = Math.round(SEAM * rate);
+  for (let i = 0; i < ramp; i++) values[i] = values[values.length - 1 - i] = (i + 0.5) / ramp;
+  const buffer = new AudioBuffer({ length: values.length, sampleRate: rate });
+  buffer.copyToChannel(values, 0);
+  return buffer;
+}
+
+const decibels = (i) => (matched || test ? tracks[i].gain_db : plainGain);
+const level = (i) => 10 ** (decibels(i) / 20);
+const clock = () => Math.round(context.currentTime * rate);
+const here = () => (deck ? deck.frame(clock()) : position);
+const region = () => (looping ? loop ?? { start: 0, end: length } : null);
+const heard = () => (test ? test.track[test.voice] : current);
+
+// The transport
+
+async function play() {
+  if (!tracks.length || deck) return;
+  if (context?.sampleRate !== rate) {
+    context?.close();
+    context = new AudioContext({ sampleRate: rate });
+    master = gainNode(volume, context.destination);
+  }
+  clearTimeout(rest);
+  await context.resume();
+  if (deck || context.sampleRate !== rate) return; // pressed twice, or another recording came meanwhile
+  playFrom(position < length ? position : 0);
+  if (test) [test.played[test.voice], test.since] = [true, performance.now()];
+  refresh();
+  tick();
+}
+
+function playFrom(frame, lead = LEAD) { // from null on: wherever the music will be by then
+  const at = Math.ceil((context.currentTime + lead) * rate), within = region();
+  let from = frame ?? deck.frame(at);
+  if (within && (from < within.start || from >= within.end)) from = within.start;
+  const next = deck = new Deck(Math.min(from, length - 1), within, at, deck);
+  nextTask(() => { if (deck === next && !next.open()) playFrom(frame, 2 * lead); });
+}
+
+function nextTask(task) { // unlike a timer's, not put off while the page is in the background
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => { port1.close(); task(); };
+  port2.postMessage(null);
+}
+
+function pause() {
+  if (!deck) return;
+  listened();
+  position = here();
+  deck.end(clock());
+  deck = null;
+  rest = setTimeout(() => context.suspend(), 500); // once it has faded out, a phone can rest
+  refresh();
+}
+
+function rewind() {
+  listened();
+  deck = null;
+  position = region()?.start ?? 0;
+  refresh();
+}
+
+function seek(frame) {
+  position = Math.max(0, Math.min(length - 1, Math.round(frame)));
+  if (deck) playFrom(position);
+  refresh();
+}
+
+function step(seconds) { // stays within the loop
+  const within = region() ?? { start: 0, end: length };
+  seek(Math.max(within.start, Math.min(within.end - 1, here() + seconds * rate)));
+}
+
+function setLoop(start, end, on = true) {
+  const shortest = Math.ceil(SHORTEST_LOOP * rate);
+  [start, end] = [Math.max(0, Math.round(start)), Math.min(length, Math.round(end))];
+  loop = end - start < shortest || (start === 0 && end === length) ? null : { start, end };
+  toggleLoop(on && Boolean(loop));
+}
+
+function toggleLoop(on = !looping) {
+  looping = on;
+  if (deck) playFrom(null);
+  refresh();
+}
+
+function choose(i) {
+  if (i >= tracks.length || test) return;
+  current = i;
+  deck?.mix();
+  refresh();
+  say(tracks[i].title);
+}
+
+function match(on) {
+  matched = on;
+  deck?.mix();
+  refresh();
+}
+
+// The blind test: X is A or B, and which track is A is drawn anew for every trial
+
+const coin = () => crypto.getRandomValues(new Uint8Array(1))[0] & 1;
+const comparable = () => tracks.map((_, i) => i).filter((i) => tracks[i].matched);
+
+function enterTest() {
+  const pair = comparable();
+  const best = pair.find((i) => tracks[i].key === "restored") ?? pair[1];
+  for (const [name, chosen] of [["first", pair[0]], ["second", best]]) {
+    part(name).replaceChildren(...pair.map((i) => new Option(tracks[i].title, i, false, i === chosen)));
+  }
+  test = { pair: [pair[0], best], answers: [], over: false };
+  draw();
+}
+
+function draw() { // the next trial
+  const flipped = coin(), [a, b] = flipped ? [test.pair[1], test.pair[0]] : test.pair;
+  test.x = coin() ? "a" : "b";
+  test.track = { a, b, x: test.x === "a" ? a : b };
+  test.voice = "a";
+  test.played = { a: Boolean(deck) };
+  test.seconds = 0;
+  test.since = performance.now();
+  deck?.mix();
+  refresh();
+}
+
+function hear(voice) {
+  if (!test || test.over) return;
+  test.voice = voice;
+  if (deck) test.played[voice] = true;
+  deck?.mix();
+  refresh();
+  say(voice.toUpperCase());
+}
+
+function listened() { // counts the time during which the music played
+  if (!test || !deck) return;
+  const now = performance.now();
+  test.seconds += (now - test.since) / 1000;
+  test.since = now;
+}
+
+function answer(voice) {
+  listened();
+  const [a, b] = [test.track.a, test.track.b].map((i) => tracks[i].title), x = test.x.toUpperCase();
+  const told = part("feedback").checked, right = voice === test.x, within = region();
+  test.answers.push({
+    trial: test.answers.length + 1,
+    a_track: a,
+    b_track: b,
+    x,
+    answer: voice.toUpperCase(),
+    right: right ? "yes" : "no",
+    seconds_listened: test.seconds.toFixed(1),
+    loop: within ? `${seconds(within.start)}-${seconds(within.end)}` : "",
+    time: new Date().toISOString(),
+    told: told ? "yes" : "no",
+  });
+  test.told = told ? (right ? "Right. " : `Wrong: X was ${x}. `) : "";
+  if (test.answers.length >= test.planned) return finish();
+  draw();
+  part("voices").children[0].focus(); // the answer's button is out of order until X has been heard again
+}
+
+function finish() {
+  listened();
+  test.over = true;
+  refresh();
+  part("csv").focus();
+}
+
+function leaveTest() {
+  if (test.answers.length && !test.over) return finish(); // a look at the result first
+  listened();
+  test = null;
+  deck?.mix();
+  refresh();
+  if (waiting) load(waiting);
+}
+
+function chanceOf(right, trials) { // the exact probability of at least so many right answers by guessing
+  let term = 0.5 ** trials, sum = 0;
+  for (let k = 0; k <= trials; k++) {
+    if (k >= right) sum += term;
+    term *= (trials - k) / (k + 1);
+  }
+  return Math.min(1, sum);
+}
+
+function verdict() {
+  const count = test.answers.length, told = test.told ?? "";
+  if (!test.over) return `${told}Trial ${count + 1} of ${test.planned}. The count of right answers comes at the end.`;
+  if (!count) return "No answers were given.";
+  const right = test.answers.filter((trial) => trial.right === "yes").length, p = chanceOf(right, count);
+  const chance = p < 0.001 ? "fewer than one in a thousand listeners" : `${(100 * p).toFixed(1)} % of listeners`;
+  const sentences = [
+    `${told}${right} of ${count} right (p = ${p.toPrecision(2)}).`,
+    `By guessing alone, ${chance} would do at least as well.`,
+  ];
+  if (count < test.planned) sentences.push(`${test.planned} trials were planned: stopping early can flatter.`);
+  return sentences.join(" ");
+}
+
+function downloadAnswers() {
+  const rows = [Object.keys(test.answers[0]), ...test.answers.map(Object.values)];
+  const text = rows.map((row) => `${row.join(",")}\r\n`).join("");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = "blind-test.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// What is seen
+
+const seconds = (frame) => (frame / rate).toFixed(2);
+const signed = (db) => `${db < 0 ? "\u2212" : "+"}${Math.abs(db).toFixed(1)} dB`;
+const lufs = (value) => (value === null ? "silent" : `${value.toFixed(1).replace("-", "\u2212")} LUFS`);
+
+function time(frame) {
+  const tenths = Math.floor(10 * frame / rate + 1e-6);
+  return `${Math.floor(tenths / 600)}:${String(Math.floor(tenths / 10) % 60).padStart(2, "0")}.${tenths % 10}`;
+}
+
+function trackButton(track, i) {
+  const button = radio(track.key, ["number", i + 1], ["title", track.title], ["level", ""], ["level", ""]);
+  Object.assign(button, { title: track.hint }).dataset.key = track.key;
+  return button;
+}
+
+function radio(name, ...lines) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("role", "radio");
+  button.dataset.name = name;
+  for (const [className, textContent] of lines) {
+    button.append(Object.assign(document.createElement("span"), { className, textContent }));
+  }
+  return button;
+}
+
+function check(group, name) { // one stop for the Tab key, as among radio buttons everywhere
+  for (const button of group.children) {
+    button.setAttribute("aria-checked", String(button.dataset.name === name));
+    button.tabIndex = button.dataset.name === name ? 0 : -1;
+  }
+}
+
+function refresh() { // everything but the playhead
+  const blind = Boolean(test), track = tracks[current];
+  check(part("tracks"), track?.key);
+  check(part("voices"), test?.voice);
+  tracks.forEach((each, i) => {
+    const [loudness, gain] = part("tracks").children[i].querySelectorAll(".level");
+    [loudness.textContent, gain.textContent] = [lufs(each.loudness), `plays at ${signed(decibels(i))}`];
+  });
+  show("tracks", !blind);
+  show("blind", blind);
+  part("hint").textContent = blind ? "" : track?.hint ?? "";
+  part("timeline").dataset.key = blind ? "" : track?.key;
+  part("play").setAttribute("aria-label", deck ? "Pause" : "Play");
+  part("play-shape").setAttribute("d", deck ? PAUSE : PLAY);
+  part("loop").setAttribute("aria-pressed", String(looping));
+  part("loop-clear").disabled = !loop;
+  const range = loop ? ` ${time(loop.start)} \u2013 ${time(loop.end)}` : looping ? " the whole" : "";
+  part("loop").textContent = `Loop${range}`;
+  placeRegion(loop);
+  part("region").dataset.looping = String(looping);
+  part("match").checked = matched || blind;
+  part("match").disabled = blind;
+  const reference = tracks.find((each) => each.matched && each.loudness !== null);
+  const target = reference && (matched || blind) ? `at ${lufs(reference.loudness + reference.gain_db)}` : "";
+  part("target").textContent = target;
+  part("blindness").disabled = comparable().length < 2;
+  part("blindness").setAttribute("aria-pressed", String(blind));
+  part("blindness").textContent = !blind ? "Blind test" : test.over || !test.answers.length ? "Leave test" : "End test";
+  if (blind) refreshTest();
+  drawWave();
+  placePlayhead();
+}
+
+function refreshTest() {
+  const started = test.answers.length > 0;
+  if (!started) test.planned = Math.max(1, Math.min(100, Math.round(part("planned").value) || 12));
+  for (const name of ["first", "second", "planned", "feedback"]) part(name).disabled = started;
+  show("trial", !test.over);
+  for (const voice of ["a", "b"]) part(`answer-${voice}`).disabled = !test.played.x; // who has not heard X cannot know
+  part("verdict").textContent = verdict();
+  show("finish", started && !test.over);
+  show("csv", test.over && started);
+  show("again", test.over);
+}
+
+const percent = (frames) => `${100 * frames / length}%`;
+
+function placeRegion(range) {
+  show("region", Boolean(range));
+  if (!range) return;
+  part("region").style.left = percent(range.start);
+  part("region").style.width = percent(range.end - range.start);
+}
+
+function placePlayhead() {
+  const frame = here();
+  part("playhead").style.left = percent(frame);
+  const words = `${time(frame)} of ${time(length)}`;
+  part("clock").textContent = `${time(frame)} / ${time(length)}`;
+  const slider = part("timeline"), whole = Math.floor(frame / rate);
+  if (deck && Number(slider.getAttribute("aria-valuenow")) === whole) return; // spares a screen reader the tenths
+  slider.setAttribute("aria-valuenow", whole);
+  slider.setAttribute("aria-valuetext", words);
+}
+
+function tick() {
+  if (!element.isConnected) return pause(); // the page has moved on
+  placePlayhead();
+  if (deck) requestAnimationFrame(tick);
+}
+
+function outline(track) { // the lowest and highest value in each column
+  const lows = new Float32Array(COLUMNS), highs = new Float32Array(COLUMNS);
+  for (const samples of track.channels()) {
+    for (let i = 0; i < samples.length; i++) {
+      const column = Math.floor(i * COLUMNS / samples.length);
+      if (samples[i] < lows[column]) lows[column] = samples[i];
+      if (samples[i] > highs[column]) highs[column] = samples[i];
+    }
+  }
+  return { lows, highs };
+}
+
+function drawWave() {
+  const canvas = part("wave"), ratio = window.devicePixelRatio || 1, axis = 20;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight - axis];
+  if (!width || !length) return;
+  Object.assign(canvas, { width: width * ratio, height: (height + axis) * ratio });
+  const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
+  pen.scale(ratio, ratio);
+  pen.fillStyle = pen.strokeStyle = style.color;
+  const middle = height / 2;
+  pen.fillRect(0, middle - 0.5, width, 1);
+  if (!test) { // a blind test shows no shape that could give a track away
+    const loudest = Math.max(...tracks.map((track, i) => level(i) * track.peak)) || 1; // one scale for all tracks
+    const { lows, highs } = tracks[current].shape ??= outline(tracks[current]);
+    const scale = 0.94 * middle * level(current) / loudest;
+    pen.beginPath();
+    for (let x = 0; x < COLUMNS; x++) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * highs[x]);
+    for (let x = COLUMNS - 1; x >= 0; x--) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * lows[x]);
+    pen.fill();
+  }
+  pen.fillStyle = getComputedStyle(part("hint")).color;
+  pen.font = `11px ${style.fontFamily}`;
+  const total = length / rate;
+  const every = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find((unit) => total / unit <= width / 60) ?? 600;
+  for (let at = 0; at < total - 0.2 * every; at += every) {
+    const x = at / total * width;
+    pen.fillRect(x, height, 1, 5);
+    pen.fillText(every < 1 ? time(at * rate + 0.5) : time(at * rate + 0.5).slice(0, -2), x + 4, height + 14);
+  }
+}
+
+// Hands on the desk
+
+function onTimeline() {
+  const timeline = part("timeline");
+  const frameAt = (event) => {
+    const box = timeline.getBoundingClientRect();
+    return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * length;
+  };
+  let grip = null; // where the pointer went down
+  timeline.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    grip = { x: event.clientX, frame: frameAt(event), dragged: false };
+    timeline.setPointerCapture(event.pointerId);
+  });
+  timeline.addEventListener("pointermove", (event) => {
+    if (!grip || (!grip.dragged && Math.abs(event.clientX - grip.x) < 5)) return;
+    grip.dragged = true;
+    const [start, end] = [grip.frame, frameAt(event)].sort((a, b) => a - b);
+    placeRegion({ start, end });
+  });
+  timeline.addEventListener("pointerup", (event) => {
+    if (grip?.dragged) {
+      setLoop(...[grip.frame, frameAt(event)].sort((a, b) => a - b));
+      if (looping && !deck) seek(loop.start);
+    } else if (grip) {
+      const within = region();
+      if (within && (grip.frame < within.start || grip.frame >= within.end)) looping = false; // the listener wants out
+      seek(grip.frame);
+    }
+    grip = null;
+  });
+  timeline.addEventListener("pointercancel", () => { grip = null; refresh(); });
+}
+
+function onKey(event) {
+  if ((event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph")) return;
+  const at = event.target, key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (at.matches("select, input[type=number]")) return;
+  const arrow = key.startsWith("Arrow") || key === "Home" || key === "End";
+  if (arrow && at.matches("input[type=range]")) return;
+  if (key === " " && at.matches("button:not([role=radio]), input, summary")) return; // the space bar presses them
+  const among = at.matches("[role=radio]") && /Up|Down|Home|End/.test(key);
+  const action = among ? () => neighbour(at, key) : actionOf(key, event.shiftKey);
+  if (!action) return;
+  event.preventDefault();
+  event.stopPropagation();
+  action();
+}
+
+function actionOf(key, shift) {
+  const jump = shift ? FINE_SEEK : SEEK;
+  if (/^[1-4]$/.test(key)) return () => choose(Number(key) - 1);
+  if (test && VOICES.includes(key)) return () => hear(key);
+  return {
+    " ": () => (deck ? pause() : play()),
+    ArrowLeft: () => step(-jump),
+    ArrowRight: () => step(jump),
+    Home: () => step(-Infinity),
+    End: () => step(Infinity),
+    "[": () => setLoop(here(), loop && loop.end > here() ? loop.end : length),
+    "]": () => setLoop(loop && loop.start < here() ? loop.start : 0, here()),
+    l: () => toggleLoop(),
+    Escape: () => setLoop(0, length, false),
+  }[key];
+}
+
+function neighbour(radio, key) {
+  const all = [...radio.parentElement.children], i = all.indexOf(radio);
+  const next = { ArrowUp: all[i - 1], ArrowDown: all[i + 1], Home: all[0], End: all.at(-1) }[key];
+  next?.click();
+  next?.focus();
+}
+
+function onControls() {
+  const clicks = {
+    play: () => (deck ? pause() : play()),
+    loop: () => toggleLoop(),
+    "loop-start": actionOf("["),
+    "loop-end": actionOf("]"),
+    "loop-clear": () => { actionOf("Escape")(); part("loop").focus(); },
+    blindness: () => (test ? leaveTest() : enterTest()),
+    "answer-a": () => answer("a"),
+    "answer-b": () => answer("b"),
+    finish,
+    csv: downloadAnswers,
+    again: () => { leaveTest(); enterTest(); part("voices").children[0].focus(); },
+  };
+  for (const [name, action] of Object.entries(clicks)) part(name).addEventListener("click", action);
+  part("voices").append(...VOICES.map((voice) => radio(voice, ["voice", voice.toUpperCase()])));
+  const onRadio = (group, action) => part(group).addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) action(button.dataset.name);
+  });
+  onRadio("voices", hear);
+  onRadio("tracks", (key) => choose(tracks.findIndex((track) => track.key === key)));
+  part("match").addEventListener("change", (event) => match(event.target.checked));
+  part("volume").addEventListener("input", (event) => {
+    volume = event.target.value ** 2; // about as the ear hears it
+    master?.gain.setTargetAtTime(volume, context.currentTime, FADE);
+  });
+  for (const name of ["first", "second"]) part(name).addEventListener("change", choosePair);
+  part("planned").addEventListener("change", refresh);
+  part("desk").addEventListener("keydown", onKey);
+  new ResizeObserver(drawWave).observe(part("wave"));
+  new MutationObserver(drawWave).observe(document.body, { attributeFilter: ["class"] });
+}
+
+function choosePair(event) {
+  const [first, second] = [part("first"), part("second")];
+  if (first.value === second.value) { // the other one gives way
+    const other = event.target === first ? second : first;
+    other.value = comparable().find((i) => String(i) !== event.target.value);
+  }
+  test.pair = [Number(first.value), Number(second.value)];
+  draw();
+}
+
+// What lies on the desk
+
+let arrivals = 0;
+
+async function load(value) {
+  if (test) { waiting = value; return; } // nothing changes under a listener who is being tested
+  waiting = null;
+  const arrival = ++arrivals;
+  if (!value?.tracks?.length) return clear("empty", "Restore something to compare.");
+  if (!tracks.length) clear("loading", "Fetching the sound\u2026");
+  try {
+    const at = playableRate(value.sample_rate);
+    const known = new Map(at === rate ? tracks.map((track) => [track.file.url, track]) : []);
+    const arrived = await Promise.all(value.tracks.map(async (track) => {
+      const { channels, peak, shape } = known.get(track.file.url) ?? await fetched(track, at);
+      return { ...track, channels, peak, shape };
+    }));
+    if (arrival !== arrivals) return; // a newer one is on its way
+    if (test) waiting = value; // begun meanwhile
+    else lay(arrived, at, value);
+  } catch (error) {
+    if (arrival === arrivals && !test) clear("error", error.message);
+  }
+}
+
+function playableRate(wanted) {
+  try {
+    return new OfflineAudioContext(1, 1, wanted).sampleRate;
+  } catch {
+    return 48000; // beyond what this browser plays; decoding resamples
+  }
+}
+
+async function fetched(track, at) {
+  const answer = await fetch(track.file.url).catch(() => null);
+  const name = `\u201c${track.title}\u201d`;
+  if (!answer?.ok) throw new Error(`The sound of ${name} could not be fetched. Reload the page and restore again.`);
+  try {
+    const buffer = await new OfflineAudioContext(1, 1, at).decodeAudioData(await answer.arrayBuffer());
+    return { channels: () => channelsOf(buffer), peak: 10 ** ((track.peak_db ?? -200) / 20) };
+  } catch {
+    throw new Error(`This browser cannot decode ${name}. Download it and play it in another program.`);
+  }
+}
+
+function channelsOf(buffer, first = 0, count = buffer.numberOfChannels) {
+  return Array.from({ length: count }, (_, i) => buffer.getChannelData(first + i));
+}
+
+function wind(arrived, at) { // the tracks beside each other on one reel; their own buffers are let go
+  const all = arrived.flatMap((track) => track.channels()), count = all.length / arrived.length;
+  const length = Math.min(...all.map((channel) => channel.length));
+  const wound = new AudioBuffer({ numberOfChannels: all.length, length, sampleRate: at });
+  all.forEach((channel, i) => wound.copyToChannel(channel, i));
+  arrived.forEach((track, i) => { track.channels = () => channelsOf(wound, i * count, count); });
+  return wound;
+}
+
+function lay(arrived, at, value) {
+  const same = at === rate && tracks[0]?.file.url === arrived[0].file.url, key = tracks[current]?.key;
+  if (!same) {
+    pause();
+    [position, loop, looping] = [0, null, false];
+  }
+  [tracks, reel, rate, plainGain] = [arrived, wind(arrived, at), at, value.plain_gain_db];
+  length = reel.length;
+  current = Math.max(0, tracks.findIndex((track) => track.key === key));
+  const shown = [...part("tracks").children].map((button) => button.dataset.name);
+  if (shown.join() !== tracks.map((track) => track.key).join()) { // else a focused one keeps the focus
+    part("tracks").replaceChildren(...tracks.map(trackButton));
+  }
+  part("timeline").setAttribute("aria-valuemax", Math.floor(length / rate));
+  part("note").textContent = value.note ?? "";
+  state("ready", "");
+  if (deck) playFrom(null);
+  refresh();
+}
+
+function clear(name, words) {
+  pause();
+  [tracks, reel, current] = [[], null, 0];
+  state(name, words);
+}
+
+function state(name, words) {
+  part("desk").dataset.state = name;
+  part("message").textContent = words;
+  show("console", name === "ready");
+}
+
+onTimeline();
+onControls();
+watch("value", () => load(props.value));
+load(props.value);
+
+// For whoever wants to look or listen in.
+element.desk = {
+  state: () => part("desk").dataset.state,
+  position: here, // in samples
+  playing: () => Boolean(deck),
+  track: () => (test ? test.voice : tracks[current]?.key),
+  gains: () => Object.fromEntries(tracks.map((track, i) => [track.key, decibels(i)])), // dB
+  loop: region,
+  rate: () => rate,
+  output: () => master, // the node behind the volume
+  chanceOf,
+};

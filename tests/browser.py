@@ -1,0 +1,90 @@
+"""A real browser for the tests: Debian's Chromium without a screen, driven by Playwright.
+
+`pytest_plugins = ["browser"]` brings the fixtures `page` and `opened`. A page that wrote an error to its console, or
+asked for anything that is not on this machine, fails its test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+INSTALL = "apt-get install -y --no-install-recommends chromium"
+FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-pings",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-dev-shm-usage",  # a container's is small
+]
+HARMLESS = ("Method not implemented.",)  # what Gradio's own client says whenever a stream ends
+HERE = {"127.0.0.1", "localhost", ""}  # "" is that of data: and blob: addresses
+
+
+def chromium() -> str:
+    """Where Chromium is; root gets it installed where it is missing."""
+    if found := _found():
+        return found
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update"], check=False, capture_output=True)
+        subprocess.run(INSTALL.split(), check=False, capture_output=True)
+    return _found() or pytest.fail(f"These tests drive a real browser, and there is none. Install it: sudo {INSTALL}")
+
+
+def _found() -> str | None:
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    sandbox = os.geteuid() != 0  # Chromium refuses its sandbox to root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, chromium_sandbox=sandbox)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def _opened(browser: Browser) -> Iterator[Page]:
+    """A page that may neither complain on its console nor want anything from elsewhere, which it would not get."""
+    complaints: list[str] = []
+    context = browser.new_context(accept_downloads=True)
+    context.route(lambda url: not at_home(url), lambda route: route.abort())
+    page = context.new_page()
+    page.on("console", lambda line: complaints.append(line.text) if is_complaint(line) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: None if at_home(request.url) else complaints.append(f"asked for {request.url}"))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def is_complaint(line: ConsoleMessage) -> bool:
+    return line.type in ("error", "warning") and line.text not in HARMLESS
+
+
+def at_home(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in HERE
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Browser) -> Callable[[], AbstractContextManager[Page]]:
+    """For tests that share a page: `with opened() as page`."""
+    return lambda: _opened(browser)
+
+
+@pytest.fixture
+def page(opened: Callable[[], AbstractContextManager[Page]]) -> Iterator[Page]:
+    with opened() as page:
+        yield page
