@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -24,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from babe2.analysis import MATCHED_HZ, ReferenceLtas, as_reference, excerpts, power_spectra
-from babe2.equalizer import Curve
+from babe2.equalizer import Array, Curve
 from babe2.errors import RestorationError
 from babe2.transforms import bin_frequencies, decibels
 from babe2.waveform import as_channels, clock
@@ -39,7 +42,7 @@ LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."
 FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
 
 _RANGE_DB = 80.0
-_LOWEST_HZ = 40.0
+LOWEST_HZ = 40.0
 _ROWS_PER_OCTAVE = 40
 _COLUMNS = 1200
 _FRAMES_PER_COLUMN = 4
@@ -48,24 +51,50 @@ _FRAME_SECONDS = 0.12
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
     """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
-    top_hz = max(before[1], after[1]) / 2
-    rows_hz = _LOWEST_HZ * 2 ** (np.arange(int(_ROWS_PER_OCTAVE * math.log2(top_hz / _LOWEST_HZ))) / _ROWS_PER_OCTAVE)
-    pictures = [_spectrogram(sound, rows_hz) for sound in (before, after)]
-    loudest = max(-120.0, *(float(picture.max()) for picture in pictures))
     figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    for axes, picture, sound, title in zip(panels, pictures, (before, after), titles, strict=True):
-        seconds = np.shape(sound[0])[-1] / sound[1]
-        bottom, top = (math.log2(rows_hz[i]) for i in (0, -1))
-        image = picture_levels(axes, picture - loudest, (0, seconds, bottom, top), title, _RANGE_DB)
-        axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
-        octaves, labels = _octaves(rows_hz[0], rows_hz[-1])
-        axes.set_yticks(np.log2(octaves), labels)
-        axes.tick_params(colors=INK, labelsize=11)
-    _time_ticks(panels[1], seconds)
-    bar = figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03)
-    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
-    bar.ax.tick_params(colors=INK, labelsize=11)
+    pictures = _pictures([before, after])
+    for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        image = _draw_spectrogram(axes, picture, title)
+    _time_ticks(panels[1], pictures[1].longest)
+    _level_bar(figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03))
+    return figure
+
+
+def spectrogram_pair(
+    before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
+) -> tuple[Figure, Figure]:
+    """What `spectrograms` shows, as two figures that lie over each other to the pixel."""
+    figures = []
+    for picture, title in zip(_pictures([before, after]), titles, strict=True):
+        figure = Figure(figsize=(10, 4.5), facecolor=PAPER)  # a layout would follow what is written in it
+        axes = figure.add_axes((0.085, 0.135, 0.81, 0.785))
+        image = _draw_spectrogram(axes, picture, title)
+        _time_ticks(axes, picture.longest)
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.912, 0.135, 0.016, 0.785))))
+        figures.append(figure)
+    return figures[0], figures[1]
+
+
+def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Figure:
+    """A restoration under way: its sound by now, and how the old machine is thought to have coloured it.
+
+    Small and quickly drawn, as the restoration waits for it.
+    """
+    figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)
+    above = figure.add_axes((0.105, 0.52, 0.875, 0.405))
+    (picture,) = _pictures([estimate], columns=400, frames_per_column=1)
+    _draw_spectrogram(above, picture, title)
+    above.set_ylabel("Hz", fontsize=12, color=INK)
+    _time_ticks(above, picture.longest)
+    below = figure.add_axes((0.105, 0.125, 0.875, 0.24))
+    hertz = np.geomspace(LOWEST_HZ, estimate[1] / 2, 200)
+    gain = np.zeros_like(hertz) if equalizer is None else equalizer.gain_db(hertz)
+    below.axhline(0, color=INK, linewidth=0.8)
+    if equalizer is not None:
+        below.plot(hertz, gain, color=LINES[0][0], linewidth=2.5)
+    _chart(below, estimate[1] / 2, [gain], deepest_db=50)
+    below.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     return figure
 
 
@@ -93,16 +122,17 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
     drawn = []
     for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
-        power, rate = _average_power(sound), sound[1]
-        drawn.append(_third_octaves(power, rate))
+        drawn.append(third_octaves(average_power(sound), sound[1], pitches(sound[1])))
         width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
         axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
     if reference is not None:
         reference = as_reference(reference)
-        drawn.append(_third_octaves(reference.power, reference.sample_rate))
+        rate = reference.sample_rate
+        drawn.append(third_octaves(reference.power, rate, pitches(rate)))
         axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
     _chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
     axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
+    _legend(axes)
     return figure
 
 
@@ -110,7 +140,7 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
-    hertz = np.geomspace(_LOWEST_HZ / 2, sample_rate / 2, 600)
+    hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
     history = [(sigma, curve) for sigma, curve in history if sigma > 0]
     if history:
         sigmas = [sigma for sigma, _ in history]
@@ -141,6 +171,7 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
         )
     _chart(axes, sample_rate / 2, [gain], deepest_db=50)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
+    _legend(axes)
     return figure
 
 
@@ -152,9 +183,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         raise RestorationError(f"{path} is neither a .png nor an .svg picture. Choose such a name.")
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
-        figure.savefig(
-            temporary, format=kind, dpi=120, facecolor=PAPER, metadata={"Date": None} if kind == "svg" else {}
-        )
+        temporary.write_bytes(encoded(figure, kind))
         os.replace(temporary, path)
     except OSError as error:
         raise RestorationError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
@@ -164,16 +193,59 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def encoded(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a "png" or an "svg" file."""
+    # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
+    rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, dpi=120, facecolor=PAPER, **rest)
+    return file.getvalue()
+
+
 # Spectra
 
 
-def _spectrogram(sound: Sound, rows_hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """What one spectrogram shows, one of several of the same rows, columns in time and scale."""
+
+    levels: npt.NDArray[np.float32]  # (rows, columns) dB below the loudest point of all
+    rows_hz: Array
+    seconds: float
+    longest: float  # seconds, of all
+
+
+def _pictures(
+    sounds: Sequence[Sound], columns: int = _COLUMNS, frames_per_column: int = _FRAMES_PER_COLUMN
+) -> list[_Picture]:
+    top_hz = max(rate for _, rate in sounds) / 2
+    rows_hz = LOWEST_HZ * 2 ** (np.arange(int(_ROWS_PER_OCTAVE * math.log2(top_hz / LOWEST_HZ))) / _ROWS_PER_OCTAVE)
+    levels = [_spectrogram(sound, rows_hz, columns, frames_per_column) for sound in sounds]
+    loudest = max(-120.0, *(float(level.max()) for level in levels))
+    seconds = [np.shape(audio)[-1] / rate for audio, rate in sounds]
+    return [
+        _Picture(level - loudest, rows_hz, length, max(seconds)) for level, length in zip(levels, seconds, strict=True)
+    ]
+
+
+def _draw_spectrogram(axes: Axes, picture: _Picture, title: str) -> AxesImage:
+    bottom, top = (math.log2(picture.rows_hz[i]) for i in (0, -1))
+    image = picture_levels(axes, picture.levels, (0, picture.seconds, bottom, top), title, _RANGE_DB)
+    axes.set_xlim(0, picture.longest)
+    axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
+    octaves, labels = _octaves(picture.rows_hz[0], picture.rows_hz[-1])
+    axes.set_yticks(np.log2(octaves), labels)
+    axes.tick_params(colors=INK, labelsize=11)
+    return image
+
+
+def _spectrogram(sound: Sound, rows_hz: Array, columns: int, frames_per_column: int) -> npt.NDArray[np.float32]:
     """Level in dB (rows, columns), rows at given frequencies; equal tones look alike at every pitch."""
     x, rate = as_channels(*sound), sound[1]
     fft, samples = 2 * round(_FRAME_SECONDS * rate / 2), x.shape[1]
-    columns = max(1, min(_COLUMNS, 16 * samples // fft))  # neighbours closer than that look the same
-    centres = (torch.arange(columns * _FRAMES_PER_COLUMN) + 0.5) / (columns * _FRAMES_PER_COLUMN) * samples
-    starts = (centres - fft / 2).long().view(columns, _FRAMES_PER_COLUMN)
+    columns = max(1, min(columns, 16 * samples // fft))  # neighbours closer than that look the same
+    centres = (torch.arange(columns * frames_per_column) + 0.5) / (columns * frames_per_column) * samples
+    starts = (centres - fft / 2).long().view(columns, frames_per_column)
     bins, rows = bin_frequencies(rate, fft)[:, None], torch.from_numpy(rows_hz)
     # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
     width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
@@ -188,31 +260,36 @@ def _spectrogram(sound: Sound, rows_hz: npt.NDArray[np.floating]) -> npt.NDArray
     return decibels(torch.cat(picture)).T.numpy()
 
 
-def _average_power(sound: Sound) -> Tensor:
+def average_power(sound: Sound) -> Tensor:
     """The long-term average spectrum (F,) in frames of a fifth of a second."""
     cuts, _ = excerpts(as_channels(*sound), sound[1])
     fft = 2 * (sound[1] // 10)
     return torch.cat([power for cut in cuts.unbind(dim=1) for power in power_spectra(cut, fft, fft // 2)]).mean(dim=0)
 
 
-def _third_octaves(power: Tensor, sample_rate: int) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, at evenly spaced pitches."""
-    hertz = torch.from_numpy(np.geomspace(_LOWEST_HZ, sample_rate / 2, 400))
+def pitches(sample_rate: int) -> Array:
+    """Evenly spaced ones, Hz."""
+    return np.geomspace(LOWEST_HZ, sample_rate / 2, 400)
+
+
+def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array, Array]:
+    """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, level from 200 Hz to 2 kHz."""
+    wanted = torch.from_numpy(hertz)[:, None]
     bins = bin_frequencies(sample_rate, 2 * (len(power) - 1)).double()
-    weights = torch.exp(-((bins - hertz[:, None]) ** 2) / (2 * (hertz[:, None] / 3 / math.pi) ** 2))
+    weights = torch.exp(-((bins - wanted) ** 2) / (2 * (wanted / 3 / math.pi) ** 2))
     smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
     matched = (bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])
-    return hertz.numpy(), (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
+    return hertz, (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
 
 
 # Axes
 
 
-def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]], deepest_db: float) -> None:
+def _chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
     """A chart of decibels over octaves that shows the levels as far down as they matter."""
     axes.set_xscale("log")
-    axes.set_xlim(_LOWEST_HZ, top_hz)
-    axes.set_xticks(*_octaves(_LOWEST_HZ, top_hz))
+    axes.set_xlim(LOWEST_HZ, top_hz)
+    axes.set_xticks(*_octaves(LOWEST_HZ, top_hz))
     axes.set_xticks([], minor=True)
     top = max(float(level.max()) for level in levels)
     bottom = max(min(float(level.min()) for level in levels), top - deepest_db)
@@ -224,7 +301,15 @@ def _chart(axes: Axes, top_hz: float, levels: Sequence[npt.NDArray[np.floating]]
     axes.tick_params(colors=INK, labelsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
+
+
+def _legend(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
+
+
+def _level_bar(bar: Colorbar) -> None:
+    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=11)
 
 
 def _octaves(lowest_hz: float, highest_hz: float) -> tuple[list[float], list[str]]:

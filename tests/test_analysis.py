@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from babe2.analysis import ReferenceLtas, analyse
+from babe2 import Restorer, audio
+from babe2.analysis import ReferenceLtas, analyse, liveliest
 from babe2.errors import RestorationError
 from babe2.transforms import ltas
 
 RATE = 22050  # Hz
+EXAMPLES = Path(__file__).parents[1] / "examples"
 Signal = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -263,6 +266,128 @@ def test_music_that_only_just_reaches_the_top_is_worth_restoring() -> None:
 def test_a_reference_that_is_none_is_refused(power: object) -> None:
     with pytest.raises(RestorationError, match="reference"):
         analyse(noise(1), RATE, {"power": power, "sample_rate": RATE})
+
+
+def tilted(x: Signal, db_per_octave: float, rate: int = RATE) -> Signal:
+    """Louder by so much with every octave; as loud as before at 1 kHz."""
+    hertz = np.fft.rfftfreq(len(x), 1 / rate)
+    return np.fft.irfft(np.fft.rfft(x) * np.maximum(hertz / 1000, 0.02) ** (db_per_octave / 6.02), len(x))
+
+
+WRONG = "Is it another instrument?"
+
+
+@pytest.mark.parametrize("db_per_octave", [-6, -3, 0, 3, 6])
+def test_brighter_and_darker_recordings_are_of_the_same_instrument(db_per_octave: float) -> None:
+    played = tilted(music(), db_per_octave) + noise(level_db=-80, seed=1)
+    assert WRONG not in advice(played, reference=reference(noise(seed=3)))
+
+
+@pytest.mark.parametrize("db_per_octave", [-15, 15])
+def test_a_spectrum_of_another_shape_is_of_another_instrument(db_per_octave: float) -> None:
+    played = tilted(music(), db_per_octave) + noise(level_db=-100, seed=1)
+    assert WRONG in advice(played, reference=reference(noise(seed=3)))
+
+
+def test_a_whistle_is_no_instrument_that_a_reference_with_overtones_knows() -> None:
+    whistle = 0.2 * np.sin(2 * np.pi * (1500 * times() + 200 * np.sin(2 * np.pi * 0.4 * times())))
+    whistle *= np.sin(2 * np.pi * 0.7 * times()) > 0
+    played = whistle + noise(level_db=-80, seed=1)
+    assert WRONG in advice(played, reference=reference(noise(seed=3)))
+    assert WRONG not in advice(played)  # nothing to compare it with
+    assert WRONG not in advice(played[: 3 * RATE], reference=reference(noise(seed=3)))  # too short to tell
+
+
+def test_an_old_machine_with_a_resonance_makes_no_other_instrument() -> None:
+    horn = music() + 3 * band_passed(music(), 900, 1300) - 0.8 * band_passed(music(), 2000, 2600)
+    assert WRONG not in advice(horn + noise(level_db=-80, seed=1), reference=reference(noise(seed=3)))
+
+
+def test_the_piano_that_comes_along_is_a_piano_old_and_new_and_a_whistle_is_not() -> None:
+    prior = Restorer.from_checkpoint("piano-small", device="cpu").reference
+    for name in ("variation.flac", "old_variation.flac"):
+        recording = audio.read(EXAMPLES / name)
+        assert WRONG not in " ".join(analyse(recording.audio, recording.sample_rate, prior)["advice"])
+    whistle = tones(1500) * (times() % 1 < 0.7) + noise(level_db=-80)
+    assert WRONG in advice(whistle, reference=prior)
+
+
+# The liveliest place
+
+
+def notes(begin: float, end: float, seconds: float = 60, level: float = 0.1) -> Signal:
+    """Four plucked notes a second from `begin` to `end`."""
+    sound, since = np.zeros(round(seconds * RATE)), times(1)
+    for i, onset in enumerate(np.arange(begin, end, 0.25)):
+        first = round(onset * RATE)
+        note = level * np.exp(-8 * since) * np.sin(2 * np.pi * (300 + 70 * (i * 5 % 12)) * since)
+        sound[first : first + RATE] += note[: len(sound) - first]
+    return sound
+
+
+HISS = noise(60, level_db=-70, seed=4)
+
+
+def test_the_liveliest_place_is_where_music_is_amid_silence() -> None:
+    assert liveliest(notes(30, 40), RATE, 10) == pytest.approx(30, abs=0.2)
+    assert liveliest(notes(30, 40) + HISS, RATE, 10) == pytest.approx(30, abs=0.2)
+
+
+def test_what_sets_in_is_livelier_than_what_stays_and_hisses() -> None:
+    early = (times(60) > 5) & (times(60) < 15)
+    drone = 0.2 * np.sin(2 * np.pi * 440 * times(60)) * early
+    storm = noise(60, level_db=-20) * early
+    for duller in (drone, storm):
+        assert liveliest(notes(30, 40) + HISS + duller, RATE, 10) == pytest.approx(30, abs=0.3)
+
+
+def test_clicks_are_not_lively() -> None:
+    clicks = np.zeros(60 * RATE)
+    clicks[np.random.default_rng(2).integers(5 * RATE, 15 * RATE, 200)] = 0.9
+    assert liveliest(notes(30, 40) + HISS + clicks, RATE, 10) == pytest.approx(30, abs=0.3)
+
+
+def test_what_is_clipped_is_passed_over() -> None:
+    loud = np.clip(notes(5, 15, level=3), -0.5, 0.5)
+    assert liveliest(notes(30, 40) + loud, RATE, 10) == pytest.approx(30, abs=0.3)
+
+
+@pytest.mark.parametrize("seconds", [60, 60.1, 1000])
+def test_of_a_recording_no_longer_than_the_excerpt_all_is_taken(seconds: float) -> None:
+    assert liveliest(notes(30, 40), RATE, seconds) == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 2, 29.99, 59.99])
+def test_an_excerpt_lies_within_its_recording(seconds: float) -> None:
+    start = liveliest(notes(50, 60) + HISS, RATE, seconds)
+    assert 0 <= start <= 60 - seconds + 1e-3
+
+
+def test_any_number_format_and_channel_finds_the_same_place() -> None:
+    sound = notes(30, 40) + HISS
+    stereo = np.stack([0 * sound, sound])
+    found = liveliest(sound, RATE, 10)
+    stored = np.rint(2**15 * sound).astype(np.int16)
+    for same in (stored, torch.from_numpy(stored), stereo, torch.from_numpy(stereo), sound.tolist()):
+        assert liveliest(same, RATE, 10) == pytest.approx(found, abs=0.1)
+
+
+def test_of_an_hour_moments_are_listened_to() -> None:
+    hour = np.zeros(3600 * 1000, np.float32)
+    hour[2_000_000:2_020_000] = music(high=400, seconds=20, rate=1000)
+    hour[::7919] = 0.5
+    assert liveliest(hour, 1000, 20) == pytest.approx(2000, abs=1)
+
+
+@pytest.mark.parametrize("dull", [np.zeros(60 * RATE), np.ones((2, 60 * RATE)), np.zeros((2, 3), np.int16)])
+def test_where_nothing_is_lively_it_is_the_beginning(dull: Signal) -> None:
+    assert liveliest(dull, RATE, 10) == 0.0
+
+
+def test_what_is_no_recording_has_no_liveliest_place() -> None:
+    for odd in (np.zeros((RATE, 2)), np.full(60 * RATE, np.nan), np.zeros((1, 2, 60 * RATE))):
+        with pytest.raises(RestorationError):
+            liveliest(odd, RATE, 10)
 
 
 # The whole

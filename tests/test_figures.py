@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from babe2.analysis import ReferenceLtas
 from babe2.equalizer import Equalizer, Flank, SampledCurve
 from babe2.errors import RestorationError
-from babe2.figures import ltas_curves, response, save, spectrograms
+from babe2.figures import encoded, live, ltas_curves, response, save, spectrogram_pair, spectrograms
 
 RATE = 16_000  # Hz
 
@@ -67,6 +67,43 @@ def test_a_long_recording_makes_no_larger_picture() -> None:
 def test_silent_and_tiny_recordings_can_be_drawn(audio: np.ndarray, tmp_path: Path) -> None:
     save(spectrograms((audio, RATE), (audio, RATE)), tmp_path / "spectrogram.png")
     save(ltas_curves({"recording": (audio, RATE)}), tmp_path / "ltas.png")
+
+
+def test_the_pair_shows_what_the_two_show_together() -> None:
+    sounds = (tone(440), RATE), (tone(3000, 0.05, rate=44100), 44100)
+    together, apart = spectrograms(*sounds), spectrogram_pair(*sounds)
+    for panel, figure in enumerate(apart):
+        one, other = together.axes[panel].images[0], figure.axes[0].images[0]
+        np.testing.assert_array_equal(one.get_array(), other.get_array())
+        assert one.get_extent() == other.get_extent() and one.get_clim() == other.get_clim()
+
+
+def test_the_pair_lies_over_each_other_to_the_pixel() -> None:
+    longer, shorter = (tone(440, seconds=3), RATE), (tone(3000, seconds=1, rate=44100), 44100)
+    before, after = spectrogram_pair(longer, shorter, ("Short", "A much longer title"))
+    for one, other in zip(before.axes, after.axes, strict=True):
+        assert one.get_window_extent().bounds == other.get_window_extent().bounds
+        assert one.get_xlim() == other.get_xlim() and one.get_ylim() == other.get_ylim()
+    assert before.axes[0].get_xlim() == (0, 3)  # a second is as wide in both
+    sizes = [int.from_bytes(encoded(figure, "png")[16:24]) for figure in (before, after)]
+    assert sizes[0] == sizes[1]
+
+
+def test_while_it_runs_sound_and_response_are_drawn_small() -> None:
+    figure = live((tone(440), RATE), equalizer(5000), "Step 3 of 16")
+    above, below = figure.axes
+    assert loudest_hz(figure, 0) == pytest.approx((440, 0), rel=0.02, abs=0.5)
+    assert above.get_title(loc="left") == "Step 3 of 16"
+    *_, line = below.lines
+    assert line.get_ydata()[np.searchsorted(line.get_xdata(), 7000)] < -35
+    width, height = (int.from_bytes(encoded(figure, "png")[at : at + 4]) for at in (16, 20))
+    assert (width, height) == (900, 504)
+
+
+@pytest.mark.parametrize("audio", [np.zeros(RATE), np.ones(3), np.zeros((2, 10), np.int16)])
+def test_a_beginning_without_sound_or_response_can_be_drawn(audio: np.ndarray) -> None:
+    encoded(live((audio, RATE), None), "png")
+    encoded(spectrogram_pair((audio, RATE), (audio, RATE))[0], "png")
 
 
 def test_average_spectra_are_drawn_at_equal_level() -> None:

@@ -1,0 +1,210 @@
+"""How long a restoration will take on this machine, told before it begins."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from babe2.bandwise_sampler import shaped
+from babe2.blind_response import Spectrum
+from babe2.config import Model, Settings
+from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
+from babe2.pipeline import Restorer
+from babe2.prior import BandwisePrior, Prior, next_length
+from babe2.run import Recorded, Span
+from babe2.sampler import guidance
+from babe2.segments import segment_starts
+
+Clock = Callable[[], float]
+
+QUICK_SECONDS = 0.25  # an evaluation of a quarter segment that takes longer is scaled up, not followed by a whole one
+WARM_SECONDS = 2.0  # what takes longer is tried once: by then the machine has warmed up
+REHEARSED_SECONDS, REHEARSED_RATE = 2, 44_100  # of noise, resampled and looked at
+FIT_TRIED = 5  # iterations
+FIT_SHARE = 2 / 3  # of the iterations allowed; music near to what the prior knows needs 40 %, other music 90 %
+
+
+class Line(NamedTuple):
+    """Something that grows evenly with the number of samples."""
+
+    fixed: float
+    per_sample: float
+
+    def at(self, samples: float) -> float:
+        return self.fixed + self.per_sample * samples
+
+    @staticmethod
+    def through(few: tuple[int, float], many: tuple[int, float]) -> Line:
+        """Through two points (samples, value), rising from no less than nothing."""
+        per_sample = max(0.0, (many[1] - few[1]) / (many[0] - few[0]))
+        fixed = many[1] - per_sample * many[0]
+        return Line(fixed, per_sample) if fixed >= 0 else Line(0.0, many[1] / many[0])
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is with one prior and one solver."""
+
+    evaluation: Line  # seconds, of as many samples as all channels of all segments together have
+    around: float  # seconds per sample of the recording, spent on all that is not sampling
+    memory: Line | None = None  # bytes, at most, in an evaluation; None where the machine does not tell
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a restoration will cost."""
+
+    seconds: float
+    evaluations: int
+    segments: int
+    memory: int | None  # bytes on the graphics card at the most; None where the machine does not tell
+
+
+def calibrate(restorer: Restorer, settings: Settings, clock: Clock = time.perf_counter) -> Pace:
+    """Tries an evaluation on a quarter of a segment, and where that is quick on a whole one.
+
+    `clock` tells seconds; on a machine that others keep busy, `time.process_time` tells those of our own.
+    """
+    whole = span_of(math.inf, settings).whole
+    quarter = next_length(restorer.model, whole // 4)
+    few, memory = _tried(restorer, settings, quarter, clock)
+    points, bytes_used = [(0, 0.0), (quarter, few)], [(0, 0), (quarter, memory)]
+    if few < QUICK_SECONDS and whole > quarter:
+        many, memory = _tried(restorer, settings, whole, clock)
+        points.append((whole, many))
+        bytes_used.append((whole, memory))
+    evaluation = Line.through(*points[-2:])
+    if settings.solver == "guided":
+        evaluation = evaluation._replace(fixed=evaluation.fixed + _fit_seconds(restorer, settings, clock))
+    return Pace(
+        evaluation,
+        _around(restorer.model.sample_rate, clock),
+        Line.through(*bytes_used[-2:]) if memory else None,
+    )
+
+
+def estimate(
+    pace: Pace, settings: Settings, model: Model, *, seconds: float, channels: int, sample_rate: int
+) -> Estimate:
+    """For a recording of so many seconds and channels at its own rate, none of it silent."""
+    if settings.as_published:
+        channels = 1
+    samples = math.ceil(seconds * model.sample_rate)
+    span = span_of(samples, settings)
+    overlap = int(settings.overlap * span.length)
+    segments = len(segment_starts(samples, span.length, overlap, last_fits=not settings.as_published))
+    batches = [channels * count for count in runs_of(settings, segments)]
+    each = evaluations_of(settings)
+    sampling = each * sum(pace.evaluation.at(batch * span.whole) for batch in batches)
+    return Estimate(
+        seconds=sampling + pace.around * seconds * sample_rate * channels,
+        evaluations=each * len(batches),
+        segments=segments,
+        memory=None if pace.memory is None else round(pace.memory.at(max(batches) * span.whole)),
+    )
+
+
+def told(seconds: float) -> str:
+    """A length of time as one would say it: about 20 seconds, about 3 minutes."""
+    count, unit = seconds, "second"
+    for larger in ("minute", "hour"):
+        if count >= 57.5:  # it would be rounded to 60
+            count, unit = count / 60, larger
+    count = max(1, round(count) if count < 10 else 5 * round(count / 5))
+    if count == 1:
+        return "about an hour" if unit == "hour" else f"about a {unit}"
+    return f"about {count} {unit}s"
+
+
+# What a restoration consists of
+
+
+def span_of(samples: float, settings: Settings) -> Span:
+    """How much of a recording of so many samples at the model's rate is restored at once."""
+    samples = int(min(samples, 2 * settings.segment_length))
+    unheard = torch.empty(1, samples, device="meta")  # its length is all that is asked for
+    return Span.of(Recorded(unheard, 1, unheard, unheard, 1, 1, ()), settings)
+
+
+def runs_of(settings: Settings, segments: int) -> list[int]:
+    """How many segments each run of the sampler takes together."""
+    if settings.solver == "bandwise" or settings.mode == "autoregressive":
+        return [1] * segments
+    together = settings.blind_segments if settings.as_published else min(settings.blind_segments, segments)
+    return [together] + [1] * max(0, segments - together)
+
+
+def evaluations_of(settings: Settings) -> int:
+    """In a run; a second-order step takes two, but for the last."""
+    return settings.steps if settings.solver == "bandwise" else settings.order * settings.steps - settings.order + 1
+
+
+# Rehearsals
+
+
+def _tried(restorer: Restorer, settings: Settings, length: int, clock: Clock) -> tuple[float, int]:
+    """The seconds and the bytes of one evaluation on a segment of noise, with all that a solver does around it."""
+    prior, rate = restorer.prior(length), restorer.model.sample_rate
+    noisy = settings.level * torch.randn(1, length, generator=torch.Generator().manual_seed(0)).to(prior.device)
+    on_card = prior.device.type == "cuda"
+    if on_card:
+        torch.cuda.reset_peak_memory_stats(prior.device)
+    work = _bandwise if settings.solver == "bandwise" else _guided
+    seconds = _seconds(lambda: float(work(prior, noisy, settings, rate).sum()), clock)  # a card answers when it is done
+    return seconds, torch.cuda.max_memory_allocated(prior.device) if on_card else 0
+
+
+@torch.no_grad()
+def _bandwise(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
+    assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+    level = noisy.new_full((noisy.shape[-1] // 2 + 1,), settings.level)
+    clean = prior.at_levels(noisy, level)
+    return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
+
+
+def _guided(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
+    noisy = noisy.detach().requires_grad_()
+    with torch.enable_grad():
+        clean = prior(noisy, noisy.new_tensor(settings.level))
+        BandSums.of(clean.detach(), noisy.detach(), settings.filter_fft)
+        degraded = apply_magnitude(noisy.new_ones(settings.filter_fft // 2 + 1), clean)
+        return guidance((noisy.detach() - degraded).square().sum() / 2, noisy, settings)
+
+
+def _fit_seconds(restorer: Restorer, settings: Settings, clock: Clock) -> float:
+    """What the equalizer's fit takes in each evaluation; it does not depend on the segment's length."""
+    restless = replace(settings, filter_iterations=FIT_TRIED, filter_tolerance_hz=0.0, filter_tolerance_db=0.0)
+    rate, fft = restorer.model.sample_rate, settings.filter_fft
+    noise = torch.randn(2, 4 * fft, generator=torch.Generator().manual_seed(0))
+    sums = BandSums.of(noise[:1], noise[1:], fft)
+    seconds = _seconds(lambda: EqualizerFit(restless, rate).update(sums), clock)
+    return seconds / FIT_TRIED * FIT_SHARE * settings.filter_iterations
+
+
+def _around(sample_rate: int, clock: Clock) -> float:
+    """Of each sample of a recording: bringing it to the model's rate and back, and hearing how it was coloured."""
+    samples = REHEARSED_SECONDS * REHEARSED_RATE
+    noise = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+
+    def rehearse() -> None:
+        recording = Recorded.of(noise, REHEARSED_RATE, sample_rate, None, fold=False)
+        Spectrum.of(recording.observation, sample_rate)
+        recording.bring_back(recording.observation)
+
+    return _seconds(rehearse, clock) / samples
+
+
+def _seconds(work: Callable[[], object], clock: Clock) -> float:
+    """How long something takes: the better of two goes, as the first one warms up."""
+    times: list[float] = []
+    while not times or (len(times) < 2 and times[0] < WARM_SECONDS):
+        began = clock()
+        work()
+        times.append(clock() - began)
+    return min(times)
