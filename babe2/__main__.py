@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __ve
 from babe2.analysis import MATCHED_HZ, ReferenceLtas
 from babe2.config import COLUMNS, PRESETS
 from babe2.pipeline import PRECISIONS, check_amount, mixed, versions
+from babe2.process import fit_threads, reuse_memory
 from babe2.waveform import clock
 
 if TYPE_CHECKING:
@@ -68,21 +68,6 @@ def say(text: str) -> None:
 def complain(text: str) -> int:
     say(text)
     return 1
-
-
-def reuse_memory() -> None:
-    """Asks the C library to keep what is freed for what is asked for next, as this program mostly restores.
-
-    Torch has no cache on a CPU: each evaluation's pictures are handed back to the system and cleared anew, which takes
-    a fifth of the time. Only glibc understands this; elsewhere nothing happens.
-    """
-    if sys.platform != "linux":
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        for parameter in (trim_threshold, mmap_threshold):
-            library.mallopt(parameter, 2**31 - 1)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -456,6 +441,7 @@ def as_typed(value: Any) -> str:
 
 
 def restorer_of(options: argparse.Namespace) -> Restorer:
+    fit_threads()
     with fetch_line(options.checkpoint) as on_transfer:
         return Restorer.from_checkpoint(
             options.checkpoint,

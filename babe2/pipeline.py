@@ -8,7 +8,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,7 @@ from babe2.prior import Network, Prior, Transform, build_prior, build_transform,
 from babe2.run import Audio, OnStep, Recorded, Run, Span
 from babe2.sampler import Noise, Progress, sample
 from babe2.segments import cut
-from babe2.waveform import as_channels
+from babe2.waveform import as_channels, as_sample_rate
 
 if TYPE_CHECKING:
     from babe2.transfer import OnTransfer
@@ -50,6 +51,7 @@ class Restoration:
     report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
     history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
+    brought_to: Callable[[int], Audio] | None = field(default=None, repr=False)  # the whole of it at another rate
 
     @property
     def response(self) -> Curve:
@@ -57,10 +59,11 @@ class Restoration:
         return behind(self.equalizer, self.ltas_response)
 
     def at_rate(self, sample_rate: int) -> Restoration:
-        """The same at another sample rate, over exactly the same duration."""
+        """The same as if it had been asked for at another sample rate."""
+        assert self.brought_to is not None, "only what was restored, and not mixed since, knows how"
+        sample_rate = as_sample_rate(sample_rate)
         length = round(self.audio.shape[1] * sample_rate / self.sample_rate)
-        sound = transforms.resample(torch.from_numpy(self.audio), self.sample_rate, sample_rate)
-        return replace(self, audio=cut(sound, 0, length).numpy(), sample_rate=sample_rate)
+        return replace(self, audio=self.brought_to(sample_rate)[:, :length], sample_rate=sample_rate)
 
     def save(self, path: str | Path, subtype: str | None = None) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
@@ -203,7 +206,7 @@ class Restorer:
             if cancelled is not None and cancelled():
                 raise Cancelled
         except Cancelled:
-            raise Cancelled(partial(run, about)) from None
+            raise Cancelled(finished_part(run, about)) from None
         return finished(run, restored, about)
 
     def sample(
@@ -266,6 +269,7 @@ def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
             for i in sorted(run.found)
         ],
         "versions": versions(),
+        "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
         "warnings": list(run.recording.warnings),
     }
     return Restoration(
@@ -277,10 +281,15 @@ def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
         report=report,
         ltas_response=run.ltas_response,
         history=tuple((sigma, behind(curve, run.ltas_response)) for sigma, curve in run.history),
+        brought_to=partial(_brought, run.recording, restored),
     )
 
 
-def partial(run: Run, about: dict[str, Any]) -> Restoration | None:
+def _brought(recording: Recorded, restored: Tensor, output_rate: int) -> Audio:
+    return replace(recording, output_rate=output_rate).bring_back(restored)
+
+
+def finished_part(run: Run, about: dict[str, Any]) -> Restoration | None:
     """What a stopped run had finished, an exact prefix of its result; None where that is nothing."""
     seconds, restored = run.finished_seconds(), run.finished()
     samples = int(seconds * run.recording.output_rate)
@@ -304,7 +313,7 @@ def mixed(restoration: Restoration, recording: Any, sample_rate: int, amount: fl
     if len(before) != len(restoration.audio):
         before = before.mean(dim=0, keepdim=True)
     audio = (amount * torch.from_numpy(restoration.audio) + (1 - amount) * before).numpy()
-    return replace(restoration, audio=audio, report=restoration.report | {"amount": amount})
+    return replace(restoration, audio=audio, report=restoration.report | {"amount": amount}, brought_to=None)
 
 
 def behind(equalizer: Curve, ltas_response: Curve | None) -> Curve:

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from babe2.__main__ import reuse_memory
+from babe2.process import reuse_memory
 from babe2.config import Architecture, Model
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
