@@ -1,0 +1,647 @@
+"""The page: layout, words and wiring. Everything that is work happens in babe2/."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from babe2 import Cancelled, Restoration, RestorationError, Restorer, analyse, audio, evidence, figures
+from babe2.checkpoints_command import described, told_state
+from babe2.config import PRESETS
+from babe2.estimate import Pace, calibrate, estimate, told
+from babe2.first_look import FirstLook, first_look
+from babe2.glossary import GLOSSARY
+from babe2.job import Moment, follow
+from babe2.listening import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
+from babe2.pipeline import mixed
+from babe2.process import fit_threads, reuse_memory
+from babe2.shelf import Shelf
+from babe2.waveform import clock
+
+try:
+    import spaces  # where a graphics card is lent for each run (ZeroGPU)
+except ImportError:
+    spaces = None
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+FIRST = "piano-small"
+EXCERPT = 10.0  # seconds
+LONGEST = float(os.environ.get("BABE2_LONGEST_SECONDS", 600))  # that one may have restored in one go
+LARGEST = os.environ.get("BABE2_LARGEST_FILE", "200mb")
+WAITING = int(os.environ.get("BABE2_QUEUE", 20))  # who comes when so many wait is told to come back
+AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machine
+ANY_HUB_ID = os.environ.get("BABE2_ANY_HUB_ID") == "1"  # whether a visitor may have anything fetched from the Hub
+NEWS = 1.0  # seconds between pictures of a run under way
+PRESET_WORDS = {
+    "standard": "Standard: the best sound per second",
+    "draft": "Draft: hear in moments where it goes",
+    "paper": "As published: for researchers, slow, mono",
+}
+RATES = ("as the recording", "44100", "48000", "96000")
+KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "WAV, 32-bit float": ("wav", "FLOAT")}
+SETTINGS = [name for group in GLOSSARY.values() for name in group]
+IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a visitor has before them."""
+
+    name: str  # of their file
+    source: Path
+    recording: audio.Recording
+    start: float
+    duration: float | None  # None: to its end
+    restorer: Restorer
+    restoration: Restoration
+
+
+# Errors, files, checkpoints
+
+
+def in_a_sentence(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """What goes wrong reaches the visitor as one sentence, without a path or a traceback."""
+
+    @wraps(work)
+    def run(*given: Any, **named: Any) -> Iterator[Any]:
+        try:
+            yield from work(*given, **named)
+        except RestorationError as error:
+            raise gr.Error(nameless(str(error)), duration=None, print_exception=False) from None
+        except Cancelled:
+            raise gr.Error("Stopped before anything was finished.", duration=8, print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception:
+            log.exception("A visitor met a fault of ours.")
+            raise gr.Error("This failed for a reason that is ours, not yours. Try again, or another file.") from None
+
+    return run
+
+
+def nameless(sentence: str) -> str:
+    """Uploads lie in folders that are nobody's business: only a file's name is told."""
+    words = (word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in sentence.split(" "))
+    return " ".join(words)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """What is left in it after it was shown is gone; Gradio has its own copy of it, for as long as it is wanted."""
+    with tempfile.TemporaryDirectory(prefix="babe2-") as folder:
+        yield Path(folder)
+
+
+@lru_cache(maxsize=2)  # a published prior takes a fifth of a gigabyte
+def restorer_of(checkpoint: str) -> Restorer:
+    return Restorer.from_checkpoint(checkpoint)
+
+
+@lru_cache(maxsize=32)
+def pace_of(checkpoint: str, preset: str) -> Pace:
+    restorer = restorer_of(checkpoint)
+    return calibrate(restorer, restorer.settings(preset))
+
+
+def checked(checkpoint: str) -> str:
+    """A checkpoint a visitor may use: one of the manifest, not a path on this machine."""
+    if checkpoint in Shelf.at().manifest or (ANY_HUB_ID and "/" in checkpoint and not Path(checkpoint).exists()):
+        return checkpoint
+    raise RestorationError(f"There is no checkpoint {checkpoint!r:.80} here. Choose one of the list.")
+
+
+def states() -> list[dict[str, Any]]:
+    shelf = Shelf.at()
+    return [described(shelf, entry) for entry in shelf.manifest.values()]
+
+
+def checkpoint_card(checkpoint: str) -> str:
+    row = next((row for row in states() if row["id"] == checkpoint), None)
+    if row is None:
+        return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
+    state = told_state(row)
+    return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
+
+
+def rights(checkpoint: str) -> dict[str, str]:
+    row = next((row for row in states() if row["id"] == checkpoint), {"licence": "", "credit": ""})
+    return {"licence": row["licence"], "credit": row["credit"]}
+
+
+def read_excerpt(recording: str | None, whole: bool, start: float, duration: float) -> audio.Recording:
+    if not recording:
+        raise RestorationError("There is no recording yet. Drop one on the page, or play an example.")
+    begin, seconds = (0.0, None) if whole else (max(0.0, float(start)), float(duration))
+    _, samples, rate = audio.measure(recording)
+    wanted = min(seconds or samples / rate, max(0.0, samples / rate - begin))
+    if wanted > LONGEST:
+        raise RestorationError(
+            f"That is {clock(wanted)} of sound; here at most {clock(LONGEST)} are restored at once. Choose an excerpt, "
+            "or run babe2 on your own computer."
+        )
+    return audio.read(recording, start=begin, duration=seconds)
+
+
+# At first sight
+
+
+@in_a_sentence
+def look(recording: str | None, checkpoint: str, preset: str) -> Iterator[dict[Any, Any]]:
+    """Everything that can be said at once; nothing is sampled."""
+    if not recording:
+        yield {notice: "", desk: None, ltas_picture: None, go: gr.update(interactive=False)}
+        return
+    restorer = restorer_of(checked(checkpoint))
+    seen = first_look(recording, restorer, EXCERPT)
+    sounds = {RECORDING: seen.excerpt} | ({LTAS_EQ: seen.equalised} if seen.equalised is not None else {})
+    curves = {
+        title: (sound, seen.sample_rate)
+        for title, sound in zip(("recording", "LTAS-EQ"), sounds.values(), strict=False)
+    }
+    with private_folder() as folder:
+        yield {
+            notice: first_words(seen, restorer),
+            desk: desk_tracks(sounds, seen.sample_rate, folder),
+            ltas_picture: str(figures.save(figures.ltas_curves(curves, restorer.reference), folder / "ltas.png")),
+            start: round(seen.start, 1),
+            duration: gr.update(value=min(EXCERPT, round(seen.seconds, 1))),
+            whole: seen.seconds <= EXCERPT,
+            go: gr.update(interactive=True),
+            tabs: gr.update(selected="ltas"),
+            time_needed: words_on_time(checkpoint, preset, min(EXCERPT, seen.seconds), *_shape(seen)),
+        }
+
+
+def _shape(seen: FirstLook) -> tuple[int, int]:
+    return len(seen.excerpt), seen.sample_rate
+
+
+def first_words(seen: FirstLook, restorer: Restorer) -> str:
+    found = seen.found
+
+    def measured(value: float | None, unit: str, scale: float = 1.0) -> str:
+        return "unknown" if value is None else f"{value / scale:.1f} {unit}"
+
+    facts = {
+        "length": clock(seen.seconds),
+        "loudness": measured(found["loudness_lufs"], "LUFS"),
+        "peak": measured(found["peak_dbfs"], "dBFS"),
+        "music up to": measured(found["bandwidth_high_hz"], "kHz", 1000),
+        "noise floor": measured(found["noise_floor_dbfs"], "dBFS"),
+        "clipping": f"{found['clipping']['runs']} places" if found["clipping"]["runs"] else "none",
+    }
+    said = " · ".join(f"{name} **{value}**" for name, value in facts.items())
+    if seen.looked_at < seen.seconds - 1:
+        said += f" (looked at {clock(seen.looked_at)} of it, evenly spaced)"
+    return "\n\n".join([said, *(f"- {advice}" for advice in found["advice"])])
+
+
+def words_on_time(checkpoint: str, preset: str, seconds: float, channels: int, sample_rate: int) -> str:
+    restorer = restorer_of(checkpoint)
+    settings = restorer.settings(preset)
+    needed = estimate(
+        pace_of(checkpoint, preset),
+        settings,
+        restorer.model,
+        seconds=seconds,
+        channels=channels,
+        sample_rate=sample_rate,
+    )
+    return f"{clock(seconds)} of sound will take {told(needed.seconds)} on this machine."
+
+
+@in_a_sentence
+def time_it(recording: str | None, checkpoint: str, preset: str, whole: bool, duration: float) -> Iterator[str]:
+    if not recording:
+        yield ""
+        return
+    channels, samples, rate = audio.measure(recording)
+    seconds = samples / rate if whole else min(float(duration), samples / rate)
+    yield words_on_time(checked(checkpoint), preset, max(seconds, 0.1), channels, rate)
+
+
+# Restoring
+
+STOPS: dict[str, threading.Event] = {}  # by session: what one visitor stops is nobody else's
+
+
+def on_a_card(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Lends a graphics card where they are lent by the run, for as long as the excerpt and the preset need one."""
+    if spaces is None:
+        return work
+
+    def seconds(_: Any, sound: audio.Recording, options: dict[str, Any], *__: Any) -> int:
+        each = {"draft": 1, "standard": 3, "paper": 10}[options["preset"]]
+        return int(20 + each * sound.audio.shape[1] / sound.sample_rate)
+
+    return spaces.GPU(duration=seconds)(work)
+
+
+@on_a_card
+def restored(
+    restorer: Restorer, sound: audio.Recording, options: dict[str, Any], stopped: Callable[[], bool]
+) -> Iterator[Moment | Restoration]:
+    fit_threads()
+    yield from follow(restorer, sound.audio, sound.sample_rate, stopped=stopped, **options)
+
+
+@in_a_sentence
+def restore_here(
+    request: gr.Request,
+    recording: str | None,
+    checkpoint: str,
+    preset: str,
+    seed: float,
+    whole: bool,
+    start: float,
+    duration: float,
+    *more: str,
+) -> Iterator[dict[Any, Any]]:
+    """The visitor's run: how it stands, and in the end what came of it."""
+    stop = STOPS[str(request.session_hash)] = threading.Event()
+    overrides = {name: text for name, text in zip(SETTINGS, more, strict=True) if text and text.strip()}
+    yield {
+        status: bar(0.0, "reading the recording"),
+        running: gr.update(visible=True),
+        cancel: gr.update(interactive=True),
+    }
+    sound = read_excerpt(recording, whole, start, duration)
+    yield {status: bar(0.0, "fetching the checkpoint" if told_remote(checkpoint) else "beginning")}
+    restorer = restorer_of(checked(checkpoint))
+    options = {"preset": preset, "seed": int(seed), **overrides}
+    shown, last = time.monotonic(), None
+    with private_folder() as folder:
+        for news in restored(restorer, sound, options, stop.is_set):
+            if isinstance(news, Restoration):
+                place = (0.0, None) if whole else (max(0.0, float(start)), float(duration))
+                result = Result(Path(str(recording)).name, Path(str(recording)), sound, *place, restorer, news)
+                yield all_of(result, folder)
+            elif news.sound is not None and news is not last and time.monotonic() - shown > NEWS:
+                shown, last = time.monotonic(), news
+                yield {status: bar(news.share, words_on(news)), **glimpse(news, restorer, folder)}
+            else:
+                yield {status: bar(news.share, words_on(news))}
+
+
+def told_remote(checkpoint: str) -> bool:
+    return any(row["id"] == checkpoint and row["state"] == "remote" for row in states())
+
+
+def words_on(moment: Moment) -> str:
+    if not moment.step:
+        return "finding out how the recording was made"
+    left = "" if moment.seconds_left is None else f", {told(moment.seconds_left)} left"
+    return f"segment {moment.segment} of {moment.segments}, step {moment.step} of {moment.steps}{left}"
+
+
+def bar(share: float, words: str) -> str:
+    return f'<div role="status"><progress value="{share:.3f}" max="1"></progress> <span>{words}</span></div>'
+
+
+def glimpse(moment: Moment, restorer: Restorer, folder: Path) -> dict[Any, Any]:
+    """The sound under way, to see and to hear."""
+    rate, name = restorer.model.sample_rate, f"{moment.segment}-{moment.step}"
+    picture = figures.live((moment.sound, rate), moment.equalizer)
+    heard = audio.write(folder / f"{name}.wav", moment.sound, rate, subtype="PCM_24")
+    return {live_picture: str(figures.save(picture, folder / f"{name}.png")), live_sound: str(heard)}
+
+
+def all_of(result: Result, folder: Path) -> dict[Any, Any]:
+    """A finished run on the page."""
+    restoration, sound = result.restoration, result.recording
+    before, after = (sound.audio, sound.sample_rate), (restoration.audio, restoration.sample_rate)
+    length = restoration.audio.shape[1]
+    sounds = {RECORDING: sound.audio[:, :length], RESTORED: restoration.audio}
+    if result.restorer.ltas is not None and len(restoration.audio) == len(sound.audio):
+        equalised = result.restorer.restore(sound.audio, sound.sample_rate, method="ltas-eq").audio
+        sounds[LTAS_EQ] = equalised[:, :length]
+    if len(restoration.audio) != len(sound.audio):  # the published program folds channels to one
+        sounds[RECORDING] = sounds[RECORDING].mean(axis=0, keepdims=True)
+    pair = figures.spectrogram_pair(before, after)
+    curves = {"recording": before, "restored": after}
+    drawn = {
+        "ltas": figures.ltas_curves(curves, result.restorer.reference),
+        "response": figures.response(restoration.history, restoration.response, sound.sample_rate),
+    }
+    pictures = {name: str(figures.save(figure, folder / f"{name}.png")) for name, figure in drawn.items()}
+    done = (
+        f"done: {clock(length / restoration.sample_rate)} of sound in {restoration.report['seconds']:.1f} s. {IMAGINED}"
+    )
+    return {
+        kept: result,
+        status: bar(1.0, done),
+        desk: desk_tracks(sounds, restoration.sample_rate, folder),
+        spectrograms: tuple(str(figures.save(one, folder / f"{i}.png")) for i, one in enumerate(pair)),
+        ltas_picture: pictures["ltas"],
+        response_picture: pictures["response"],
+        numbers: restoration.report | {"analysis": analyse(restoration.audio, restoration.sample_rate)},
+        running: gr.update(visible=False),
+        cancel: gr.update(interactive=False),
+        tabs: gr.update(selected="spectrograms"),
+        take: gr.update(visible=True),
+        file: gr.update(interactive=False),
+        pack: gr.update(interactive=False),
+        warnings: "\n".join(f"- {warning}" for warning in restoration.report["warnings"]),
+    }
+
+
+def stop_it(request: gr.Request) -> str:
+    if stop := STOPS.get(str(request.session_hash)):
+        stop.set()
+    return bar(0.0, "stopping; what is finished is kept")
+
+
+def leave(request: gr.Request) -> None:
+    if stop := STOPS.pop(str(request.session_hash), None):
+        stop.set()
+
+
+# Taking it home
+
+
+@in_a_sentence
+def take_home(result: Result | None, amount: float, kind: str, rate: str) -> Iterator[tuple[Any, Any]]:
+    if result is None:
+        return
+    sound, restoration = result.recording, result.restoration
+    other = int(rate) if rate.isdigit() and int(rate) != restoration.sample_rate else None
+    restoration = restoration.at_rate(other) if other else restoration
+    if amount < 1:
+        restoration = mixed(restoration, sound.audio, sound.sample_rate, amount)
+    extension, subtype = KINDS[kind]
+    with private_folder() as folder:
+        stem = evidence.plain_name(Path(result.name).stem)
+        file = folder / f"{stem}.restored.{extension}"
+        audio.write(file, restoration.audio, restoration.sample_rate, subtype=subtype, tags=sound.tags)
+        yield gr.update(value=str(file), interactive=True), gr.update(interactive=False)
+        of_what = {"start": result.start, "duration": result.duration}
+        command = evidence.command_line(
+            restoration.report,
+            result.restorer,
+            recording=result.name,
+            rate=other,
+            subtype=subtype,
+            output=file.name,
+            **of_what,
+        )
+        pack = evidence.pack(
+            folder / f"{stem}.babe2.zip",
+            recording=result.source,
+            name=result.name,
+            restoration=restoration,
+            restored=file,
+            command=command,
+            reference=result.restorer.reference,
+            **of_what,
+            **rights(result.restorer.name),
+        )
+        yield gr.skip(), gr.update(value=str(pack), interactive=True)
+
+
+# For programs: gradio_client and MCP
+
+
+@in_a_sentence
+def restore(
+    recording: str,
+    checkpoint: str = FIRST,
+    preset: str = "standard",
+    seed: int = 0,
+    start: float = 0.0,
+    duration: float = EXCERPT,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio hands it over)
+) -> Iterator[tuple[str | None, dict[str, Any], list[str]]]:
+    """Restore an old music recording: imagine what the recording machine lost, undo how it coloured the rest.
+
+    Args:
+        recording: a sound file (WAV, FLAC, OGG, MP3, AIFF)
+        checkpoint: which music the model knows; /checkpoints lists them
+        preset: draft, standard or paper
+        seed: same seed, same sound
+        start: where the excerpt begins, seconds
+        duration: of the excerpt, seconds
+
+    Returns:
+        The restored file (24-bit or float), a report, and pictures. While it runs, the report says how it stands.
+    """
+    sound = read_excerpt(recording, False, start, duration)
+    restorer = restorer_of(checked(checkpoint))
+    options = {"preset": preset, "seed": int(seed)}
+    with private_folder() as folder:
+        for news in restored(restorer, sound, options, lambda: False):
+            if isinstance(news, Moment):
+                progress(news.share, desc=words_on(news))
+                yield None, {"share": news.share, "state": words_on(news)}, []
+                continue
+            stem = evidence.plain_name(Path(recording).stem)
+            file = news.save(folder / f"{stem}.restored.wav")
+            before, after = (sound.audio, sound.sample_rate), (news.audio, news.sample_rate)
+            drawn = {
+                "spectrogram": figures.spectrograms(before, after),
+                "ltas": figures.ltas_curves({"recording": before, "restored": after}, restorer.reference),
+                "response": figures.response(news.history, news.response, sound.sample_rate),
+            }
+            pictures = [str(figures.save(figure, folder / f"{stem}.{name}.png")) for name, figure in drawn.items()]
+            yield str(file), news.report, pictures
+
+
+@in_a_sentence
+def analyse_file(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
+    """Say what a recording is like, without restoring it: level, clipping, bandwidth, noise floor, average spectrum,
+    how that differs from the music a checkpoint knows, and advice.
+
+    Args:
+        recording: a sound file (WAV, FLAC, OGG, MP3, AIFF)
+        checkpoint: which music to compare it with; /checkpoints lists them
+
+    Returns:
+        Plain numbers, lists and sentences.
+    """
+    sound = read_excerpt(recording, True, 0, 0)
+    yield analyse(sound.audio, sound.sample_rate, restorer_of(checked(checkpoint)).reference)
+
+
+def checkpoints() -> list[dict[str, Any]]:
+    """List the checkpoints: what music each knows, where it is from, its licence, and whether it is here already.
+
+    Returns:
+        One description for each.
+    """
+    return states()
+
+
+# The page
+
+THEME = gr.themes.Base(
+    primary_hue="amber",
+    neutral_hue="stone",
+    font=["system-ui", "sans-serif"],  # nothing is fetched from elsewhere
+    font_mono=["ui-monospace", "monospace"],
+)
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: auto; }
+#status progress { width: 12rem; vertical-align: middle; accent-color: var(--primary-500); }
+#status { min-height: 1.6rem; }
+footer { opacity: 0.7; }
+"""
+HEADING = f"""# babe2
+Gives old music recordings their sound back. Drop a recording, press **Restore**, and hear the difference at equal
+loudness. *{IMAGINED}*"""
+
+with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
+    kept = gr.State(None, time_to_live=3600)
+    gr.Markdown(HEADING)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            recording = gr.Audio(label="Recording", type="filepath", sources=["upload", "microphone"], editable=False)
+            gr.Examples([[str(HERE / "examples" / "old_variation.flac")]], [recording], label="Or an example")
+            checkpoint = gr.Dropdown(
+                [(row["title"], row["id"]) for row in states()],
+                value=FIRST,
+                label="Which music",
+                allow_custom_value=ANY_HUB_ID,
+            )
+            card = gr.Markdown(checkpoint_card(FIRST))
+            preset = gr.Radio(
+                [(words, name) for name, words in PRESET_WORDS.items() if name in PRESETS],
+                value="standard",
+                label="How",
+            )
+            whole = gr.Checkbox(False, label="The whole recording")
+            with gr.Row():
+                start = gr.Number(0, minimum=0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
+                duration = gr.Number(EXCERPT, minimum=0.1, maximum=LONGEST, label="For", info="Seconds")
+            with gr.Row():
+                go = gr.Button("Restore", variant="primary", interactive=False, elem_id="restore")
+                cancel = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+            time_needed = gr.Markdown(elem_id="time-needed")
+            with gr.Accordion("More", open=False):
+                seed = gr.Number(0, precision=0, minimum=0, label="Seed", info="Same seed, same sound")
+                gr.Markdown("What is left empty is as the preset has it. The paper's symbols are in brackets.")
+                texts = []
+                for group, words in GLOSSARY.items():
+                    with gr.Accordion(group, open=False):
+                        texts += [
+                            gr.Textbox(label=said.label, info=said.hint, elem_id=f"set-{name}", max_lines=1)
+                            for name, said in words.items()
+                        ]
+        with gr.Column(scale=3, min_width=320):
+            status = gr.HTML(elem_id="status")
+            with gr.Group(visible=False) as running:
+                live_picture = gr.Image(
+                    label="As it stands", show_label=False, type="filepath", buttons=[], elem_id="live-picture"
+                )
+                live_sound = gr.Audio(
+                    label="As it sounds now", type="filepath", interactive=False, elem_id="live-sound"
+                )
+            notice = gr.Markdown(elem_id="notice")
+            desk = gr.HTML(**desk_parts(), apply_default_css=False, elem_id="desk")
+            warnings = gr.Markdown()
+            with gr.Tabs(selected="ltas") as tabs:
+                with gr.Tab("Before and after", id="spectrograms"):
+                    spectrograms = gr.ImageSlider(
+                        label="Recording | restored", show_label=False, type="filepath", format="png"
+                    )
+                with gr.Tab("Average spectrum", id="ltas"):
+                    ltas_picture = gr.Image(
+                        label="LTAS in third octaves", show_label=False, type="filepath", format="png"
+                    )
+                with gr.Tab("The old machine", id="response"):
+                    response_picture = gr.Image(
+                        label="Estimated response", show_label=False, type="filepath", format="png"
+                    )
+                with gr.Tab("Numbers", id="numbers"):
+                    numbers = gr.JSON(label="Report")
+            with gr.Group(visible=False) as take:
+                gr.Markdown("### Take it home")
+                amount = gr.Slider(0, 1, 1, step=0.05, label="Amount", info="0 is the recording, 1 the restoration")
+                with gr.Row():
+                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File")
+                    rate = gr.Dropdown(list(RATES), value=RATES[0], label="Sample rate, Hz")
+                with gr.Row():
+                    file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
+                    pack = gr.DownloadButton("Evidence pack (ZIP)", interactive=False, elem_id="pack")
+
+    seen = [notice, desk, ltas_picture, start, duration, whole, go, tabs, time_needed]
+    ran = [kept, status, running, cancel, live_picture, live_sound, desk, warnings, spectrograms, ltas_picture]
+    ran += [response_picture, numbers, tabs, take, file, pack]
+    unseen = {"api_visibility": "private", "show_progress": "hidden"}
+    excerpt = [recording, checkpoint, preset, whole, duration]
+
+    recording.change(look, [recording, checkpoint, preset], seen, trigger_mode="always_last", **unseen)
+    checkpoint.change(checkpoint_card, [checkpoint], [card], **unseen)
+    gr.on(
+        [preset.change, whole.change, duration.change, checkpoint.change],
+        time_it,
+        excerpt,
+        [time_needed],
+        trigger_mode="always_last",
+        **unseen,
+    )
+    run = go.click(
+        restore_here,
+        [recording, checkpoint, preset, seed, whole, start, duration, *texts],
+        ran,
+        concurrency_id="restoration",
+        concurrency_limit=AT_ONCE,
+        **unseen,
+    )
+    cancel.click(stop_it, None, [status], queue=False, **unseen)
+    taken = {"inputs": [kept, amount, kind, rate], "outputs": [file, pack]}
+    run.success(take_home, **taken, **unseen)
+    gr.on([amount.release, kind.change, rate.change], take_home, **taken, trigger_mode="always_last", **unseen)
+    demo.unload(leave)
+
+    with gr.Group(visible=False):  # what programs see
+        sound_in = gr.Audio(label="recording", type="filepath")
+        which, how, number = gr.Textbox(FIRST), gr.Textbox("standard"), gr.Number(0, precision=0)
+        begin, length = gr.Number(0.0), gr.Number(EXCERPT)
+        sound_out, report, pictures = (
+            gr.File(label="restored"),
+            gr.JSON(),
+            gr.File(file_count="multiple", label="pictures"),
+        )
+        asked = gr.Button()
+        asked.click(
+            restore,
+            [sound_in, which, how, number, begin, length],
+            [sound_out, report, pictures],
+            api_name="restore",
+            concurrency_id="restoration",
+            concurrency_limit=AT_ONCE,
+        )
+        asked.click(analyse_file, [sound_in, which], [report], api_name="analyse")
+        asked.click(checkpoints, None, [report], api_name="checkpoints")
+
+demo.queue(max_size=WAITING, default_concurrency_limit=4)
+
+
+def serve(**options: Any) -> Any:
+    """Starts the page; Gradio takes the address from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    return demo.launch(
+        theme=THEME,
+        css=CSS,
+        max_file_size=LARGEST,
+        share=False,
+        run_history=False,
+        show_error=False,
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    reuse_memory()
+    serve()
