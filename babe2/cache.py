@@ -33,7 +33,7 @@ class Cache:
         return cls(Path(constants.HF_HUB_CACHE), Path(constants.HF_ASSETS_CACHE) / "babe2")
 
 
-def digest(path: Path, like: str) -> str:
+def digest(path: Path, like: str = "") -> str:
     """The sha256 of a file, or where `like` has 40 digits the name that git gives to it."""
     with path.open("rb") as file:
         if len(like) != 40:
@@ -130,6 +130,11 @@ def within(root: Path, path: Path) -> Path:
     if not path.resolve().is_relative_to(root.resolve()):
         raise RestorationError(f"{path} is a link that leads out of the cache at {root}. Remove it and fetch again.")
     return path
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below; links count for nothing."""
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
 
 
 def key(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -13,8 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from babe2.bandwise import BandwiseUNet
+from babe2.cache import digest
 from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
 from babe2.cqt import legal
 from babe2.errors import RestorationError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from babe2.transfer import OnTransfer
 
 FORMAT = "babe2"
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LTAS = "ltas"
 LARGEST_CONFIG = 2**20  # bytes
 MOST_WEIGHTS = 10_000
@@ -47,7 +48,7 @@ class Checkpoint:
 
     def network(self) -> Network:
         """The network with these weights; every missing, surplus and misshapen key is named."""
-        with torch.device("meta"):
+        with torch.device("meta"), Unfilled():
             network = build_network(self.model)
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         found = {key: tuple(value.shape) for key, value in self.weights.items()}
@@ -66,6 +67,17 @@ class Checkpoint:
             raise RestorationError(f"The weights of {self.name} hold a spread of music that is not above zero.")
         network.load_state_dict(weights, assign=True)
         return network.requires_grad_(False).eval()
+
+
+class Unfilled(TorchFunctionMode):
+    """Modules made within draw no weights: others are about to come, and to draw none on the meta device torch would
+    import its compiler, which takes two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def few(keys: list[str]) -> str:
@@ -102,19 +114,19 @@ def load(
         reason = getattr(error, "strerror", None) or error
         raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
     try:
-        if found.sha256 is not None and sha256_of(found.path) != found.sha256:
+        if found.sha256 is not None and digest(found.path) != found.sha256:
             raise RestorationError(
-                f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. "
-                f"Remove it (babe2 checkpoints remove {found.name}) and fetch it again."
+                f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. {found.way_out}"
             )
-        checkpoint = load_folder(found.path) if found.path.suffix == ".safetensors" else load_published(found.path)
+        reader = load_folder if found.path.suffix == ".safetensors" else load_published
+        checkpoint = reader(found.path, found.sha256)
     except OSError as error:
         raise RestorationError(f"The checkpoint {spec} cannot be read: {error.strerror or error}.") from None
     return replace(checkpoint, name=found.name, verified=found.verified)
 
 
-def load_folder(path: Path) -> Checkpoint:
-    """Our own format: `path` is the .safetensors file."""
+def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
+    """Our own format: `path` is the .safetensors file, `sha256` its hash where somebody has just taken it."""
     folder = path.parent.resolve()  # and not the file's own link, which in a cache leads elsewhere
     beside = path.with_name(CONFIG)
     if not beside.is_file():
@@ -143,7 +155,7 @@ def load_folder(path: Path) -> Checkpoint:
         check_ltas(ltas)
     except ValueError as error:
         raise RestorationError(f"{path} is damaged: {error}.") from None
-    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256_of(path), provenance)
+    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256 or digest(path), provenance)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -271,8 +283,3 @@ def _is_plain(tensor: Tensor) -> bool:
 def fault(error: Exception) -> str:
     told = f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
     return told.partition("\n")[0][:300]  # torch tells its own stack on the lines that follow
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

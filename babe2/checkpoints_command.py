@@ -12,6 +12,7 @@ from typing import Any
 from babe2 import checkpoints
 from babe2.errors import Cancelled, RestorationError
 from babe2.manifest import Entry, Manifest
+from babe2.publishing import ABOUT
 from babe2.shelf import Shelf, State
 
 STATES: dict[State, str] = {"bundled": "comes along", "cached": "on this machine", "remote": "to be fetched"}
@@ -26,7 +27,6 @@ def add_commands(subparsers: Any, with_places: Callable[[argparse.ArgumentParser
     def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=about)
         sub.set_defaults(run=run)
-        with_places(sub)
         sub.add_argument("--json", action="store_true", help="print JSON")
         return sub
 
@@ -37,7 +37,10 @@ def add_commands(subparsers: Any, with_places: Callable[[argparse.ArgumentParser
     fetch.add_argument("specs", nargs="+", metavar="ID", help="or a Hub repository, owner/name[@revision]")
     verify = command("verify", run_verify, "Compare what is here with what it should be.")
     verify.add_argument("ids", nargs="*", metavar="ID", help="default: all that are here")
-    command("remove", run_remove, "Take fetched ones off this machine.").add_argument("ids", nargs="+", metavar="ID")
+    remove = command("remove", run_remove, "Take fetched ones off this machine.")
+    remove.add_argument("specs", nargs="+", metavar="ID", help="or a Hub repository, owner/name[@revision]")
+    for sub in kinds.choices.values():  # all but those below, which take paths alone
+        with_places(sub)
     convert = command("convert", run_convert, "Write a published .pt file, or any checkpoint, in babe2's own format.")
     convert.add_argument("spec", metavar="FILE")
     convert.add_argument("-o", "--output", metavar="DIR", type=Path, required=True)
@@ -48,18 +51,8 @@ def add_commands(subparsers: Any, with_places: Callable[[argparse.ArgumentParser
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME")
     publish.add_argument("--yes", action="store_true", help="really upload; without it the plan is printed")
     publish.add_argument("--private", action="store_true", help="for the owner's eyes only")
-    for name, about in CARD.items():
+    for name, about in ABOUT.items():
         publish.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=about)
-
-
-CARD = {  # what a model card and a manifest say that no file knows
-    "title": "of the card",
-    "description": "one sentence for listeners",
-    "licence": "of the weights, for instance cc-by-4.0",
-    "credit": "whom to thank",
-    "training_data": "what it learned from",
-    "intended": "for which recordings",
-}
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -74,8 +67,7 @@ def run_list(options: argparse.Namespace) -> int:
     widths = [max(len(row[name]) for row in rows) for name in ("id", "title")]
     for row in rows:
         print(f"{row['id']:{widths[0]}}  {row['title']:{widths[1]}}  {told_state(row)}")
-    kept = sum(row["kept"] for row in rows)
-    print(f"In {shelf.cache.hub} and {shelf.cache.own}: {megabytes(kept)}.")
+    print(f"In {shelf.cache.hub} and {shelf.cache.own}: {megabytes(shelf.size())}.")
     return 0
 
 
@@ -137,21 +129,24 @@ def run_verify(options: argparse.Namespace) -> int:
         print("\n".join(f"{name}: {finding}" for name, _, finding in rows))
     if changed := [name for name, ok, _ in rows if not ok]:
         raise RestorationError(
-            f"{', '.join(changed)}: not what it should be. Remove it (babe2 checkpoints remove) and fetch it again."
+            f"{', '.join(changed)}: not what it should be. Remove it (babe2 checkpoints remove) and fetch it again, or "
+            "install babe2 again where it came along."
         )
     return 0
 
 
 def run_remove(options: argparse.Namespace) -> int:
     shelf = shelf_of(options)
-    entries = [shelf.entry(name) for name in options.ids]
-    freed = {entry.id: shelf.remove(entry) for entry in entries}
+    for spec in options.specs:  # all or none
+        if "/" not in spec:
+            shelf.entry(spec)
+    freed = {spec: shelf.remove(spec) for spec in options.specs}
     if options.json:
         print(json.dumps(freed, indent=2))
         return 0
-    for entry in entries:
-        kept = " (it comes along with babe2 and stays)" if entry.bundled() else ""
-        print(f"{entry.id}: {megabytes(freed[entry.id])} freed{kept}")
+    for spec, size in freed.items():
+        comes_along = spec in shelf.manifest and shelf.manifest[spec].bundled()
+        print(f"{spec}: {megabytes(size)} freed{' (it comes along with babe2 and stays)' if comes_along else ''}")
     return 0
 
 
@@ -174,7 +169,7 @@ def run_publish(options: argparse.Namespace) -> int:
     from babe2 import publishing
     from babe2.__main__ import say
 
-    about = {name: getattr(options, name) for name in CARD if getattr(options, name) is not None}
+    about = {name: getattr(options, name) for name in ABOUT if getattr(options, name) is not None}
     publication = publishing.plan(options.folder, options.repo, **about)
     if not options.yes:
         print(json.dumps(publication.as_dict(), indent=2) if options.json else publication.told())
@@ -213,7 +208,7 @@ def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "state": state,
         "verified": found.verified if found else entry.sha256 is not None,
         "path": str(found.path) if found else None,
-        "kept": shelf.size(entry) if state == "cached" else 0,
+        "kept": shelf.size_of(entry) if state == "cached" else 0,
     }
 
 

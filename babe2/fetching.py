@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from babe2.cache import Cache, digest, disk, key, land, lock, point, within, write
+from babe2.cache import Cache, digest, disk, key, land, lock, point, size_of, within, write
 from babe2.errors import RestorationError
-from babe2.manifest import COMMIT, REPO
+from babe2.manifest import COMMIT, REPO, leads_inside
 from babe2.transfer import (
     ATTEMPTS,
     FIRST_ANSWER,
@@ -104,6 +105,35 @@ def cached_from_hub(repo: str, revision: str | None, files: Sequence[str], cache
         return snapshot if all(within(cache.hub, snapshot / file).is_file() for file in files) else None
 
 
+def forget_from_hub(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> int:
+    """Deletes `files` of one commit, what no other commit shares with it, and what broken transfers of them left.
+    Returns how many bytes that frees.
+    """
+    caller, store, freed = Caller(None, None, STALL), _store(repo, cache), 0
+    snapshot = cached_from_hub(repo, revision, (), cache)
+    with disk(cache):
+        before = size_of(store)
+        for file in files:
+            with lock(cache, _key(repo, file), caller.stop_if_cancelled):
+                freed += _forget_partials(_key(repo, file), cache)
+                if snapshot is not None:
+                    _forget_pointer(within(cache.hub, snapshot / file), store)
+        if store.is_dir() and not any(file.is_file() for file in (store / "snapshots").rglob("*")):
+            shutil.rmtree(within(cache.hub, store))
+        return freed + before - size_of(store)
+
+
+def _forget_pointer(pointer: Path, store: Path) -> None:
+    blob = pointer.resolve()
+    pointer.unlink(missing_ok=True)
+    if not any(other.resolve() == blob for other in (store / "snapshots").rglob("*")):
+        blob.unlink(missing_ok=True)
+
+
+def _key(repo: str, file: str) -> str:
+    return f"{repo}/{file}"
+
+
 def _fetch_snapshot(
     repo: str, revision: str, commit: str, first: Offer, files: Sequence[str], cache: Cache, caller: Caller
 ) -> Path:
@@ -167,7 +197,7 @@ def _ask_hub(repo: str, revision: str, file: str, files: Sequence[str]) -> tuple
         )
     pinned, headers = hf_hub_url(repo, file, revision=commit), build_hf_headers(library_name="babe2")
     name = f"{file} of {repo}"
-    return commit, Offer(pinned, name, f"{repo}/{file}", digest, told.size, digest, way_out, headers)
+    return commit, Offer(pinned, name, _key(repo, file), digest, told.size, digest, way_out, headers)
 
 
 def _hub_refusal(error: HfHubHTTPError, repo: str, revision: str, file: str, home: str) -> Exception:
@@ -209,7 +239,7 @@ def fetch_url(
 
     Where no `sha256` is given, the one that was seen first is written down and every later file must have it.
     """
-    target = _place(url, cache)
+    target = place(url, cache)
     caller = Caller(on_transfer, cancelled, stall_seconds)
     if _is_whole(url, target, sha256, cache):
         return target
@@ -239,13 +269,6 @@ def _is_whole(url: str, target: Path, sha256: str | None, cache: Cache) -> bool:
         return target.is_file() and expected is not None and digest(target, expected) == expected
 
 
-def cached_url(url: str, cache: Cache) -> Path | None:
-    """The file from a plain address when it is here; no network is used."""
-    with disk(cache):
-        target = _place(url, cache)
-        return target if target.is_file() else None
-
-
 def first_seen(url: str, cache: Cache) -> str | None:
     """The sha256 that the file at `url` had when it was first fetched."""
     with disk(cache):
@@ -253,20 +276,31 @@ def first_seen(url: str, cache: Cache) -> str | None:
         return seen["sha256"] if seen else None
 
 
-def forget_url(url: str, cache: Cache) -> Path:
-    """Forgets the hash that was seen first and what a broken transfer left; returns the folder of the file itself."""
-    caller = Caller(None, None, STALL)
+def forget_url(url: str, cache: Cache) -> int:
+    """Deletes the file from a plain address, what a broken transfer left of it, and the hash that was seen first.
+    Returns how many bytes that frees.
+    """
+    caller, folder = Caller(None, None, STALL), place(url, cache).parent
     with disk(cache), lock(cache, url, caller.stop_if_cancelled):
-        for part in partials(url, cache):
-            part.unlink()
+        freed = _forget_partials(url, cache) + size_of(folder)
+        if folder.is_dir():
+            shutil.rmtree(folder)
         with lock(cache, FIRST_SEEN, caller.stop_if_cancelled):
             seen = _all_first_seen(cache)
             if seen.pop(url, None) is not None:
                 write(cache.own / FIRST_SEEN, json.dumps(seen, indent=2) + "\n")
-        return _place(url, cache).parent
+        return freed
 
 
-def _place(url: str, cache: Cache) -> Path:
+def _forget_partials(file: str, cache: Cache) -> int:
+    freed = 0
+    for part in partials(file, cache):
+        freed += part.stat().st_size
+        part.unlink()
+    return freed
+
+
+def place(url: str, cache: Cache) -> Path:
     """Where the file from `url` belongs; the address decides on the folder, and little of it on the name."""
     try:
         parts = urlsplit(url)
@@ -349,9 +383,7 @@ def _check_repo(repo: str) -> None:
 
 
 def _check_path(path: str, what: str) -> None:
-    """A name from elsewhere becomes a path only when it can lead nowhere else, on no system."""
-    parts = path.split("/")
-    if not path.isprintable() or set(path) & set('\\:*?"<>|') or any(part in ("", ".", "..") for part in parts):
+    if not leads_inside(path):
         raise RestorationError(f"{path!r:.200} is not a {what} that can be used: it could lead out of the cache.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -35,9 +36,9 @@ def _checked(rule: Callable[[Any], bool], wanted: str) -> dict[str, Any]:
     return {"rule": rule, "wanted": wanted}
 
 
-def _plain_file(name: str) -> bool:
-    """A file's name in a repository, and nothing that leads elsewhere."""
-    return bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name, re.ASCII)) and ".." not in name.split("/")
+def leads_inside(path: str) -> bool:
+    """Whether a name from elsewhere can be a path, and lead nowhere but below where it starts, on any system."""
+    return path.isprintable() and not set(path) & set('\\:*?"<>|') and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _address(url: str) -> bool:
@@ -53,14 +54,14 @@ class Source:
     """Where a checkpoint can be had: it comes along, in a Hub repository pinned to a commit, or from an address."""
 
     bundled: str | None = field(
-        default=None, metadata=_checked(_plain_file, "a folder's path within the manifest's own")
+        default=None, metadata=_checked(leads_inside, "a folder's path within the manifest's own")
     )
     repo: str | None = field(default=None, metadata=_checked(lambda repo: bool(REPO.fullmatch(repo)), "owner/name"))
     revision: str | None = field(
         default=None,
         metadata=_checked(lambda commit: bool(COMMIT.fullmatch(commit)), "a commit, 40 hexadecimal digits"),
     )
-    file: str | None = field(default=None, metadata=_checked(_plain_file, "a file's name in the repository"))
+    file: str | None = field(default=None, metadata=_checked(leads_inside, "a file's name in the repository"))
     url: str | None = field(default=None, metadata=_checked(_address, "an http or https address"))
 
     @property
@@ -139,9 +140,11 @@ def house() -> Path:
         installed = importlib.metadata.files("babe2") or []
     except importlib.metadata.PackageNotFoundError:
         installed = []
-    for file in installed:
-        if file.name == NAME:
-            return Path(str(file.locate()))
+    recorded = [Path(str(file.locate())) for file in installed if file.name == NAME]
+    shared = Path("share") / "babe2" / NAME  # of an installation into a folder, whose record is of another one
+    for place in (*recorded, PACKAGE.parent / shared, Path(sys.prefix) / shared):
+        if place.is_file():
+            return place
     raise RestorationError(f"{NAME} is missing from this installation. Install babe2 again.")
 
 
@@ -252,13 +255,16 @@ class _Reader:
         import yaml
 
         options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        names = {str: "a text", int: "a whole number", type(None): "null"}
+        names = {str: "a text in plain letters", int: "a whole number", type(None): "null"}
         value = None
         if node.id == "scalar":
             try:
                 value = yaml.SafeLoader("").construct_object(node, deep=True)
             except (yaml.YAMLError, ValueError):
                 value = node
+        if isinstance(value, str):
+            value = " ".join(value.split())  # folded or not, it is told in one line
+            value = value if value.isprintable() else ""  # what a terminal would act upon
         if node.id != "scalar" or type(value) not in options or value == "":
             self.wrong(node, f"{what} must be {' or '.join(names[option] for option in options)}")
             return None

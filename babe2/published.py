@@ -24,7 +24,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from babe2.cache import digest
 from babe2.checkpoints import (
+    CARD,
     CONFIG,
     FORMAT,
     LARGEST_CONFIG,
@@ -39,13 +41,11 @@ from babe2.checkpoints import (
     load_folder,
     model_of,
     save,
-    sha256_of,
 )
 from babe2.config import Architecture, Model
 from babe2.errors import RestorationError
 from babe2.prior import build_network
 
-CARD = "README.md"
 AVERAGED = ("ema", "ema_model", "ema_weights")  # under what names weights are kept, best first
 TRAINED = ("network", "model", "state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.", "ema_model.", "network.")  # of wrappers around the network
@@ -73,9 +73,14 @@ class _Reading:
     dropped: tuple[str, ...]
 
 
-def load_published(path: Path) -> Checkpoint:
-    """The authors' layout or another that is known here. Nothing in it is executed."""
-    return _read(path).checkpoint
+def load_published(path: Path, sha256: str | None = None) -> Checkpoint:
+    """The authors' layout or another that is known here. Nothing in it is executed. `sha256`: of the file, where
+    somebody has just taken it."""
+    return _read(path, sha256).checkpoint
+
+
+class Unwritten(RestorationError):
+    """The disk is at fault, and not the file that was to be converted."""
 
 
 # Converting
@@ -92,13 +97,13 @@ def convert(path: Path, folder: Path, *, overwrite: bool = False, half: bool = F
         if not path.is_file():
             raise RestorationError(f"There is no checkpoint at {path}. Give a .pt or .safetensors file.")
         _check_free(folder, overwrite)
-        reading = _read_own(path) if path.suffix == ".safetensors" else _read(path)
+        reading = _Reading(load_folder(path), ("everything",), ()) if path.suffix == ".safetensors" else _read(path)
         network = reading.checkpoint.network()  # strict: what does not fit is named, and not written
         checkpoint = _made(reading.checkpoint, path, half)
         size = _write(checkpoint, _card(path, checkpoint, folder.name), folder)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RestorationError(f"{path} cannot be converted into {folder}: {reason}.") from None
+        raise Unwritten(f"{path} cannot be converted into {folder}: {reason}.") from None
     parameters = sum(one.numel() for one in network.parameters())
     return Conversion(folder.name, reading.kept, reading.dropped, parameters, size, reading.checkpoint.sha256)
 
@@ -164,14 +169,10 @@ def _write(checkpoint: Checkpoint, card: str, folder: Path) -> int:
     return (folder / WEIGHTS).stat().st_size
 
 
-def _read_own(path: Path) -> _Reading:
-    return _Reading(load_folder(path), ("everything",), ())
-
-
 # The outside: a zip, and a pickle that is only looked at
 
 
-def _read(path: Path) -> _Reading:
+def _read(path: Path, sha256: str | None = None) -> _Reading:
     damaged = f"{path} is damaged or not a published BABE-2 checkpoint"
     try:
         _examine(path)
@@ -185,7 +186,7 @@ def _read(path: Path) -> _Reading:
     except Exception:  # what readers of zips and pickles stumble over comes in many types, and all mean the same
         raise RestorationError(f"{damaged}. Nothing in it was run.") from None
     try:
-        return _understood(content, path)
+        return _understood(content, path, sha256 or digest(path))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RestorationError(f"{damaged}: {fault(error)}.") from None
 
@@ -275,7 +276,7 @@ def _look_through(pickle: bytes) -> None:
 # The inside: which weights, and whose
 
 
-def _understood(content: Any, path: Path) -> _Reading:
+def _understood(content: Any, path: Path, sha256: str) -> _Reading:
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__} and no training state")
     weights, kept, dropped = _weights(content)
@@ -300,7 +301,7 @@ def _understood(content: Any, path: Path) -> _Reading:
         kept.append(f"sizes of the network, from {CONFIG} or as published: the file has no `args`")
     kept.append("average spectrum (`LTAS`)" if ltas is not None else "no average spectrum: the file has none")
     provenance = {} if iterations is None else {"iterations": iterations}
-    checkpoint = Checkpoint(model, weights, ltas, path.stem, sha256_of(path), provenance)
+    checkpoint = Checkpoint(model, weights, ltas, path.stem, sha256, provenance)
     return _Reading(checkpoint, tuple(kept), tuple(dropped))
 
 

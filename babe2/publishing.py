@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from babe2.bandwise import BandwiseUNet
-from babe2.checkpoints import CONFIG, WEIGHTS, Checkpoint, load_folder
+from babe2.checkpoints import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.errors import RestorationError
 from babe2.manifest import REPO
 
-CARD = "README.md"
 LARGEST_TEXT = 2**20  # bytes of a card or configuration
 ANY_REPO = "owner/name"  # stands in a card until it is known where the checkpoint is published
 UNKNOWN = "not stated"
@@ -223,7 +222,7 @@ class Publication:
     checkpoint: Checkpoint = field(repr=False)
     card: str = field(repr=False)
     sizes: dict[str, int]  # bytes by file name
-    about: dict[str, str]  # what a person said of it: title, description, licence, credit, training_data, intended
+    about: dict[str, str]  # what a person said of it, as in ABOUT
 
     def as_dict(self) -> dict[str, Any]:
         return {"repo": self.repo, "folder": str(self.folder), "files": self.sizes, "card": self.card}
@@ -234,13 +233,20 @@ class Publication:
         return f"To {self.repo} on the Hugging Face Hub:\n{files}\n\n{CARD}:\n\n{self.card}"
 
 
-ABOUT = ("title", "description", "licence", "credit", "training_data", "intended")
+ABOUT = {  # what a model card and a manifest say that no file knows
+    "title": "of the card",
+    "description": "one sentence for listeners",
+    "licence": "of the weights, for instance cc-by-4.0",
+    "credit": "whom to thank",
+    "training_data": "what it learned from",
+    "intended": "for which recordings",
+}
 
 
 def plan(folder: Path, repo: str, **about: str) -> Publication:
-    """What `publish` would upload: the three files of a checkpoint that loads. `about`: title, description, licence,
-    credit, training_data and intended, for the card, unless the folder has one, and for a manifest."""
-    if unknown := sorted(about.keys() - set(ABOUT)):
+    """What `publish` would upload: the three files of a checkpoint that loads. `about`: any of ABOUT, for the card,
+    unless the folder has one, and for a manifest."""
+    if unknown := sorted(about.keys() - ABOUT.keys()):
         raise TypeError(f"there is no {unknown[0]} to tell of a checkpoint")
     if not REPO.fullmatch(repo):
         raise RestorationError(f"{repo!r:.80} is not the name of a repository on the Hub. It is written owner/name.")

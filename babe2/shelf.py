@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,15 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 from babe2 import fetching, manifest
-from babe2.cache import Cache
-from babe2.checkpoints import CONFIG, WEIGHTS, sha256_of
+from babe2.cache import Cache, digest, disk, key, lock, size_of, within
+from babe2.checkpoints import CONFIG, WEIGHTS
 from babe2.errors import RestorationError
 from babe2.manifest import Entry, Manifest, Source
-from babe2.transfer import OnTransfer
+from babe2.transfer import STALL, Caller, OnTransfer
 
 log = logging.getLogger(__name__)
 
 ORIGIN = "origin.json"  # beside converted weights: where they are from, and what their hash was then
+FILES = (CONFIG, WEIGHTS)
 State = Literal["bundled", "cached", "remote"]
 
 
@@ -36,6 +35,7 @@ class Found:
     name: str
     sha256: str | None = None  # what the file must have; None: nobody has said
     verified: bool = False  # whether that was said by somebody else than our own first download
+    way_out: str = "Put the file that came along back in its place, or install babe2 again."  # when it is another
 
 
 def find(
@@ -47,11 +47,27 @@ def find(
     on_transfer: OnTransfer | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Found:
-    """The file that is meant by `spec`, fetched where it is not on this machine."""
-    if not manifest.ID.fullmatch(str(spec)) and (local := _local(spec)) is not None:
-        return local  # without a look at any manifest, as training machines may lack what reads it
-    shelf = Shelf.at(cache_dir, extra_manifest)
+    """The file that is meant by `spec`, fetched where it is not on this machine. A Path means a path and nothing else;
+    a text that is both a manifest's id and a folder's name means the first.
+    """
+    if isinstance(spec, Path) or not manifest.ID.fullmatch(spec):
+        if (local := _local(spec)) is not None:
+            return local  # without a look at any manifest, as training machines may lack what reads it
+        if isinstance(spec, Path):
+            raise RestorationError(f"There is no checkpoint at {spec!s:.200}. Give {PATHS}.")
+    try:
+        shelf = Shelf.at(cache_dir, extra_manifest)
+    except ModuleNotFoundError as error:
+        if (local := _local(spec)) is not None:
+            return local
+        raise RestorationError(
+            f"To know what {spec!r:.80} means, {error.name} is needed and not installed. Install it, or give the path "
+            "of the checkpoint's folder."
+        ) from None
     return shelf.find(spec, offline=offline, on_transfer=on_transfer, cancelled=cancelled)
+
+
+PATHS = f"a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file"
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,7 @@ class Shelf:
 
     def find(
         self,
-        spec: str | Path,
+        spec: str,
         *,
         offline: bool = False,
         on_transfer: OnTransfer | None = None,
@@ -82,20 +98,19 @@ class Shelf:
 
         What is not on this machine is fetched.
         """
-        if str(spec) in self.manifest:
-            entry = self.manifest[str(spec)]
+        if spec in self.manifest:
+            entry = self.manifest[spec]
             return self.at_hand(entry) or self._fetched(entry, offline, on_transfer, cancelled)
         local = _local(spec)
         if local is not None:
             return local
-        repo, _, revision = str(spec).partition("@")
-        if manifest.REPO.fullmatch(repo):
-            files = (CONFIG, WEIGHTS)
+        if (named := _repository(spec)) is not None:
+            repo, revision = named
             folder = fetching.fetch_from_hub(
-                repo, revision or None, files, self.cache, offline=offline, on_transfer=on_transfer, cancelled=cancelled
+                repo, revision, FILES, self.cache, offline=offline, on_transfer=on_transfer, cancelled=cancelled
             )
-            return _from_snapshot(folder / WEIGHTS, repo)
-        raise RestorationError(f"There is no checkpoint at {spec!s:.200}.{self._nearest(str(spec))} {self._names()}")
+            return _from_snapshot(folder / WEIGHTS, repo, spec)
+        raise RestorationError(f"There is no checkpoint at {spec:.200}.{self._nearest(spec)} {self._names()}")
 
     def at_hand(self, entry: Entry) -> Found | None:
         """A manifest's checkpoint where it is on this machine; asks no network."""
@@ -106,7 +121,7 @@ class Shelf:
             if source.repo is not None and source.file is not None:
                 folder = fetching.cached_from_hub(source.repo, source.revision, _files(source), self.cache)
                 if folder is not None:
-                    return _from_snapshot(folder / source.file, entry.id, sha256)
+                    return _from_snapshot(folder / source.file, entry.id, entry.id, sha256)
             if source.url is not None and (found := self._converted(source.url, entry, sha256)) is not None:
                 return found
         return None
@@ -124,26 +139,33 @@ class Shelf:
             return True, "not on this machine"
         if found.sha256 is None:
             return True, "nobody has said what its hash should be"
-        if sha256_of(found.path) != found.sha256:
-            return False, f"changed: {found.path} should have sha256 {found.sha256}"
+        with disk(self.cache):
+            if digest(found.path) != found.sha256:
+                return False, f"changed: {found.path} should have sha256 {found.sha256}"
         return True, "verified" if found.verified else "as first fetched, from an unverified source"
 
-    def remove(self, entry: Entry) -> int:
-        """Takes a fetched checkpoint off this machine; how many bytes that frees."""
+    def remove(self, spec: str) -> int:
+        """Takes off this machine what was fetched of a manifest's id or a Hub repository, without what another commit
+        shares with it; how many bytes that frees.
+        """
+        if spec not in self.manifest and (named := _repository(spec)) is not None:
+            return fetching.forget_from_hub(*named, FILES, self.cache)
         freed = 0
-        for source in entry.sources:
+        for source in self.entry(spec).sources:
             if source.url is not None:
-                folders = [self._home(source.url), fetching.forget_url(source.url, self.cache)]
+                freed += self._forget(source.url)
             elif source.repo is not None:
-                folders = [self.cache.hub / ("models--" + source.repo.replace("/", "--"))]
-            else:
-                folders = []
-            for folder in folders:
-                freed += _size(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                freed += fetching.forget_from_hub(source.repo, source.revision, _files(source), self.cache)
         return freed
 
-    def size(self, entry: Entry) -> int:
+    def size(self) -> int:
+        """Bytes of what is kept of the manifest's checkpoints, converted ones and broken transfers included."""
+        found = [self.at_hand(entry) for entry in self.manifest.values()]
+        on_the_hub = {one.path.resolve() for one in found if one and one.path.is_relative_to(self.cache.hub)}
+        elsewhere = [path for path in on_the_hub if not path.is_relative_to(self.cache.own.resolve())]
+        return size_of(self.cache.own) + sum(path.stat().st_size for path in elsewhere)
+
+    def size_of(self, entry: Entry) -> int:
         """Bytes of a checkpoint's weights on this machine."""
         found = self.at_hand(entry)
         return found.path.stat().st_size if found else 0
@@ -156,7 +178,7 @@ class Shelf:
         cancelled: Callable[[], bool] | None,
     ) -> Found:
         """From the first source that works."""
-        reasons = []
+        reasons, caller = [], Caller(on_transfer, cancelled, STALL)
         for source, first in _ranked(entry):
             sha256, size = (entry.sha256, entry.bytes) if first else (None, None)
             try:
@@ -170,51 +192,66 @@ class Shelf:
                         on_transfer=on_transfer,
                         cancelled=cancelled,
                     )
-                    return _from_snapshot(folder / source.file, entry.id, sha256)
+                    return _from_snapshot(folder / source.file, entry.id, entry.id, sha256)
                 if source.url is not None:
-                    path = fetching.fetch_url(
-                        source.url,
-                        self.cache,
-                        bytes=size,
-                        sha256=sha256,
-                        offline=offline,
-                        on_transfer=on_transfer,
-                        cancelled=cancelled,
-                    )
-                    self._convert(source.url, path)
-                    if (found := self._converted(source.url, entry, sha256)) is not None:
-                        return found
+                    with disk(self.cache), lock(self.cache, f"converting {source.url}", caller.stop_if_cancelled):
+                        if (found := self._converted(source.url, entry, sha256)) is not None:
+                            return found  # another process was first
+                        path = fetching.fetch_url(
+                            source.url,
+                            self.cache,
+                            bytes=size,
+                            sha256=sha256,
+                            offline=offline,
+                            on_transfer=on_transfer,
+                            cancelled=cancelled,
+                        )
+                        return self._convert(source.url, path, entry, sha256)
+                reasons.append(f"{entry.base / str(source.bundled)} is missing. Install babe2 again.")
             except RestorationError as error:
                 log.info("%s: %s", entry.id, error)
                 reasons.append(str(error))
-        raise RestorationError(f"The checkpoint {entry.id} cannot be had. {' '.join(reasons)}")
+        raise RestorationError(f"{entry.id} cannot be had: {' '.join(reasons)}")
 
     # What the authors offer is converted on arrival: weights alone, a quarter of the download, and safe to load.
 
     def _home(self, url: str) -> Path:
-        return self.cache.own / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:16]
+        return within(self.cache.own, self.cache.own / "checkpoints" / key(url))
 
-    def _convert(self, url: str, path: Path) -> None:
-        from babe2.published import convert
+    def _convert(self, url: str, path: Path, entry: Entry, source_sha256: str | None) -> Found:
+        from babe2.published import Unwritten, convert
 
         home = self._home(url)
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".part-") as scratch:
-            made = Path(scratch) / "checkpoint"
-            try:
-                convert(path, made)
-            except RestorationError:  # then its hash is not worth remembering
-                fetching.forget_url(url, self.cache)
-                raise
-            origin = {"url": url, "source": sha256_of(path), "sha256": sha256_of(made / WEIGHTS)}
-            (made / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
-            with suppress(OSError):  # another process was first
-                os.rename(made, home)
-        path.unlink(missing_ok=True)
+        scratch = home.with_name(f".{home.name}")
+        _clear(scratch)  # of a process that was killed
+        scratch.mkdir(parents=True)
+        try:
+            made = convert(path, scratch / entry.id)
+            origin = {"url": url, "source": made.sha256, "sha256": digest(scratch / entry.id / WEIGHTS)}
+            (scratch / entry.id / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
+            _clear(home)  # what is no longer whole, or of another file
+            os.rename(scratch / entry.id, home)
+        except Unwritten:  # there will be room another time, and the download is kept till then
+            raise
+        except RestorationError:  # then its hash is not worth remembering
+            fetching.forget_url(url, self.cache)
+            raise
+        finally:
+            _clear(scratch)
+        path.unlink()
+        return Found(home / WEIGHTS, entry.id, origin["sha256"], source_sha256 is not None, _again(entry.id))
+
+    def _forget(self, url: str) -> int:
+        with disk(self.cache), lock(self.cache, f"converting {url}", lambda: None):
+            freed = size_of(self._home(url))
+            _clear(self._home(url))
+            return freed + fetching.forget_url(url, self.cache)
 
     def _converted(self, url: str, entry: Entry, source_sha256: str | None) -> Found | None:
         """Given what the fetched file's hash had to be, where that is known."""
         home = self._home(url)
+        if not all((home / name).is_file() for name in FILES):
+            return None
         try:
             origin = json.loads((home / ORIGIN).read_text("utf-8"))
             source, sha256 = str(origin["source"]), str(origin["sha256"])
@@ -222,13 +259,10 @@ class Shelf:
             return None
         if source_sha256 not in (None, source):
             return None
-        return Found(home / WEIGHTS, entry.id, sha256, source_sha256 is not None)
+        return Found(home / WEIGHTS, entry.id, sha256, source_sha256 is not None, _again(entry.id))
 
     def _names(self) -> str:
-        return (
-            f"Give {', '.join(self.manifest)}, a .safetensors file with its {CONFIG} beside it, the folder that holds "
-            "both, a published .pt file, or a Hub repository as owner/name."
-        )
+        return f"Give {', '.join(self.manifest)}, a Hub repository as owner/name, {PATHS}."
 
     def _nearest(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.manifest, n=1)
@@ -246,11 +280,23 @@ def _files(source: Source) -> tuple[str, str]:
     return weights, str(Path(weights).with_name(CONFIG).as_posix())
 
 
-def _from_snapshot(weights: Path, name: str, sha256: str | None = None) -> Found:
+def _from_snapshot(weights: Path, name: str, spec: str, sha256: str | None = None) -> Found:
     """A file in the Hub's cache, which calls large files by their hash."""
     blob = weights.resolve().name
     known = sha256 or (blob if manifest.SHA256.fullmatch(blob) else None)
-    return Found(weights, name, known, known is not None)
+    return Found(weights, name, known, known is not None, _again(spec))
+
+
+def _again(spec: str) -> str:
+    return f"Remove it (babe2 checkpoints remove {spec}) and fetch it again."
+
+
+def _repository(spec: str) -> tuple[str, str | None] | None:
+    """Name and revision, where `spec` can mean a repository on the Hub and not just a file that is not there."""
+    repo, _, revision = spec.partition("@")
+    if not manifest.REPO.fullmatch(repo) or spec.endswith((".pt", ".safetensors")):
+        return None
+    return repo, revision or None
 
 
 def _local(spec: str | Path) -> Found | None:
@@ -263,7 +309,8 @@ def _local(spec: str | Path) -> Found | None:
     if path.is_dir():
         if not (path / WEIGHTS).is_file():
             raise RestorationError(
-                f"The folder {spec} holds no {WEIGHTS}. Give a checkpoint's folder, or a name of `babe2 checkpoints list`."
+                f"The folder {spec} holds no {WEIGHTS}. Give a checkpoint's folder, or a name of "
+                "`babe2 checkpoints list`."
             )
         path = path / WEIGHTS
     if path.exists() and not path.is_file():
@@ -273,5 +320,6 @@ def _local(spec: str | Path) -> Found | None:
     return Found(path, path.parent.resolve().name if path.suffix == ".safetensors" else path.stem)
 
 
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

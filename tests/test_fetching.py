@@ -20,11 +20,12 @@ from babe2 import Cancelled, RestorationError
 from babe2.cache import Cache
 from babe2.fetching import (
     cached_from_hub,
-    cached_url,
     fetch_from_hub,
     fetch_url,
     first_seen,
+    forget_from_hub,
     forget_url,
+    place,
 )
 from babe2.transfer import LARGEST, Transfer
 
@@ -60,11 +61,11 @@ def partial_files(cache: Cache) -> list[Path]:
 
 def test_a_plain_file_is_fetched_once_and_known_ever_after(hub: Hub, cache: Cache) -> None:
     url = hub.add_file("checkpoints/piano 22kHz.pt", WEIGHTS).replace(" ", "%20")
-    assert cached_url(url, cache) is None and first_seen(url, cache) is None
+    assert not place(url, cache).exists() and first_seen(url, cache) is None
     path = fetch_url(url, cache)
     assert path.read_bytes() == WEIGHTS and path.name == "piano_22kHz.pt" and path.is_relative_to(cache.own / "urls")
     asked = len(hub.requests)
-    assert fetch_url(url, cache) == fetch_url(url, cache, offline=True) == cached_url(url, cache) == path
+    assert fetch_url(url, cache) == fetch_url(url, cache, offline=True) == place(url, cache) == path
     assert len(hub.requests) == asked
     assert first_seen(url, cache) == SHA256
     (entry,) = json.loads((cache.own / "first-seen.json").read_text()).values()
@@ -85,10 +86,11 @@ def test_another_file_at_the_same_address_is_refused_until_the_first_is_forgotte
     now = hashlib.sha256(other).hexdigest()
     with pytest.raises(RestorationError, match=f"sha256 was {SHA256} and is now {now}.*babe2 checkpoints remove ID"):
         fetch_url(url, cache)
-    assert cached_url(url, cache) is None and partial_files(cache) == []
+    assert not place(url, cache).exists() and partial_files(cache) == []
     assert first_seen(url, cache) == SHA256
-    assert forget_url(url, cache).parent == cache.own / "urls"
+    forget_url(url, cache)
     assert fetch_url(url, cache).read_bytes() == other
+    assert forget_url(url, cache) == len(other) and not place(url, cache).parent.exists()
 
 
 def test_a_file_that_was_damaged_on_disk_is_fetched_again(hub: Hub, cache: Cache) -> None:
@@ -146,7 +148,7 @@ def test_a_transfer_that_was_given_up_is_taken_up_again(hub: Hub, cache: Cache) 
     url = hub.add_file("piano.pt", WEIGHTS)
     give_up(url, cache, hub)
     assert [path.stat().st_size for path in partial_files(cache)] == [600_000]
-    assert cached_url(url, cache) is None
+    assert not place(url, cache).exists()
     assert fetch_url(url, cache).read_bytes() == WEIGHTS
     assert [request.headers["range"] for request in hub.asked("piano.pt")] == ["bytes=600000-"]
 
@@ -231,7 +233,7 @@ def test_what_goes_wrong_is_said_in_a_sentence(
         hub.order("piano.pt", **fault)
     with pytest.raises(RestorationError, match=told):
         fetch_url(url, cache, **expected)
-    assert cached_url(url, cache) is None and first_seen(url, cache) is None
+    assert not place(url, cache).exists() and first_seen(url, cache) is None
 
 
 def test_a_file_beyond_all_measure_is_not_begun(hub: Hub, cache: Cache) -> None:
@@ -285,11 +287,8 @@ def test_what_is_no_plain_address_is_refused(cache: Cache, url: str) -> None:
     ],
 )
 def test_the_name_in_an_address_leads_nowhere_else(cache: Cache, path: str, name: str) -> None:
-    assert forget_url(f"http://host/{path}", cache).parent == cache.own / "urls"
-    folder = forget_url(f"http://host/{path}", cache)
-    folder.mkdir(parents=True)
-    (folder / name).write_bytes(b"")
-    assert cached_url(f"http://host/{path}", cache) == folder / name
+    found = place(f"http://host/{path}", cache)
+    assert found.parent.parent == cache.own / "urls" and found.name == name
 
 
 def test_a_link_that_leads_out_of_the_cache_is_not_followed(hub: Hub, cache: Cache, tmp_path: Path) -> None:
@@ -424,6 +423,20 @@ def test_a_branch_is_followed_and_what_has_not_changed_is_kept(hub: Hub, stocked
     assert hub.asked("/lfs/") == [] and len(hub.asked("config.json")) == 2  # it is redirected once
     assert len(list(Path(folder).parent.iterdir())) == 2
     assert (Path(folder).parents[1] / "refs" / "main").read_text() == commit
+
+
+def test_what_commits_share_goes_with_the_last_of_them(hub: Hub, stocked: Path) -> None:
+    hub.commit(REPO, CHECKPOINT)
+    commit = hub.commit(REPO, {"config.json": b"{}"})
+    run_child(FETCH_PIANO, surroundings(stocked, hub.url))
+    cache = at_home(stocked)
+    assert forget_from_hub(REPO, None, FILES, cache) == len(b"{}")  # main is the second one
+    assert cached_from_hub(REPO, commit, FILES, cache) is None
+    (left,) = (cache.hub / "models--listener--piano" / "snapshots").glob("*/config.json")
+    assert held(str(left.parent)) == CHECKPOINT
+    assert forget_from_hub(REPO, left.parent.name, FILES, cache) > len(WEIGHTS)
+    assert list(cache.hub.glob("models--*")) == []
+    assert forget_from_hub(REPO, left.parent.name, FILES, cache) == 0
 
 
 def test_without_links_there_are_copies_and_the_client_finds_them(hub: Hub, tmp_path: Path) -> None:

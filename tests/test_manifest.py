@@ -152,5 +152,31 @@ def test_fields_stand_in_the_order_of_their_definition() -> None:
         assert list(entry) == names
 
 
+def test_a_text_is_told_in_one_line_and_in_plain_letters(tmp_path: Path) -> None:
+    folded = GOOD.replace("description: My own piano.", "description: >\n    My own\n    piano.")
+    assert read(written(tmp_path, folded), tmp_path)["my-piano"].description == "My own piano."
+    assert "my-piano.title must be a text" in mistakes(tmp_path, GOOD.replace("Mine", r'"\e[2J"'))
+
+
+def test_a_folder_may_be_called_as_people_call_folders(tmp_path: Path) -> None:
+    (tmp_path / "My Flügel").mkdir()
+    bundled = GOOD.replace("  - url: http://localhost/my-piano.pt", "  - bundled: My Flügel")
+    assert read(written(tmp_path, bundled), tmp_path)["my-piano"].bundled() == tmp_path / "My Flügel"
+
+
+def test_the_manifest_is_found_where_an_installation_into_a_folder_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "share" / "babe2" / manifest.NAME
+    monkeypatch.setattr(manifest, "PACKAGE", tmp_path / "babe2")
+    monkeypatch.setattr(manifest.importlib.metadata, "files", lambda _: None)
+    monkeypatch.setattr(manifest.sys, "prefix", str(tmp_path / "elsewhere"))
+    with pytest.raises(RestorationError, match="is missing from this installation"):
+        house()
+    installed.parent.mkdir(parents=True)
+    installed.write_text("")
+    assert house() == installed
+
+
 def test_a_source_is_of_one_kind() -> None:
     assert Source(url="http://localhost/x", repo="a/b").kind == ""
