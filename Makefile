@@ -1,11 +1,14 @@
-# `make demo` restores a bundled example, `make test` checks everything. Both set up .venv on first use.
+# `make demo` opens the page, `make test` checks everything. Both set up .venv on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint slow benchmark clean
+.PHONY: demo example test lint slow benchmark clean
 
 demo: .venv/ready
+	$(BIN)/python app.py
+
+example: .venv/ready
 	mkdir -p build
 	$(BIN)/babe2 restore examples/old_variation.flac --output build/old_variation.restored.wav \
 	  --report build/old_variation.json --plots build --overwrite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import os
 import tempfile
@@ -26,6 +27,7 @@ from babe2.job import Moment, follow
 from babe2.listening import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
 from babe2.pipeline import mixed
 from babe2.process import fit_threads, reuse_memory
+from babe2.run import Audio
 from babe2.shelf import Shelf
 from babe2.waveform import clock
 
@@ -36,7 +38,7 @@ except ImportError:
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).parent
+EXAMPLES = Path(__file__).parent / "examples"
 FIRST = "piano-small"
 EXCERPT = 10.0  # seconds
 LONGEST = float(os.environ.get("BABE2_LONGEST_SECONDS", 600))  # that one may have restored in one go
@@ -53,6 +55,8 @@ PRESET_WORDS = {
 RATES = ("as the recording", "44100", "48000", "96000")
 KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "WAV, 32-bit float": ("wav", "FLOAT")}
 SETTINGS = [name for group in GLOSSARY.values() for name in group]
+CURVES = ("recording", "LTAS-EQ", "restored")
+BEFOREHAND = "\n\nThis example was restored beforehand. Press **Restore** to watch it being done."
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
 
 
@@ -125,7 +129,8 @@ def checked(checkpoint: str) -> str:
 
 def states() -> list[dict[str, Any]]:
     shelf = Shelf.at()
-    return [described(shelf, entry) for entry in shelf.manifest.values()]
+    rows = [described(shelf, entry) for entry in shelf.manifest.values()]
+    return [{name: value for name, value in row.items() if name != "path"} for row in rows]  # of this machine
 
 
 def checkpoint_card(checkpoint: str) -> str:
@@ -167,13 +172,17 @@ def look(recording: str | None, checkpoint: str, preset: str) -> Iterator[dict[A
     restorer = restorer_of(checked(checkpoint))
     seen = first_look(recording, restorer, EXCERPT)
     sounds = {RECORDING: seen.excerpt} | ({LTAS_EQ: seen.equalised} if seen.equalised is not None else {})
+    beforehand = restored_beforehand(recording) if checkpoint == FIRST else None
+    if beforehand is not None:
+        first = round(seen.start * seen.sample_rate)
+        sounds[RESTORED] = beforehand[:, first : first + seen.excerpt.shape[1]]
     curves = {
         title: (sound, seen.sample_rate)
         for title, sound in zip(("recording", "LTAS-EQ"), sounds.values(), strict=False)
     }
     with private_folder() as folder:
         yield {
-            notice: first_words(seen, restorer),
+            notice: first_words(seen) + (BEFOREHAND if beforehand is not None else ""),
             desk: desk_tracks(sounds, seen.sample_rate, folder),
             ltas_picture: str(figures.save(figures.ltas_curves(curves, restorer.reference), folder / "ltas.png")),
             start: round(seen.start, 1),
@@ -189,7 +198,16 @@ def _shape(seen: FirstLook) -> tuple[int, int]:
     return len(seen.excerpt), seen.sample_rate
 
 
-def first_words(seen: FirstLook, restorer: Restorer) -> str:
+def restored_beforehand(recording: str) -> Audio | None:
+    """An example's restoration, which plays at once."""
+    for known in EXAMPLES.glob("*.restored.flac"):
+        example = known.with_name(known.name.replace(".restored", ""))
+        if filecmp.cmp(example, recording, shallow=False):
+            return audio.read(known).audio
+    return None
+
+
+def first_words(seen: FirstLook) -> str:
     found = seen.found
 
     def measured(value: float | None, unit: str, scale: float = 1.0) -> str:
@@ -507,7 +525,7 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             recording = gr.Audio(label="Recording", type="filepath", sources=["upload", "microphone"], editable=False)
-            gr.Examples([[str(HERE / "examples" / "old_variation.flac")]], [recording], label="Or an example")
+            gr.Examples([[str(EXAMPLES / "old_variation.flac")]], [recording], label="Or an example")
             checkpoint = gr.Dropdown(
                 [(row["title"], row["id"]) for row in states()],
                 value=FIRST,
@@ -551,15 +569,15 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
             desk = gr.HTML(**desk_parts(), apply_default_css=False, elem_id="desk")
             warnings = gr.Markdown()
             with gr.Tabs(selected="ltas") as tabs:
-                with gr.Tab("Before and after", id="spectrograms"):
+                with gr.Tab("Pictures", id="spectrograms"):
                     spectrograms = gr.ImageSlider(
                         label="Recording | restored", show_label=False, type="filepath", format="png"
                     )
-                with gr.Tab("Average spectrum", id="ltas"):
+                with gr.Tab("Spectrum", id="ltas"):
                     ltas_picture = gr.Image(
                         label="LTAS in third octaves", show_label=False, type="filepath", format="png"
                     )
-                with gr.Tab("The old machine", id="response"):
+                with gr.Tab("Machine", id="response"):
                     response_picture = gr.Image(
                         label="Estimated response", show_label=False, type="filepath", format="png"
                     )

@@ -237,13 +237,14 @@ def deliver(
 
 
 def told(restoration: Restoration, report: dict[str, Any], highest: float) -> str:
-    """A restoration in two lines, for people."""
+    """A restoration in a few lines, for people."""
     length = restoration.audio.shape[1] / restoration.sample_rate
     hertz = [hertz for hertz in OCTAVES_HZ if hertz < highest]
     gains = restoration.response.gain_db(np.array(hertz, dtype=float)).clip(-99, 99)
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
-    return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}"
+    doubt = "" if report["verified"] else f"\n  checkpoint: {report['checkpoint']}, from an unverified source"
+    return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}"
 
 
 def conclude(reports: list[dict[str, Any]], options: argparse.Namespace) -> None:

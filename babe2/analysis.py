@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.errors import RestorationError
+from babe2.loudness import gated, k_gain
 from babe2.transforms import QUIETEST, bin_frequencies, decibels
 from babe2.waveform import as_channels, as_sample_rate, clock
 
@@ -329,29 +330,18 @@ def _decibels(power: Tensor) -> float:
 
 
 def loudness(x: Tensor, sample_rate: int) -> float:
-    """Integrated loudness of (channels, excerpts, samples) after ITU-R BS.1770-4, LUFS; all channels count alike.
+    """Integrated loudness of (channels, excerpts, samples), LUFS.
 
-    Each tenth of a second is weighted in frequency, which on music is within 0.05 dB of the standard's filters.
+    Each tenth of a second is weighted by its spectrum, which on music is within 0.05 dB of the standard's filters and
+    takes a fifth of their time.
     """
     step = round(0.1 * sample_rate)
-    weights = _k_weights(torch.fft.rfftfreq(step, 1 / sample_rate)) * 2 / step**2
+    hertz = torch.fft.rfftfreq(step, 1 / sample_rate, dtype=torch.float64)
+    weights = torch.from_numpy(k_gain(hertz.numpy())).float() * 2 / step**2
     tenths = at_least(x, 4 * step).unfold(2, step, step)
     powers = [squared(torch.fft.rfft(some)) @ weights for some in torch.split(tenths, max(1, 2**18 // step), 2)]
     blocks = torch.cat(powers, dim=2).double().sum(dim=0).unfold(1, 4, 1).mean(dim=2).flatten()  # of 400 ms
-    blocks = blocks[decibels(blocks) - 0.691 > -70]
-    blocks = blocks[decibels(blocks) > decibels(blocks.mean()) - 10]
-    return _decibels(blocks.mean()) - 0.691 if len(blocks) else -math.inf
-
-
-def _k_weights(frequencies: Tensor) -> Tensor:
-    """The power gain of BS.1770's filters, of which the published coefficients are bilinear transforms at 48 kHz."""
-    s = 1j * frequencies / 1681.974450955533
-    high = 10 ** (3.999843853973347 / 20)
-    shelf = (high * s**2 + high**0.4996667741545416 * s / 0.7071752369554196 + 1) / (s**2 + s / 0.7071752369554196 + 1)
-    s = 1j * frequencies / 38.13547087602444
-    low_cut = 1.0049949 * s**2 / (s**2 + s / 0.5003270373238773 + 1)  # the published one lifts everything by 0.04 dB
-    gain: Tensor = (shelf * low_cut).abs()
-    return gain.square()
+    return gated(blocks.numpy())
 
 
 def _silent_share(x: Tensor, sample_rate: int, threshold_db: float) -> float:

@@ -82,6 +82,15 @@ def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
     return sections / sections[:, 3:4]
 
 
+def k_gain(hertz: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The power gain of the standard's filters at some frequencies (F,)."""
+    delay = np.exp(-2j * np.pi * np.minimum(hertz, _STANDARD_RATE / 2) / _STANDARD_RATE)
+    powers = np.stack([np.ones_like(delay), delay, delay**2])
+    sections = k_weighting(_STANDARD_RATE)
+    gain: npt.NDArray[np.float64] = np.abs(np.prod(sections[:, :3] @ powers / (sections[:, 3:] @ powers), axis=0)) ** 2
+    return gain
+
+
 def _poles(tangent: float, q: float) -> tuple[float, float, float]:
     return 1 + tangent / q + tangent**2, 2 * (tangent**2 - 1), 1 - tangent / q + tangent**2
 

@@ -133,7 +133,7 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.RFF_freq = nn.Parameter(16 * torch.randn(1, FREQUENCIES), requires_grad=False)
+        self.RFF_freq = nn.Parameter(nn.init.normal_(torch.empty(1, FREQUENCIES), std=16), requires_grad=False)
         self.MLP = nn.ModuleList([nn.Linear(2 * FREQUENCIES, 128), nn.Linear(128, 256), nn.Linear(256, width)])
 
     def forward(self, log_sigma: Tensor) -> Tensor:

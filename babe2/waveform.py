@@ -83,6 +83,8 @@ def _as_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _check_finite(channels: Tensor, sample_rate: int) -> None:
+    if channels.sum(dtype=torch.float64).isfinite():
+        return  # as a single one that is not would show in the sum
     broken = ~channels.isfinite().all(dim=0)
     if broken.any():
         place = clock(int(broken.int().argmax()) / sample_rate)

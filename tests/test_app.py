@@ -244,7 +244,8 @@ def test_it_fits_a_phone_by_day_and_by_night(page: Page, house: House, recording
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
 
 
-def test_what_cannot_be_read_is_told_in_a_sentence(page: Page, house: House, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_told_in_a_sentence(browser: Browser, house: House, tmp_path: Path) -> None:
+    page = browser.new_page()  # whose console may complain: the player cannot read it either
     path = tmp_path / "song.wav"
     path.write_bytes(b"this is no sound" * 100)
     page.goto(house.address)
@@ -252,6 +253,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence(page: Page, house: House, tmp
     told = page.get_by_test_id("toast-body")
     expect(told).to_be_visible(timeout=PATIENCE)
     assert "song.wav" in told.inner_text() and "/" not in told.inner_text()
+    page.close()
 
 
 def test_the_blind_test_knows_its_two_sounds(page: Page, house: House, recording: Path) -> None:
@@ -313,7 +315,7 @@ def test_users_do_not_mix(house: House, tmp_path: Path) -> None:
 def test_when_too_many_wait_one_is_told_so(house: House, long_recording: Path) -> None:
     clients = [house.client() for _ in range(7)]
     sound = handle_file(str(long_recording))
-    jobs = [client.submit(sound, duration=60, api_name="/restore") for client in clients]
+    jobs = [client.submit(sound, duration=10, api_name="/restore") for client in clients]
     told = []
     try:
         for _ in range(300):
@@ -325,7 +327,7 @@ def test_when_too_many_wait_one_is_told_so(house: House, long_recording: Path) -
         for job in jobs:
             job.cancel()
     assert told and all("full" in text for text in told)
-    assert_idle(house, within=30)
+    assert_idle(house, within=60)
 
 
 def test_a_file_that_is_too_large_is_turned_away(house: House, tmp_path: Path) -> None:
