@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from babe2 import Cancelled, Restoration, RestorationError, Restorer, analyse, audio, evidence, figures
+from babe2 import Cancelled, Restoration, RestorationError, Restorer, analysis, audio, evidence, figures
 from babe2.checkpoints_command import described, told_state
 from babe2.config import PRESETS
 from babe2.estimate import Pace, calibrate, estimate, told
@@ -365,7 +365,7 @@ def all_of(result: Result, folder: Path) -> dict[Any, Any]:
         spectrograms: tuple(str(figures.save(one, folder / f"{i}.png")) for i, one in enumerate(pair)),
         ltas_picture: pictures["ltas"],
         response_picture: pictures["response"],
-        numbers: restoration.report | {"analysis": analyse(restoration.audio, restoration.sample_rate)},
+        numbers: restoration.report | {"analysis": analysis.analyse(restoration.audio, restoration.sample_rate)},
         running: gr.update(visible=False),
         cancel: gr.update(interactive=False),
         tabs: gr.update(selected="spectrograms"),
@@ -477,7 +477,7 @@ def restore(
 
 
 @in_a_sentence
-def analyse_file(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
+def analyse(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
     """Say what a recording is like, without restoring it: level, clipping, bandwidth, noise floor, average spectrum,
     how that differs from the music a checkpoint knows, and advice.
 
@@ -489,7 +489,7 @@ def analyse_file(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, 
         Plain numbers, lists and sentences.
     """
     sound = read_excerpt(recording, True, 0, 0)
-    yield analyse(sound.audio, sound.sample_rate, restorer_of(checked(checkpoint)).reference)
+    yield analysis.analyse(sound.audio, sound.sample_rate, restorer_of(checked(checkpoint)).reference)
 
 
 def checkpoints() -> list[dict[str, Any]]:
@@ -641,7 +641,7 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
             concurrency_id="restoration",
             concurrency_limit=AT_ONCE,
         )
-        asked.click(analyse_file, [sound_in, which], [report], api_name="analyse")
+        asked.click(analyse, [sound_in, which], [report], api_name="analyse")
         asked.click(checkpoints, None, [report], api_name="checkpoints")
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)

@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from babe2.process import reuse_memory
 from babe2.config import Architecture, Model
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
 from babe2.prior import PublishedPrior
+from babe2.process import reuse_memory
 
 SIZES = {
     "piano": Model(Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64), 22050, 184184, 0.063),
