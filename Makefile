@@ -15,7 +15,7 @@ example: .venv/ready
 	@echo "Hear build/old_variation.restored.wav against examples/variation.flac, which it never saw. Plots: build/."
 
 test: .venv/ready lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .
