@@ -5,10 +5,11 @@ from __future__ import annotations
 import filecmp
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -57,6 +58,10 @@ KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "
 SETTINGS = [name for group in GLOSSARY.values() for name in group]
 CURVES = ("recording", "LTAS-EQ", "restored")
 BEFOREHAND = "\n\nThis example was restored beforehand. Press **Restore** to watch it being done."
+INVITATION = (
+    "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
+    "is restored."
+)
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
 
 
@@ -84,7 +89,7 @@ def in_a_sentence(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[
         try:
             yield from work(*given, **named)
         except RestorationError as error:
-            raise gr.Error(nameless(str(error)), duration=None, print_exception=False) from None
+            raise gr.Error(nameless(str(error)), duration=20, print_exception=False) from None
         except Cancelled:
             raise gr.Error("Stopped before anything was finished.", duration=8, print_exception=False) from None
         except gr.Error:
@@ -98,8 +103,7 @@ def in_a_sentence(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[
 
 def nameless(sentence: str) -> str:
     """Uploads lie in folders that are nobody's business: only a file's name is told."""
-    words = (word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in sentence.split(" "))
-    return " ".join(words)
+    return re.sub(r"(?<![\w./:])/(?:[^/\s]+/)+", "", sentence)
 
 
 @contextmanager
@@ -146,18 +150,26 @@ def rights(checkpoint: str) -> dict[str, str]:
     return {"licence": row["licence"], "credit": row["credit"]}
 
 
-def read_excerpt(recording: str | None, whole: bool, start: float, duration: float) -> audio.Recording:
+def place_of(whole: bool, start: float | None, duration: float | None) -> tuple[float, float | None]:
+    """Where an excerpt begins and how long it lasts; a field that was emptied means its default."""
+    return (0.0, None) if whole else (max(0.0, start or 0.0), EXCERPT if duration is None else duration)
+
+
+def given(recording: str | None) -> str:
     if not recording:
-        raise RestorationError("There is no recording yet. Drop one on the page, or play an example.")
-    begin, seconds = (0.0, None) if whole else (max(0.0, float(start)), float(duration))
-    _, samples, rate = audio.measure(recording)
+        raise RestorationError("There is no recording yet. Drop one on the page, or take the example.")
+    return recording
+
+
+def read_excerpt(recording: str | None, begin: float, seconds: float | None) -> audio.Recording:
+    _, samples, rate = audio.measure(given(recording))
     wanted = min(seconds or samples / rate, max(0.0, samples / rate - begin))
     if wanted > LONGEST:
         raise RestorationError(
             f"That is {clock(wanted)} of sound; here at most {clock(LONGEST)} are restored at once. Choose an excerpt, "
             "or run babe2 on your own computer."
         )
-    return audio.read(recording, start=begin, duration=seconds)
+    return audio.read(given(recording), start=begin, duration=seconds)
 
 
 # At first sight
@@ -165,37 +177,66 @@ def read_excerpt(recording: str | None, whole: bool, start: float, duration: flo
 
 @in_a_sentence
 def look(recording: str | None, checkpoint: str, preset: str) -> Iterator[dict[Any, Any]]:
-    """Everything that can be said at once; nothing is sampled."""
+    """Everything that can be said at once; nothing is sampled. What was restored before makes room for it."""
+    yield {
+        **dict.fromkeys([kept, desk, ltas_picture, spectrograms, response_picture, numbers]),
+        **dict.fromkeys([status, warnings, time_needed], ""),
+        notice: "" if recording else INVITATION,
+        **dict.fromkeys([tabs, take], gr.update(visible=False)),
+        go: gr.update(interactive=False),
+    }
     if not recording:
-        yield {notice: "", desk: None, ltas_picture: None, go: gr.update(interactive=False)}
         return
-    restorer = restorer_of(checked(checkpoint))
-    seen = first_look(recording, restorer, EXCERPT)
+    seen = first_look(recording, here(checkpoint), EXCERPT)
+    with private_folder() as folder:
+        yield sight(seen, recording, checkpoint, folder) | {
+            start: round(seen.start, 1),
+            duration: gr.update(value=min(EXCERPT, round(seen.seconds, 2))),
+            whole: seen.seconds <= EXCERPT,
+            go: gr.update(interactive=True),
+            tabs: gr.update(selected="ltas", visible=True),
+        }
+    shape = len(seen.excerpt), seen.sample_rate
+    yield {time_needed: words_on_time(checkpoint, preset, {}, min(EXCERPT, seen.seconds), *shape)}
+
+
+@in_a_sentence
+def look_again(recording: str | None, checkpoint: str, result: Result | None) -> Iterator[dict[Any, Any]]:
+    """Beside the music that another checkpoint knows; what was restored stays."""
+    if not recording or result is not None:
+        yield {notice: gr.skip()}
+    else:
+        with private_folder() as folder:
+            yield sight(first_look(recording, here(checkpoint), EXCERPT), recording, checkpoint, folder)
+
+
+def here(checkpoint: str) -> Restorer | None:
+    """Looking fetches nothing: None where a checkpoint is not on this machine yet."""
+    return None if to_be_fetched(checked(checkpoint)) else restorer_of(checkpoint)
+
+
+def to_be_fetched(checkpoint: str) -> bool:
+    return all(row["state"] == "remote" for row in states() if row["id"] == checkpoint)
+
+
+def sight(seen: FirstLook, recording: str, checkpoint: str, folder: Path) -> dict[Any, Any]:
+    """What was seen, on the page."""
     sounds = {RECORDING: seen.excerpt} | ({LTAS_EQ: seen.equalised} if seen.equalised is not None else {})
-    beforehand = restored_beforehand(recording) if checkpoint == FIRST else None
-    if beforehand is not None:
-        first = round(seen.start * seen.sample_rate)
-        sounds[RESTORED] = beforehand[:, first : first + seen.excerpt.shape[1]]
     curves = {
         title: (sound, seen.sample_rate)
         for title, sound in zip(("recording", "LTAS-EQ"), sounds.values(), strict=False)
     }
-    with private_folder() as folder:
-        yield {
-            notice: first_words(seen) + (BEFOREHAND if beforehand is not None else ""),
-            desk: desk_tracks(sounds, seen.sample_rate, folder),
-            ltas_picture: str(figures.save(figures.ltas_curves(curves, restorer.reference), folder / "ltas.png")),
-            start: round(seen.start, 1),
-            duration: gr.update(value=min(EXCERPT, round(seen.seconds, 1))),
-            whole: seen.seconds <= EXCERPT,
-            go: gr.update(interactive=True),
-            tabs: gr.update(selected="ltas"),
-            time_needed: words_on_time(checkpoint, preset, min(EXCERPT, seen.seconds), *_shape(seen)),
-        }
-
-
-def _shape(seen: FirstLook) -> tuple[int, int]:
-    return len(seen.excerpt), seen.sample_rate
+    words = first_words(seen)
+    beforehand = restored_beforehand(recording) if checkpoint == FIRST else None
+    if beforehand is not None:
+        first = round(seen.start * seen.sample_rate)
+        sounds[RESTORED] = beforehand[:, first : first + seen.excerpt.shape[1]]
+        words += BEFOREHAND
+    return {
+        notice: words,
+        desk: desk_tracks(sounds, seen.sample_rate, folder),
+        ltas_picture: str(figures.save(figures.ltas_curves(curves, seen.reference), folder / "ltas.png")),
+    }
 
 
 def restored_beforehand(recording: str) -> Audio | None:
@@ -208,28 +249,34 @@ def restored_beforehand(recording: str) -> Audio | None:
 
 
 def first_words(seen: FirstLook) -> str:
-    found = seen.found
-
-    def measured(value: float | None, unit: str, scale: float = 1.0) -> str:
-        return "unknown" if value is None else f"{value / scale:.1f} {unit}"
-
+    found, clips = seen.found, seen.found["clipping"]["runs"]
     facts = {
-        "length": clock(seen.seconds),
-        "loudness": measured(found["loudness_lufs"], "LUFS"),
-        "peak": measured(found["peak_dbfs"], "dBFS"),
-        "music up to": measured(found["bandwidth_high_hz"], "kHz", 1000),
-        "noise floor": measured(found["noise_floor_dbfs"], "dBFS"),
-        "clipping": f"{found['clipping']['runs']} places" if found["clipping"]["runs"] else "none",
+        "loudness": (found["loudness_lufs"], 1, "LUFS"),
+        "peak": (found["peak_dbfs"], 1, "dBFS"),
+        "music up to": (found["bandwidth_high_hz"], 1000, "kHz"),
+        "noise floor": (found["noise_floor_dbfs"], 1, "dBFS"),
     }
-    said = " · ".join(f"{name} **{value}**" for name, value in facts.items())
+    said = [f"length **{long(seen.seconds)}**"]
+    said += [
+        f"{name} **{value / scale:.1f} {unit}**" for name, (value, scale, unit) in facts.items() if value is not None
+    ]
+    said += [f"clipping **{clips} places**" if clips else "no clipping"]
     if seen.looked_at < seen.seconds - 1:
-        said += f" (looked at {clock(seen.looked_at)} of it, evenly spaced)"
-    return "\n\n".join([said, *(f"- {advice}" for advice in found["advice"])])
+        said += [f"looked at {clock(seen.looked_at)} of it, evenly spaced"]
+    return "\n\n".join([" · ".join(said), *(f"- {advice}" for advice in found["advice"])])
 
 
-def words_on_time(checkpoint: str, preset: str, seconds: float, channels: int, sample_rate: int) -> str:
-    restorer = restorer_of(checkpoint)
-    settings = restorer.settings(preset)
+def long(seconds: float) -> str:
+    return clock(seconds) if seconds >= 60 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+
+
+def words_on_time(
+    checkpoint: str, preset: str, overrides: dict[str, str], seconds: float, channels: int, sample_rate: int
+) -> str:
+    restorer = here(checkpoint)
+    if restorer is None:
+        return "**Restore** fetches this checkpoint first; how long a restoration takes can be told from then on."
+    settings = restorer.settings(preset, **overrides)
     needed = estimate(
         pace_of(checkpoint, preset),
         settings,
@@ -238,17 +285,25 @@ def words_on_time(checkpoint: str, preset: str, seconds: float, channels: int, s
         channels=channels,
         sample_rate=sample_rate,
     )
-    return f"{clock(seconds)} of sound will take {told(needed.seconds)} on this machine."
+    return f"{long(seconds)} of sound will take {told(needed.seconds)} on this machine."
 
 
 @in_a_sentence
-def time_it(recording: str | None, checkpoint: str, preset: str, whole: bool, duration: float) -> Iterator[str]:
+def time_it(
+    recording: str | None, checkpoint: str, preset: str, whole: bool, duration: float | None, *more: str
+) -> Iterator[str]:
     if not recording:
         yield ""
         return
     channels, samples, rate = audio.measure(recording)
-    seconds = samples / rate if whole else min(float(duration), samples / rate)
-    yield words_on_time(checked(checkpoint), preset, max(seconds, 0.1), channels, rate)
+    _, wanted = place_of(whole, 0.0, duration)
+    seconds = min(wanted or samples / rate, samples / rate)
+    yield words_on_time(checkpoint, preset, typed(more), max(seconds, 0.1), channels, rate)
+
+
+def typed(more: Sequence[str]) -> dict[str, str]:
+    """The settings that were not left to the preset."""
+    return {name: text for name, text in zip(SETTINGS, more, strict=True) if text and text.strip()}
 
 
 # Restoring
@@ -282,40 +337,36 @@ def restore_here(
     recording: str | None,
     checkpoint: str,
     preset: str,
-    seed: float,
+    seed: float | None,
     whole: bool,
-    start: float,
-    duration: float,
+    start: float | None,
+    duration: float | None,
     *more: str,
 ) -> Iterator[dict[Any, Any]]:
     """The visitor's run: how it stands, and in the end what came of it."""
-    stop = STOPS[str(request.session_hash)] = threading.Event()
-    overrides = {name: text for name, text in zip(SETTINGS, more, strict=True) if text and text.strip()}
-    yield {
-        status: bar(0.0, "reading the recording"),
-        running: gr.update(visible=True),
-        cancel: gr.update(interactive=True),
-    }
-    sound = read_excerpt(recording, whole, start, duration)
-    yield {status: bar(0.0, "fetching the checkpoint" if told_remote(checkpoint) else "beginning")}
-    restorer = restorer_of(checked(checkpoint))
-    options = {"preset": preset, "seed": int(seed), **overrides}
+    session = str(request.session_hash)
+    stop = STOPS.setdefault(session, threading.Event())
+    yield {status: bar(0.0, "reading the recording"), running: gr.update(visible=True)}
+    place = place_of(whole, start, duration)
+    sound = read_excerpt(recording, *place)
+    yield {status: bar(0.0, "fetching the checkpoint" if to_be_fetched(checked(checkpoint)) else "beginning")}
+    restorer = restorer_of(checkpoint)
+    options = {"preset": preset, "seed": int(seed or 0), **typed(more)}
     shown, last = time.monotonic(), None
     with private_folder() as folder:
         for news in restored(restorer, sound, options, stop.is_set):
+            if STOPS.get(session) is not stop:  # another recording is before the visitor by now
+                yield {status: ""}
+                return
             if isinstance(news, Restoration):
-                place = (0.0, None) if whole else (max(0.0, float(start)), float(duration))
-                result = Result(Path(str(recording)).name, Path(str(recording)), sound, *place, restorer, news)
-                yield all_of(result, folder)
+                source = Path(given(recording))
+                yield all_of(Result(source.name, source, sound, *place, restorer, news), folder)
             elif news.sound is not None and news is not last and time.monotonic() - shown > NEWS:
                 shown, last = time.monotonic(), news
                 yield {status: bar(news.share, words_on(news)), **glimpse(news, restorer, folder)}
             else:
-                yield {status: bar(news.share, words_on(news))}
-
-
-def told_remote(checkpoint: str) -> bool:
-    return any(row["id"] == checkpoint and row["state"] == "remote" for row in states())
+                words = "stopping; what is finished is kept" if stop.is_set() else words_on(news)
+                yield {status: bar(news.share, words)}
 
 
 def words_on(moment: Moment) -> str:
@@ -356,7 +407,7 @@ def all_of(result: Result, folder: Path) -> dict[Any, Any]:
     }
     pictures = {name: str(figures.save(figure, folder / f"{name}.png")) for name, figure in drawn.items()}
     done = (
-        f"done: {clock(length / restoration.sample_rate)} of sound in {restoration.report['seconds']:.1f} s. {IMAGINED}"
+        f"done: {long(length / restoration.sample_rate)} of sound in {restoration.report['seconds']:.1f} s. {IMAGINED}"
     )
     return {
         kept: result,
@@ -366,9 +417,7 @@ def all_of(result: Result, folder: Path) -> dict[Any, Any]:
         ltas_picture: pictures["ltas"],
         response_picture: pictures["response"],
         numbers: restoration.report | {"analysis": analysis.analyse(restoration.audio, restoration.sample_rate)},
-        running: gr.update(visible=False),
-        cancel: gr.update(interactive=False),
-        tabs: gr.update(selected="spectrograms"),
+        tabs: gr.update(selected="spectrograms", visible=True),
         take: gr.update(visible=True),
         file: gr.update(interactive=False),
         pack: gr.update(interactive=False),
@@ -376,15 +425,27 @@ def all_of(result: Result, folder: Path) -> dict[Any, Any]:
     }
 
 
-def stop_it(request: gr.Request) -> str:
+def get_ready(request: gr.Request) -> tuple[Any, ...]:
+    """From here on a run can be stopped, also while it waits for those before it."""
+    STOPS[str(request.session_hash)] = threading.Event()
+    return bar(0.0, "waiting for its turn"), gr.update(interactive=False), gr.update(interactive=True)
+
+
+def stop_it(request: gr.Request) -> Any:
     if stop := STOPS.get(str(request.session_hash)):
         stop.set()
-    return bar(0.0, "stopping; what is finished is kept")
+    return gr.update(interactive=False)
 
 
 def leave(request: gr.Request) -> None:
+    """The page, or a recording for another one."""
     if stop := STOPS.pop(str(request.session_hash), None):
         stop.set()
+
+
+def rest() -> tuple[Any, ...]:
+    """After a run, however it ended."""
+    return gr.update(visible=False), gr.update(interactive=True), gr.update(interactive=False)
 
 
 # Taking it home
@@ -455,7 +516,7 @@ def restore(
     Returns:
         The restored file (24-bit or float), a report, and pictures. While it runs, the report says how it stands.
     """
-    sound = read_excerpt(recording, False, start, duration)
+    sound = read_excerpt(recording, *place_of(False, start, duration))
     restorer = restorer_of(checked(checkpoint))
     options = {"preset": preset, "seed": int(seed)}
     with private_folder() as folder:
@@ -482,14 +543,13 @@ def analyse(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]
     how that differs from the music a checkpoint knows, and advice.
 
     Args:
-        recording: a sound file (WAV, FLAC, OGG, MP3, AIFF)
+        recording: a sound file (WAV, FLAC, OGG, MP3, AIFF); five minutes and more are looked at in spaced blocks
         checkpoint: which music to compare it with; /checkpoints lists them
 
     Returns:
         Plain numbers, lists and sentences.
     """
-    sound = read_excerpt(recording, True, 0, 0)
-    yield analysis.analyse(sound.audio, sound.sample_rate, restorer_of(checked(checkpoint)).reference)
+    yield first_look(given(recording), restorer_of(checked(checkpoint)), EXCERPT).found
 
 
 def checkpoints() -> list[dict[str, Any]]:
@@ -511,8 +571,13 @@ THEME = gr.themes.Base(
 )
 CSS = """
 .gradio-container { max-width: 1180px !important; margin: auto; }
-#status progress { width: 12rem; vertical-align: middle; accent-color: var(--primary-500); }
+#status progress { appearance: none; width: 12rem; height: 0.6rem; vertical-align: middle; color: var(--primary-500);
+    border: 0; border-radius: 1rem; background: var(--border-color-primary); overflow: hidden; }
+#status progress::-webkit-progress-bar { background: none; }
+#status progress::-webkit-progress-value { background: currentcolor; }
+#status progress::-moz-progress-bar { background: currentcolor; }
 #status { min-height: 1.6rem; }
+#recording, #live-sound { contain: inline-size; } /* or a long waveform widens a phone's page */
 footer { opacity: 0.7; }
 """
 HEADING = f"""# babe2
@@ -521,10 +586,18 @@ loudness. *{IMAGINED}*"""
 
 with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
     kept = gr.State(None, time_to_live=3600)
+    no_sharing: dict[str, Any] = {"buttons": ["download"]}  # Gradio's share button would send a recording elsewhere
     gr.Markdown(HEADING)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            recording = gr.Audio(label="Recording", type="filepath", sources=["upload", "microphone"], editable=False)
+            recording = gr.Audio(
+                label="Recording",
+                type="filepath",
+                sources=["upload", "microphone"],
+                editable=False,
+                elem_id="recording",
+                **no_sharing,
+            )
             gr.Examples([[str(EXAMPLES / "old_variation.flac")]], [recording], label="Or an example")
             checkpoint = gr.Dropdown(
                 [(row["title"], row["id"]) for row in states()],
@@ -540,14 +613,14 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
             )
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
-                start = gr.Number(0, minimum=0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
-                duration = gr.Number(EXCERPT, minimum=0.1, maximum=LONGEST, label="For", info="Seconds")
+                start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
+                duration = gr.Number(EXCERPT, step=0.1, label="For", info="Seconds")
             with gr.Row():
                 go = gr.Button("Restore", variant="primary", interactive=False, elem_id="restore")
                 cancel = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
             time_needed = gr.Markdown(elem_id="time-needed")
             with gr.Accordion("More", open=False):
-                seed = gr.Number(0, precision=0, minimum=0, label="Seed", info="Same seed, same sound")
+                seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it. The paper's symbols are in brackets.")
                 texts = []
                 for group, words in GLOSSARY.items():
@@ -558,32 +631,32 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
                         ]
         with gr.Column(scale=3, min_width=320):
             status = gr.HTML(elem_id="status")
-            with gr.Group(visible=False) as running:
+            with gr.Column(visible=False) as running:
                 live_picture = gr.Image(
                     label="As it stands", show_label=False, type="filepath", buttons=[], elem_id="live-picture"
                 )
                 live_sound = gr.Audio(
-                    label="As it sounds now", type="filepath", interactive=False, elem_id="live-sound"
+                    label="As it sounds now", type="filepath", interactive=False, elem_id="live-sound", **no_sharing
                 )
-            notice = gr.Markdown(elem_id="notice")
+            notice = gr.Markdown(INVITATION, elem_id="notice")
             desk = gr.HTML(**desk_parts(), apply_default_css=False, elem_id="desk")
             warnings = gr.Markdown()
-            with gr.Tabs(selected="ltas") as tabs:
-                with gr.Tab("Pictures", id="spectrograms"):
+            with gr.Tabs(selected="ltas", visible=False) as tabs:
+                with gr.Tab("Before and after", id="spectrograms"):
                     spectrograms = gr.ImageSlider(
                         label="Recording | restored", show_label=False, type="filepath", format="png"
                     )
                 with gr.Tab("Spectrum", id="ltas"):
                     ltas_picture = gr.Image(
-                        label="LTAS in third octaves", show_label=False, type="filepath", format="png"
+                        label="LTAS in third octaves", show_label=False, type="filepath", format="png", **no_sharing
                     )
                 with gr.Tab("Machine", id="response"):
                     response_picture = gr.Image(
-                        label="Estimated response", show_label=False, type="filepath", format="png"
+                        label="Estimated response", show_label=False, type="filepath", format="png", **no_sharing
                     )
                 with gr.Tab("Numbers", id="numbers"):
                     numbers = gr.JSON(label="Report")
-            with gr.Group(visible=False) as take:
+            with gr.Column(visible=False) as take:
                 gr.Markdown("### Take it home")
                 amount = gr.Slider(0, 1, 1, step=0.05, label="Amount", info="0 is the recording, 1 the restoration")
                 with gr.Row():
@@ -593,34 +666,39 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack = gr.DownloadButton("Evidence pack (ZIP)", interactive=False, elem_id="pack")
 
-    seen = [notice, desk, ltas_picture, start, duration, whole, go, tabs, time_needed]
-    ran = [kept, status, running, cancel, live_picture, live_sound, desk, warnings, spectrograms, ltas_picture]
-    ran += [response_picture, numbers, tabs, take, file, pack]
-    unseen = {"api_visibility": "private", "show_progress": "hidden"}
-    excerpt = [recording, checkpoint, preset, whole, duration]
+    sights = [notice, desk, ltas_picture]
+    shown = [kept, *sights, status, warnings, spectrograms, response_picture, numbers, tabs, take]
+    unseen: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    at_once = unseen | {"queue": False}
+    latest = unseen | {"trigger_mode": "always_last"}
 
-    recording.change(look, [recording, checkpoint, preset], seen, trigger_mode="always_last", **unseen)
+    recording.change(leave, **at_once)
+    recording.change(look, [recording, checkpoint, preset], [*shown, start, duration, whole, go, time_needed], **latest)
     checkpoint.change(checkpoint_card, [checkpoint], [card], **unseen)
+    checkpoint.change(look_again, [recording, checkpoint, kept], sights, **latest)
     gr.on(
-        [preset.change, whole.change, duration.change, checkpoint.change],
+        [checkpoint.change, preset.change, whole.input, duration.blur, duration.submit, *(text.blur for text in texts)],
         time_it,
-        excerpt,
+        [recording, checkpoint, preset, whole, duration, *texts],
         [time_needed],
-        trigger_mode="always_last",
-        **unseen,
+        **latest,
     )
-    run = go.click(
+    run = go.click(get_ready, None, [status, go, cancel], **at_once).then(
         restore_here,
         [recording, checkpoint, preset, seed, whole, start, duration, *texts],
-        ran,
+        [*shown, running, live_picture, live_sound, file, pack],
         concurrency_id="restoration",
         concurrency_limit=AT_ONCE,
-        **unseen,
+        show_progress="minimal",  # the place in the queue
+        show_progress_on=status,
+        api_visibility="private",
     )
-    cancel.click(stop_it, None, [status], queue=False, **unseen)
+    run.success(rest, None, [running, go, cancel], **at_once)
+    run.failure(lambda: ("", *rest()), None, [status, running, go, cancel], **at_once)
+    cancel.click(stop_it, None, [cancel], **at_once)
     taken = {"inputs": [kept, amount, kind, rate], "outputs": [file, pack]}
     run.success(take_home, **taken, **unseen)
-    gr.on([amount.release, kind.change, rate.change], take_home, **taken, trigger_mode="always_last", **unseen)
+    gr.on([amount.release, kind.change, rate.change], take_home, **taken, **latest)
     demo.unload(leave)
 
     with gr.Group(visible=False):  # what programs see

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from babe2 import audio
-from babe2.analysis import analyse, liveliest
+from babe2.analysis import ReferenceLtas, analyse, liveliest
 from babe2.pipeline import Restorer
 from babe2.run import Audio
 
@@ -27,11 +27,12 @@ class FirstLook:
     start: float  # of the liveliest excerpt, seconds
     excerpt: Audio  # (channels, samples)
     sample_rate: int
+    reference: ReferenceLtas | None  # of the checkpoint, where it has one
     equalised: Audio | None  # the excerpt with its average spectrum matched (LTAS-EQ), where the checkpoint has one
 
 
-def first_look(path: str | Path, restorer: Restorer, excerpt_seconds: float) -> FirstLook:
-    """Of more than five minutes, evenly spaced blocks are looked at."""
+def first_look(path: str | Path, restorer: Restorer | None, excerpt_seconds: float) -> FirstLook:
+    """Of more than five minutes, evenly spaced blocks are looked at. Without a restorer nothing is compared."""
     _, samples, rate = audio.measure(path)
     seconds = samples / rate
     places = [0.0]
@@ -48,18 +49,20 @@ def first_look(path: str | Path, restorer: Restorer, excerpt_seconds: float) -> 
         seen = np.concatenate(blocks, axis=1)
         start = places[min(int(liveliest(seen, rate, BLOCK_SECONDS) / BLOCK_SECONDS + 0.5), BLOCKS - 1)]
         excerpt = audio.read(path, start=start, duration=excerpt_seconds).audio
+    reference = None if restorer is None else restorer.reference
     return FirstLook(
-        found=analyse(seen, rate, restorer.reference),
+        found=analyse(seen, rate, reference),
         seconds=seconds,
         looked_at=seen.shape[1] / rate,
         start=start,
         excerpt=excerpt,
         sample_rate=rate,
+        reference=reference,
         equalised=_equalised(excerpt, rate, restorer),
     )
 
 
-def _equalised(excerpt: Audio, sample_rate: int, restorer: Restorer) -> Audio | None:
-    if restorer.ltas is None or not excerpt.any():
+def _equalised(excerpt: Audio, sample_rate: int, restorer: Restorer | None) -> Audio | None:
+    if restorer is None or restorer.ltas is None or not excerpt.any():
         return None
     return restorer.restore(excerpt, sample_rate, method="ltas-eq").audio

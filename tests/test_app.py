@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -80,11 +82,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def wait_for(house: House, log: Path) -> None:
-    import urllib.request
-
     for _ in range(600):
         try:
-            urllib.request.urlopen(house.address, timeout=5).close()
+            urlopen(house.address, timeout=5).close()
             return
         except OSError:
             assert house.process.poll() is None, log.read_text()
@@ -236,10 +236,10 @@ def test_the_keyboard_alone_will_do(page: Page, house: House, recording: Path) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_by_day_and_by_night(page: Page, house: House, recording: Path, scheme: Any) -> None:
+def test_it_fits_a_phone_by_day_and_by_night(page: Page, house: House, long_recording: Path, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 390, "height": 844})
-    upload(page, house, recording)
+    upload(page, house, long_recording)
     expect(page.locator("#desk [data-name=recording]")).to_be_visible(timeout=PATIENCE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
@@ -363,6 +363,35 @@ def test_more_than_is_allowed_is_told(house: House, long_recording: Path) -> Non
     soundfile.write(long_recording, np.tile(sound, 2)[: rate * 130], rate)
     with pytest.raises(AppError, match="Choose an excerpt"):
         house.client().predict(handle_file(str(long_recording)), duration=120, api_name="/restore")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "app.py", EXAMPLE, Path("/etc/passwd")])
+def test_files_of_the_machine_are_not_served(house: House, path: Path) -> None:
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(f"{house.address}gradio_api/file={path}", timeout=30)
+
+
+def test_choosing_a_checkpoint_fetches_nothing(page: Page, house: House, recording: Path) -> None:
+    upload(page, house, recording)
+    page.get_by_label("Which music").click()
+    page.get_by_role("option", name="Solo piano", exact=True).click()
+    expect(page.locator("#time-needed")).to_contain_text("fetches this checkpoint first", timeout=PATIENCE)
+    page.click("#restore")  # without a network
+    expect(page.get_by_test_id("toast-body")).to_contain_text("cannot be had", timeout=PATIENCE)
+    expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#live-picture")).to_be_hidden()
+
+
+def test_another_recording_ends_the_run_and_clears_the_page(page: Page, house: House, long_recording: Path) -> None:
+    upload(page, house, long_recording)
+    page.get_by_label("The whole recording").check()
+    page.click("#restore")
+    expect(page.locator("#status")).to_contain_text("segment 2 of", timeout=PATIENCE)
+    page.get_by_label("Clear").first.click()
+    expect(page.locator("#notice")).to_contain_text("Nothing here yet", timeout=PATIENCE)
+    expect(page.locator("#status")).to_be_empty(timeout=PATIENCE)
+    expect(page.locator("#file")).to_be_hidden()
+    assert_idle(house)
 
 
 def test_programs_learn_what_there_is(house: House, recording: Path) -> None:
