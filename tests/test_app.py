@@ -428,7 +428,8 @@ def test_an_assistant_finds_the_tools_and_restores_a_file(house: House, recordin
             given = {"recording": sent, "duration": 1.0, "preset": "draft"}
             return tools, await session.call_tool(name, given)
 
-    tools, answer = asyncio.run(visit())
+    with ThreadPoolExecutor(1) as elsewhere:  # the browser's own loop may be running in this thread
+        tools, answer = elsewhere.submit(lambda: asyncio.run(visit())).result()
     assert {re.sub(r"^.*?_?(restore|analyse|checkpoints)$", r"\1", name) for name in tools} == {
         "restore",
         "analyse",

@@ -12,4 +12,4 @@ def test_every_setting_is_explained_once() -> None:
 def test_words_are_short_enough_to_be_read() -> None:
     for group in GLOSSARY.values():
         for words in group.values():
-            assert 4 <= len(words.label) <= 40 and 3 <= len(words.hint) <= 90, words
+            assert 4 <= len(words.label) <= 40 and 2 <= len(words.hint) <= 90, words
