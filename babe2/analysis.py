@@ -15,6 +15,7 @@ from torch import Tensor
 
 from babe2.errors import RestorationError
 from babe2.loudness import gated, k_gain
+from babe2.tape import Tape
 from babe2.transforms import QUIETEST, bin_frequencies, decibels
 from babe2.waveform import as_channels, as_sample_rate, clock
 
@@ -95,15 +96,18 @@ def analyse(
     return found | {"advice": _advice(found, heard, products, reference)}
 
 
-def excerpts(channels: Tensor, sample_rate: int) -> tuple[Tensor, list[float]]:
+def excerpts(x: Tensor | Tape, sample_rate: int) -> tuple[Tensor, list[float]]:
     """What is looked at of (channels, samples): (channels, excerpts, samples), and where they start, in seconds."""
-    samples, length = channels.shape[1], EXCERPT_SECONDS * sample_rate
+    samples, length = x.shape[1] if isinstance(x, Tensor) else x.samples, EXCERPT_SECONDS * sample_rate
+
+    def cut(start: int, stop: int) -> Tensor:
+        return x[:, start:stop] if isinstance(x, Tensor) else x.stretch(start, stop)
+
     if samples <= LONGEST_SECONDS * sample_rate:
-        return channels[:, None], [0.0]
+        return cut(0, samples)[:, None], [0.0]
     count = LONGEST_SECONDS // EXCERPT_SECONDS
     places = [(samples - length) * i // (count - 1) for i in range(count)]
-    cuts = torch.stack([channels[:, place : place + length] for place in places], dim=1)
-    return cuts, [place / sample_rate for place in places]
+    return torch.stack([cut(place, place + length) for place in places], dim=1), [p / sample_rate for p in places]
 
 
 def mean_products(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ carrying a file's notes over (chunks.py finds them), and leaving either a whole 
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import mmap
 import os
@@ -16,11 +17,11 @@ import stat
 import struct
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile as sf  # type: ignore[import-untyped]
@@ -80,28 +81,83 @@ def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | 
 
     A file that holds less than it promises is read as far as it goes, with a warning.
     """
-    name = os.fspath(path)
-    if not 0 <= start < math.inf or (duration is not None and not duration > 0):
-        raise RestorationError("An excerpt needs a start of 0 s or later and a duration above 0 s. Choose such times.")
+    excerpt = Excerpt(path, start=start, duration=duration)
     try:
-        with _open(name) as file:
-            return _decode(_look(name, file), start, duration)
-    except (OSError, ValueError, sf.SoundFileError) as error:
-        raise RestorationError(_why_unreadable(name, error)) from error
+        held = deque(excerpt.blocks())
+        audio = np.empty((excerpt.channels, sum(block.shape[1] for block in held)), np.float32)
+        done = 0
+        while held:  # each block is freed as soon as it is copied, so that memory holds the recording once
+            block = held.popleft()
+            audio[:, done : done + block.shape[1]] = block
+            done += block.shape[1]
     except MemoryError as error:
+        name = os.fspath(path)
         raise RestorationError(f"{name} is too long for this computer's memory. Choose an excerpt of it.") from error
+    return Recording(audio, excerpt.sample_rate, excerpt.subtype, excerpt.tags, excerpt.warnings)
+
+
+class Excerpt:
+    """A recording in a file, or `duration` seconds of it from `start` seconds on, read block by block."""
+
+    channels: int
+    sample_rate: int  # Hz
+    subtype: str
+    tags: Tags
+    warnings: tuple[str, ...] = ()  # once the blocks have been read to their end
+
+    def __init__(self, path: str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None) -> None:
+        if not 0 <= start < math.inf or (duration is not None and not duration > 0):
+            raise RestorationError(
+                "An excerpt needs a start of 0 s or later and a duration above 0 s. Choose such times."
+            )
+        self.name, self.start, self.duration = os.fspath(path), start, duration
+        with _readable(self.name) as source, _sound(source) as sound:
+            _check_shape(self.name, sound.channels, sound.samplerate, "Copy it again from where it came from.")
+            self.channels, self.sample_rate, self.subtype = int(sound.channels), int(sound.samplerate), sound.subtype
+            carries = source.magic in CARRIES_CHUNKS
+            chunks = carried_chunks(source.file, source.chunks, source.size) if carries else ()
+            text = sound.copy_metadata() | info_text(chunks)  # libsndfile takes them all for UTF-8
+        text = {word: words for word, words in text.items() if words}
+        self.tags = Tags(text, retimed(chunks, self._first, self.sample_rate, self.sample_rate), self.sample_rate)
+
+    @property
+    def _first(self) -> int:
+        return round(min(self.start * self.sample_rate, _UNKNOWN_LENGTH))
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """(channels, samples) at a time."""
+        first, rate = self._first, self.sample_rate
+        with _readable(self.name) as source, _sound(source) as sound:
+            promised = end = _promised(source, sound.frames)
+            if self.duration is not None:
+                end = min(promised, first + max(1, round(min(self.duration * rate, promised))))
+            _seek(source, sound, first)
+            held, stumbled = first, False
+            rows = max(1, _DECODE_VALUES // sound.channels)
+            while held < end:  # block by block, as `end` may be a lie
+                block, stumbled = _block(source, sound, first, held, min(rows, end - held))
+                held += block.shape[1]
+                if block.shape[1]:
+                    yield block
+                if stumbled or block.shape[1] < min(rows, end - held + block.shape[1]):
+                    break
+            if held == first:
+                where = f" from {self.start:.1f} s on" if first else ""
+                raise RestorationError(f"{self.name} holds no samples{where}. Copy it again from where it came from.")
+            self.warnings = _shortfall(source, sound, promised, end, held, stumbled)
+
+    def sha256(self) -> str:
+        """Of the whole file."""
+        with _readable(self.name) as source:
+            source.file.seek(0)
+            return hashlib.file_digest(source.file, "sha256").hexdigest()
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Channels, samples per channel and sample rate (Hz), as far as they can be told without decoding."""
     name = os.fspath(path)
-    try:
-        with _open(name) as file:
-            source = _look(name, file)
-            with _sound(source) as sound:
-                channels, samples, rate = int(sound.channels), int(sound.frames), int(sound.samplerate)
-    except (OSError, ValueError, sf.SoundFileError) as error:
-        raise RestorationError(_why_unreadable(name, error)) from error
+    with _readable(name) as source, _sound(source) as sound:
+        channels, samples, rate = int(sound.channels), int(sound.frames), int(sound.samplerate)
     _check_shape(name, channels, rate, "Copy it again from where it came from.")
     if samples >= _UNKNOWN_LENGTH:
         raise RestorationError(f"{name} does not say how long it is. Convert it, for example: {_conversion(name)}")
@@ -122,14 +178,27 @@ def write(
     Without a `subtype` this is 24 bits, or floats where a peak passes full scale; nothing is scaled or clipped. The
     file appears under its name only when it is complete and checked.
     """
-    name, target = os.fspath(path), Path(path)
     audio = np.atleast_2d(audio)
-    peak = _checked_peak(name, audio, sample_rate)
-    container, subtype = _storage(name, audio, peak, subtype)
+    return write_blocks(path, lambda: [audio], sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
+
+
+def write_blocks(
+    path: str | os.PathLike[str],
+    blocks: Callable[[], Iterable[NDArray[np.floating[Any]]]],
+    sample_rate: int,
+    *,
+    subtype: str | None = None,
+    tags: Tags | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much."""
+    name, target = os.fspath(path), Path(path)
+    shape = _shape(name, blocks(), sample_rate)
+    container, subtype = _storage(name, shape, subtype)
     with _hidden_beside(name, overwrite) as temporary:
         with open(temporary, "x+b") as file:
-            _encode(file, audio, sample_rate, container, subtype, tags or Tags())
-            _check_complete(file, audio.shape[1])
+            _encode(file, blocks(), shape.channels, sample_rate, container, subtype, tags or Tags())
+            _check_complete(file, shape.samples)
             os.fsync(file.fileno())
         _publish(temporary, target, overwrite)
     return target
@@ -163,6 +232,16 @@ class _Source:
         return next((chunk for chunk in self.chunks if chunk.name in (b"data", b"SSND")), None)
 
 
+@contextmanager
+def _readable(name: str) -> Iterator[_Source]:
+    """A file that is there and looks like sound, and a sentence where it is not or turns out not to be."""
+    try:
+        with _open(name) as file:
+            yield _look(name, file)
+    except (OSError, ValueError, sf.SoundFileError) as error:
+        raise RestorationError(_why_unreadable(name, error)) from error
+
+
 def _open(name: str) -> BinaryIO:
     mode = os.stat(name).st_mode  # before opening, which would wait at a pipe
     if stat.S_ISDIR(mode):
@@ -184,27 +263,6 @@ def _look(name: str, file: BinaryIO) -> _Source:
     # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
     unclosed = data.length >= 2**62 or (data.length == 0 and size > chunks[-1].offset + chunks[-1].length)
     return _Source(name, file, size, magic, chunks[: names.index(b"data") + 1] if unclosed else chunks, unclosed)
-
-
-def _decode(source: _Source, start: float, duration: float | None) -> Recording:
-    """Decode the excerpt (seconds) and collect what the file says of itself."""
-    carries = source.magic in CARRIES_CHUNKS
-    chunks = carried_chunks(source.file, source.chunks, source.size) if carries else ()
-    with _sound(source) as sound:
-        rate = int(sound.samplerate)
-        first = round(min(start * rate, _UNKNOWN_LENGTH))
-        _check_shape(source.name, sound.channels, rate, "Copy it again from where it came from.")
-        promised = _promised(source, sound.frames)
-        end = promised if duration is None else min(promised, first + max(1, round(min(duration * rate, promised))))
-        _seek(source, sound, first)
-        audio, stumbled = _samples(source, sound, first, end - first)
-        if audio.shape[1] == 0:
-            where = f" from {start:.1f} s on" if first else ""
-            raise RestorationError(f"{source.name} holds no samples{where}. Copy it again from where it came from.")
-        warnings = _shortfall(source, sound, promised, end, first + audio.shape[1], stumbled)
-        text = sound.copy_metadata() | info_text(chunks)  # libsndfile takes them all for UTF-8
-    text = {word: words for word, words in text.items() if words}
-    return Recording(audio, rate, sound.subtype, Tags(text, retimed(chunks, first, rate, rate), rate), warnings)
 
 
 def _sound(source: _Source) -> Any:
@@ -271,29 +329,18 @@ def _seek(source: _Source, sound: Any, first: int) -> None:
         ) from error
 
 
-def _samples(source: _Source, sound: Any, first: int, wanted: int) -> tuple[NDArray[np.float32], bool]:
-    """Decode up to `wanted` samples from `first` on: (channels, samples), and whether the decoder gave up."""
-    blocks: deque[NDArray[np.float32]] = deque()
-    rows, done, stumbled, ended = max(1, _DECODE_VALUES // sound.channels), 0, False, False
-    while done < wanted and not ended:  # block by block, as `wanted` may be a lie
-        block = np.empty((min(rows, wanted - done), sound.channels), np.float32)
-        try:
-            got = len(sound.read(out=block))
-        except sf.LibsndfileError as error:
-            if error.code == _SYSTEM_ERROR:
-                raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
-            got, stumbled = min(max(sound.tell() - first - done, 0), len(block)), True
-        ended = got < len(block)
-        _check_finite(source.name, block[:got], first + done, sound.samplerate)
-        blocks.append(block[:got])
-        done += got
-    audio = np.empty((sound.channels, done), np.float32)
-    done = 0
-    while blocks:  # each block is freed as soon as it is copied, so that memory holds the recording once
-        block = blocks.popleft()
-        audio[:, done : done + len(block)] = block.T
-        done += len(block)
-    return audio, stumbled
+def _block(source: _Source, sound: Any, first: int, held: int, wanted: int) -> tuple[NDArray[np.float32], bool]:
+    """Decode up to `wanted` samples, `held` being the next one and `first` where reading began: (channels, samples),
+    and whether the decoder gave up."""
+    block, stumbled = np.empty((wanted, sound.channels), np.float32), False
+    try:
+        got = len(sound.read(out=block))
+    except sf.LibsndfileError as error:
+        if error.code == _SYSTEM_ERROR:
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+        got, stumbled = min(max(sound.tell() - held, 0), len(block)), True
+    _check_finite(source.name, block[:got], held, sound.samplerate)
+    return np.ascontiguousarray(block[:got].T), stumbled
 
 
 def _check_finite(name: str, block: NDArray[np.float32], first: int, rate: int) -> None:
@@ -329,15 +376,25 @@ def _lacks_last_page(source: _Source) -> bool:
 # Writing
 
 
-def _checked_peak(name: str, audio: NDArray[np.floating[Any]], sample_rate: int) -> float:
-    """The largest magnitude of audio (channels, samples) that is fit to be written."""
-    if audio.ndim != 2 or audio.dtype not in (np.float32, np.float64) or audio.size == 0:
-        raise RestorationError(f"{name} wants float samples (channels, samples), not {audio.dtype} {audio.shape}.")
-    _check_shape(name, len(audio), sample_rate, "Check the rate, and that the array is (channels, samples).")
-    peak = max(abs(float(audio.max())), abs(float(audio.min())))  # NaN passes through max and min
-    if not math.isfinite(peak):
-        raise RestorationError(f"{name} was not written: its samples are not all numbers. Please report this.")
-    return peak
+class _Shape(NamedTuple):
+    channels: int
+    samples: int
+    peak: float  # the largest magnitude
+
+
+def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: int) -> _Shape:
+    """What audio comes to that is fit to be written."""
+    channels, samples, peak = 0, 0, 0.0
+    for block in blocks:
+        if block.ndim != 2 or block.dtype not in (np.float32, np.float64) or block.size == 0:
+            raise RestorationError(f"{name} wants float samples (channels, samples), not {block.dtype} {block.shape}.")
+        channels, samples = len(block), samples + block.shape[1]
+        loudest = max(abs(float(block.max())), abs(float(block.min())))  # NaN passes through max and min
+        if not math.isfinite(loudest):
+            raise RestorationError(f"{name} was not written: its samples are not all numbers. Please report this.")
+        peak = max(peak, loudest)
+    _check_shape(name, channels, sample_rate, "Check the rate, and that the array is (channels, samples).")
+    return _Shape(channels, samples, peak)
 
 
 def _container(name: str, subtype: str | None) -> str:
@@ -351,9 +408,9 @@ def _container(name: str, subtype: str | None) -> str:
     return container
 
 
-def _storage(name: str, audio: NDArray[np.floating[Any]], peak: float, subtype: str | None) -> tuple[str, str]:
+def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
     """soundfile's names of the container and the subtype to write the file in."""
-    container = _container(name, subtype)
+    container, peak = _container(name, subtype), shape.peak
     if subtype is None:
         offered = sf.available_subtypes(container)
         subtype = "PCM_24" if "PCM_24" in offered else sf.default_subtype(container)
@@ -364,7 +421,7 @@ def _storage(name: str, audio: NDArray[np.floating[Any]], peak: float, subtype: 
             f"The audio peaks {20 * math.log10(peak):.2g} dB over full scale, which {subtype} in {container} cannot "
             "hold. Choose a .wav file with subtype FLOAT, or lower the level first."
         )
-    size = audio.size * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * MAX_CARRIED
+    size = shape.channels * shape.samples * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * MAX_CARRIED
     return _roomy(container, subtype, size), subtype
 
 
@@ -404,18 +461,25 @@ def _refuse_taken(target: Path, overwrite: bool) -> None:
 
 
 def _encode(
-    file: BinaryIO, audio: NDArray[np.floating[Any]], sample_rate: int, container: str, subtype: str, tags: Tags
+    file: BinaryIO,
+    blocks: Iterable[NDArray[np.floating[Any]]],
+    channels: int,
+    sample_rate: int,
+    container: str,
+    subtype: str,
+    tags: Tags,
 ) -> None:
-    """Write audio (channels, samples) and what the container can hold of the tags into an empty file."""
-    with _new_sound(file, len(audio), sample_rate, container, subtype) as sound:
+    """Write audio, block by block (channels, n), and what the container can hold of the tags into an empty file."""
+    with _new_sound(file, channels, sample_rate, container, subtype) as sound:
         # A WAV's text is ours to write: libsndfile would break a WAV with a long comment.
         for word in () if container in ("WAV", "RF64") else (*INFO_FIELDS, "license"):
             if words := _fitting(tags.text.get(word, ""), container):
                 with suppress(sf.LibsndfileError):  # not every container has a place for every word
                     setattr(sound, word, words)
-        rows = max(1, _ENCODE_VALUES // len(audio))
-        for begin in range(0, audio.shape[1], rows):
-            sound.write(_steps(audio[:, begin : begin + rows].T, subtype))
+        rows = max(1, _ENCODE_VALUES // channels)
+        for block in blocks:
+            for begin in range(0, block.shape[1], rows):
+                sound.write(_steps(block[:, begin : begin + rows].T, subtype))
     if container in ("WAV", "RF64"):
         append_tags(file, container, tags, sample_rate)
 

@@ -23,8 +23,9 @@ from babe2.config import Settings
 from babe2.equalizer import Curve
 from babe2.errors import RestorationError
 from babe2.folded_cqt import GRAIN, next_length
-from babe2.sampler import Known, Noise, OnStep, Progress, Sampled, churn_factors
+from babe2.sampler import Agree, Noise, OnStep, Progress, Sampled, churn_factors
 from babe2.segments import fades
+from babe2.tape import Tape
 from babe2.transforms import amplitude
 
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
@@ -73,18 +74,20 @@ def segment_length(samples: int, longest: int) -> int:
     return min(longest, next_length(max(samples, SHORTEST)))
 
 
-def with_margins(x: Tensor) -> Tensor:
-    """x (C, T) going on beyond its ends for a margin each, and fading there (C, MARGIN + T + MARGIN).
+def with_margins(tape: Tape, start: int, stop: int) -> Tensor:
+    """A stretch of a tape (C, stop - start) that goes on beyond the tape's ends for a margin each, and fades there.
 
-    The transform takes a segment's end for its beginning, and undoing the machine makes a click of any step. So x is
-    mirrored: what goes on is music of the same spectrum. (Turned about its last sample instead, it would have no bend
-    there, but a step in the bass, where old machines let least through.)
+    The transform takes a segment's end for its beginning, and undoing the machine makes a click of any step. So the
+    tape is mirrored: what goes on is music of the same spectrum. (Turned about its last sample instead, it would have
+    no bend there, but a step in the bass, where old machines let least through.)
     """
-    length = min(MARGIN, x.shape[-1] - 1)
-    rise, fall = fades(length, x)
-    before = x[:, 1 : length + 1].flip(-1) * rise
-    after = x[:, -length - 1 : -1].flip(-1) * fall
-    return F.pad(torch.cat([before, x, after], dim=-1), (MARGIN - length, MARGIN - length))
+    x = tape.mirrored(start, stop)
+    reach = min(MARGIN, tape.samples - 1)
+    rise, fall = fades(reach, x)
+    weights = torch.cat([rise, x.new_ones(1), fall, x.new_zeros(1)])  # far before, inside, far behind
+    place = torch.arange(start, stop, device=x.device)
+    behind = (place - tape.samples + 1).clamp(min=0, max=reach + 1)
+    return x * weights[reach + behind + place.clamp(min=-reach, max=0)]
 
 
 def faded(segment: Tensor) -> Tensor:
@@ -108,19 +111,18 @@ def restore_bandwise(
     settings: Settings,
     noise: Noise,
     *,
-    known: Known | None = None,
+    agree: Agree = lambda clean: clean,
     on_step: OnStep | None = None,
 ) -> Sampled:
     """Music the prior believes in that is the recording wherever the recording is clear.
 
-    `prior` takes one noise level per frequency. `known` samples are kept.
+    `prior` takes one noise level per frequency. Every estimate is made to `agree` with what is known beside it.
     """
     sigmas = noise_levels(settings)
     churn, steps = churn_factors(sigmas, settings).tolist(), list(pairwise(sigmas.tolist()))
     highest, own = steps[0][0], recording.level
-    clean = recording.above(highest)
     level = own.clamp(max=highest)
-    x = clean if known is None else known.over(clean)
+    x = agree(recording.above(highest))
     x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
     for step, (sigma, lower) in enumerate(steps, start=1):
         raised = level
@@ -128,9 +130,7 @@ def restore_bandwise(
             raised = own.minimum(level * (1 + churn[step - 1]))
             stirred = settings.churn_noise * (raised**2 - level**2).clamp(min=0).sqrt()
             x = x + shaped(noise(x.shape), stirred)
-        clean = prior(x, raised)
-        if known is not None:
-            clean = known.over(clean)
+        clean = agree(prior(x, raised))
         level = own.clamp(max=lower)
         x = clean + shaped(x - clean, level / raised)  # each frequency on its own straight way to the estimate
         if on_step is not None:

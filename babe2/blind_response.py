@@ -16,7 +16,8 @@ from torch import Tensor
 
 from babe2.analysis import ReferenceLtas, excerpts
 from babe2.equalizer import Curve, SampledCurve
-from babe2.transforms import amplitude, decibels
+from babe2.tape import Tape
+from babe2.transforms import FRAMES, amplitude, decibels
 
 PER_OCTAVE = 6  # knots of the response
 LOWEST_HZ = 45.0
@@ -24,6 +25,7 @@ HEARD = 2.5  # times the power of the noise: a band is music
 QUIET_SHARE, QUIET_OF_NOISE = 0.1, 0.105  # a tenth of all frames of noise have a tenth of its mean power or less
 LOUD_SHARE, LOUD_OF_NOISE = 0.9, 2.3  # a tenth have more than so many times it; clicks are rarer and louder
 FEWEST_FRAMES = 16  # of fewer nobody can tell what is noise
+FEW_BINS = 128  # that are sorted at once
 SILENCE = 1e-7  # of the mean power: frames below it are no part of the recording
 FAINTEST = 1e-9  # of the mean power: what is weaker comes from rounding and resampling, and is nothing
 # A fall of so many dB per octave is a machine's doing where it ends below so many Hz; above, piano music itself may
@@ -58,7 +60,7 @@ class Spectrum:
     faintest: Tensor  # () what is weaker is nothing
 
     @staticmethod
-    def of(x: Tensor, sample_rate: int, fft: int = 4096) -> Spectrum:
+    def of(x: Tensor | Tape, sample_rate: int, fft: int = 4096) -> Spectrum:
         """x (C, T); of more than five minutes, evenly spaced excerpts are looked at."""
         each = [_powers(channel[0], fft) for channel in excerpts(x, sample_rate)[0].split(1)]
         power, often, quiet = torch.stack(each).mean(dim=0)
@@ -108,18 +110,25 @@ class Spectrum:
 def _powers(x: Tensor, fft: int) -> Tensor:
     """Of one channel (excerpts, T), per sample and in each bin, on the host: the mean power, what it would be of noise
     that is exceeded as often as the channel's loud moments are, and the same of its quiet moments (3, F)."""
-    window = torch.hann_window(fft, device=x.device)
+    window, hop = torch.hann_window(fft, device=x.device), fft // 4
     x = torch.nn.functional.pad(x, (0, max(0, fft - x.shape[-1])))
-    frames = torch.stft(x, fft, fft // 4, window=window, center=False, return_complex=True).abs().square_()
-    frames = frames.transpose(0, 1).flatten(1) / window.square().sum()
+    count = (x.shape[-1] - fft) // hop + 1
+    parts = []
+    for first in range(0, count, FRAMES):  # the complex spectra of five minutes are never all there at once
+        piece = x[:, first * hop : (min(first + FRAMES, count) - 1) * hop + fft]
+        spectra = torch.stft(piece, fft, hop, window=window, center=False, return_complex=True).abs().square_()
+        parts.append(spectra.transpose(0, 1).flatten(1))
+    frames = torch.cat(parts, dim=1).div_(window.square().sum())
     loudness = frames.mean(dim=0)
-    frames = frames[:, loudness > SILENCE * loudness.mean()]
+    if not (sounds := loudness > SILENCE * loudness.mean()).all():
+        frames = frames[:, sounds]
     if frames.shape[1] == 0:
         return torch.zeros(3, fft // 2 + 1, dtype=torch.float64)
     mean = frames.mean(dim=1)
     if frames.shape[1] < FEWEST_FRAMES:
         return torch.stack([mean, mean, torch.zeros_like(mean)]).double().cpu()
-    quiet, loud = frames.quantile(frames.new_tensor([QUIET_SHARE, LOUD_SHARE]), dim=1)
+    shares = frames.new_tensor([QUIET_SHARE, LOUD_SHARE])
+    quiet, loud = torch.cat([bins.quantile(shares, dim=1) for bins in frames.split(FEW_BINS)], dim=1)
     return torch.stack([mean, loud / LOUD_OF_NOISE, quiet / QUIET_OF_NOISE]).double().cpu()
 
 

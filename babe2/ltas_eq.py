@@ -10,17 +10,20 @@ import math
 import torch
 from torch import Tensor
 
-from babe2.transforms import amplitude, decibels, equalise, ltas, smooth_octaves
+from babe2.recorded import deviation
+from babe2.tape import Tape
+from babe2.transforms import Equalised, amplitude, decibels, ltas, smooth_octaves
 
 
-def ltas_response(observation: Tensor, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
+def ltas_response(observation: Tape, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
     """What a recording (C, T) lacks against the reference spectrum, per FFT bin (fft / 2 + 1,) in dB (Eq. 9).
 
     Both spectra are smoothed by a third of an octave; no bin is said to lack more than `floor_db`, below zero.
     """
     # The recording is measured at unit level, as the music of the reference was brought to its own; the published
     # window is half the FFT where the paper has all of it, and the ratio is that of amplitudes.
-    heard = smooth_octaves(ltas(observation / observation.std(), fft, fft // 2, fft // 4), sample_rate)
+    power = ltas(observation, fft, fft // 2, fft // 4)
+    heard = smooth_octaves(power / deviation(observation, together=True).to(power).square(), sample_rate)
     known = smooth_octaves(reference.to(heard), sample_rate)
     return (decibels(heard) - decibels(known)).clamp(min=floor_db)
 
@@ -36,12 +39,14 @@ def at_unit_level(power: Tensor) -> Tensor:
     return power * (white / mean.clamp(min=torch.finfo(power.dtype).tiny))
 
 
-def ltas_equalise(observation: Tensor, response_db: Tensor) -> tuple[Tensor, float]:
+def ltas_equalise(observation: Tape, response_db: Tensor) -> tuple[Tape, float]:
     """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10).
 
     Also returns the gain in dB that kept the level: by so much less than its response the recording was changed.
     """
     fft = 2 * (len(response_db) - 1)
-    equalised = equalise(observation, amplitude(-response_db), fft, fft // 2, fft // 4)
-    gain = observation.std() / equalised.std().clamp(min=torch.finfo(equalised.dtype).tiny)
-    return equalised * gain, 20 * math.log10(float(gain.clamp(min=1e-30)))
+    factor = amplitude(-response_db)
+    changed = deviation(Equalised(observation, factor, fft, fft // 2, fft // 4), together=True)
+    gain = deviation(observation, together=True) / changed.clamp(min=torch.finfo(changed.dtype).tiny)
+    kept_db = 20 * math.log10(float(gain.clamp(min=1e-30)))
+    return Equalised(observation, factor * gain.to(factor), fft, fft // 2, fft // 4), kept_db

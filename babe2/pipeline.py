@@ -9,31 +9,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from babe2 import transforms
 from babe2.analysis import ReferenceLtas
 from babe2.bandwise import BandwiseUNet
 from babe2.config import UNCONDITIONAL, BandwiseArchitecture, Model, Settings, preset_settings, settings_for
 from babe2.equalizer import Curve, SampledCurve, WeightedSum
 from babe2.errors import Cancelled, RestorationError
+from babe2.journal import Journal, Unfinished, Workbench
 from babe2.network import CQTDiffPlus
 from babe2.prior import Network, Prior, Transform, build_prior, build_transform, next_length
-from babe2.run import Audio, OnStep, Recorded, Run, Span
+from babe2.process import is_out_of_memory, threads
+from babe2.recorded import Audio, OnBlock, Recorded, Samples, Sound
+from babe2.run import OnStep, Run, Span
 from babe2.sampler import Noise, Progress, sample
-from babe2.segments import cut
-from babe2.waveform import as_channels, as_sample_rate
+from babe2.tape import Tape
+from babe2.waveform import as_sample_rate
 
 if TYPE_CHECKING:
+    from babe2.chunks import Tags
     from babe2.transfer import OnTransfer
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
+AT_ONCE = {"cuda": 8}  # segments
+MOST_AT_ONCE = 256
 LONGEST_DREAM = 2**22  # samples
 DEVICES = ("cpu", "cuda", "mps")
 FLAT = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))  # the response of a recording with nothing to restore
@@ -43,7 +49,9 @@ FLAT = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))  # the response of
 class Restoration:
     """A restored recording and how it was come by."""
 
-    audio: Audio  # (channels, samples)
+    recorded: Recorded = field(repr=False)
+    restored: Tape = field(repr=False)  # (channels, samples) at the model's rate
+    bench: Workbench = field(repr=False)  # on which it was made; where that is a journal, it may be discarded now
     sample_rate: int
     equalizer: Curve  # how the objective was coloured: of several segments the misfit-weighted mean, in dB
     equalizers: tuple[Curve, ...]  # of each segment
@@ -51,25 +59,50 @@ class Restoration:
     report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
     history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
-    brought_to: Callable[[int], Audio] | None = field(default=None, repr=False)  # the whole of it at another rate
+    seconds: float | None = None  # that are finished, where it was stopped
+    amount: float = 1.0
 
     @property
     def response(self) -> Curve:
         """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
         return behind(self.equalizer, self.ltas_response)
 
+    @property
+    def samples(self) -> int:
+        """Per channel."""
+        if self.seconds is None:
+            return self.recorded.length(self.sample_rate)
+        return int(self.seconds * self.sample_rate)
+
+    def blocks(self) -> Iterator[Audio]:
+        """All of its sound, (channels, n) at a time."""
+        left = self.samples
+        for block in self.recorded.bring_back(self.restored, self.sample_rate, self.amount):
+            if left > 0:
+                yield np.ascontiguousarray(block[:, :left])
+            left -= block.shape[1]
+
+    @cached_property
+    def audio(self) -> Audio:
+        """(channels, samples)"""
+        return np.concatenate(list(self.blocks()), axis=1)
+
     def at_rate(self, sample_rate: int) -> Restoration:
         """The same as if it had been asked for at another sample rate."""
-        assert self.brought_to is not None, "only what was restored, and not mixed since, knows how"
-        sample_rate = as_sample_rate(sample_rate)
-        length = round(self.audio.shape[1] * sample_rate / self.sample_rate)
-        return replace(self, audio=self.brought_to(sample_rate)[:, :length], sample_rate=sample_rate)
+        return replace(self, sample_rate=as_sample_rate(sample_rate))
 
-    def save(self, path: str | Path, subtype: str | None = None) -> Path:
+    def mixed(self, amount: float) -> Restoration:
+        """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
+        check_amount(amount)
+        return replace(self, amount=amount, report=self.report | {"amount": amount})
+
+    def save(
+        self, path: str | Path, subtype: str | None = None, tags: Tags | None = None, overwrite: bool = True
+    ) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
         from babe2 import audio  # the rim: the one place where a result reaches upward to a codec
 
-        return audio.write(path, self.audio, self.sample_rate, subtype=subtype, overwrite=True)
+        return audio.write_blocks(path, self.blocks, self.sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
 
 
 class Restorer:
@@ -175,39 +208,149 @@ class Restorer:
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
         response: Curve | None = None,
+        batch: int | None = None,
         **overrides: Any,
     ) -> Restoration:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
 
         `method` is "babe2" or "ltas-eq"; `overrides` are settings by name. All randomness comes from `noise(shape)`
-        where given, else from a generator seeded with `seed` (None draws a seed). The result covers the recording's
-        duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to instead of
-        being estimated. When `cancelled()` turns true, raises `Cancelled` with the finished part.
+        where given, else from generators seeded with `seed` (None draws a seed) and the segment they are for. The
+        result covers the recording's duration exactly, at `output_rate` or else its own. A known `response` of the
+        machine is kept to instead of being estimated. `batch` segments are restored at once, in agreement where they
+        overlap; by default several on a graphics card and one elsewhere. When `cancelled()` turns true, raises
+        `Cancelled` with the finished part.
         """
+        settings = self.settings(preset, **overrides)
+        about = self._about(method, preset, settings, None if noise else checked_seed(seed), batch)
+        return self._restore(
+            Samples.of(audio, sample_rate),
+            Workbench(),
+            settings,
+            about,
+            noise=noise,
+            output_rate=output_rate,
+            on_step=on_step,
+            cancelled=cancelled,
+            response=response,
+        )
+
+    def restore_file(
+        self,
+        path: str | Path,
+        journal: str | Path,
+        *,
+        unfinished: Unfinished = "refuse",
+        start: float = 0.0,
+        duration: float | None = None,
+        method: str = "babe2",
+        preset: str = "standard",
+        seed: int | None = 0,
+        output_rate: int | None = None,
+        on_step: OnStep | None = None,
+        on_block: OnBlock = lambda seconds: None,
+        cancelled: Callable[[], bool] | None = None,
+        batch: int | None = None,
+        **overrides: Any,
+    ) -> Restoration:
+        """The same for a file of any length, or `duration` seconds of it from `start` on, in the memory of a segment.
+
+        What is worked on and all that is finished lies in the folder `journal`. After a crash the same call with
+        `unfinished="resume"` goes on from there, and the result is the same to the last bit; "discard" begins anew.
+        Discard the journal when the result is safe: `restoration.bench.discard()`. `on_block` is told how many seconds
+        have been read.
+        """
+        from babe2 import audio
+
+        source = audio.Excerpt(path, start=start, duration=duration)
+        settings = self.settings(preset, **overrides)
+        about = self._about(method, preset, settings, checked_seed(seed), batch)
+        begun = {"input": source.sha256(), "start": start, "duration": duration}
+        bench = Journal(Path(journal), about | begun, unfinished)
+        try:
+            with bench.kept(), threads(bench.threads):
+                restoration = self._restore(
+                    source,
+                    bench,
+                    settings,
+                    about | {"threads": bench.threads},
+                    output_rate=output_rate,
+                    on_step=on_step,
+                    on_block=on_block,
+                    cancelled=cancelled,
+                )
+        except BaseException as error:
+            if not bench.records:
+                bench.discard()
+            if isinstance(error, Cancelled) and error.partial is not None:
+                error.partial.report["warnings"][:0] = source.warnings
+            raise
+        restoration.report["warnings"][:0] = source.warnings
+        return restoration
+
+    def _restore(
+        self,
+        original: Sound,
+        bench: Workbench,
+        settings: Settings,
+        about: dict[str, Any],
+        *,
+        noise: Noise | None = None,
+        output_rate: int | None = None,
+        on_step: OnStep | None = None,
+        on_block: OnBlock = lambda seconds: None,
+        cancelled: Callable[[], bool] | None = None,
+        response: Curve | None = None,
+    ) -> Restoration:
+        def read(seconds: float) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            on_block(seconds)
+
+        recording = Recorded.of(
+            original,
+            self.model.sample_rate,
+            output_rate,
+            fold=settings.as_published,
+            blank=partial(bench.blank, "recording"),
+            on_block=read,
+        )
+
+        def noise_of(segment: int) -> Noise:
+            return noise or seeded_noise(about["seed"], segment, self.device)
+
+        prior = self.prior(Span.of(recording.observation.samples, settings).whole, cancelled)
+        run = Run(prior, recording, settings, noise_of, self.ltas, response, on_step, bench, about["batch"])
+        try:
+            with enough_memory():
+                restored = run.equalise() if about["method"] == "ltas-eq" else run.restore()
+            if cancelled is not None and cancelled():
+                raise Cancelled
+        except Cancelled:
+            raise Cancelled(finished_part(run, about)) from None
+        return finished(run, restored, about)
+
+    def _about(
+        self, method: str, preset: str, settings: Settings, seed: int | None, batch: int | None
+    ) -> dict[str, Any]:
+        """Everything that decides the numbers, but for the recording."""
         if method not in ("babe2", "ltas-eq"):
             raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
-        settings = self.settings(preset, **overrides)
-        recording = Recorded.of(audio, sample_rate, self.model.sample_rate, output_rate, fold=settings.as_published)
-        seed = checked_seed(seed)
-        prior = self.prior(Span.of(recording, settings).whole, cancelled)
-        run = Run(prior, recording, settings, noise or seeded_noise(seed, self.device), self.ltas, response, on_step)
-        about = {
+        if batch is not None and not 1 <= batch <= MOST_AT_ONCE:
+            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {batch}.")
+        return {
             "checkpoint": self.name,
             "sha256": self.sha256,
             "verified": self.verified,
             "method": method,
             "preset": preset,
             "settings": asdict(settings),
-            "seed": None if noise else seed,
+            "seed": seed,
+            "batch": batch or AT_ONCE.get(self.device.type, 1),
+            "precision": str(self._network.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
+            "versions": versions(),
         }
-        try:
-            with enough_memory():
-                restored = run.equalise() if method == "ltas-eq" else run.restore()
-            if cancelled is not None and cancelled():
-                raise Cancelled
-        except Cancelled:
-            raise Cancelled(finished_part(run, about)) from None
-        return finished(run, restored, about)
 
     def sample(
         self,
@@ -234,7 +377,7 @@ class Restorer:
         prior = self.prior(whole, cancelled)
         shape = torch.Size((count, whole))
         with enough_memory():
-            drawn = sample(prior, shape, settings, noise or seeded_noise(seed, self.device), on_step)
+            drawn = sample(prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step)
         return drawn[:, :length].cpu().numpy()
 
     def prior(self, length: int, cancelled: Callable[[], bool] | None = None) -> Prior:
@@ -251,13 +394,12 @@ class Restorer:
         return build_prior(self.model, self._network, self._transforms[length], poll)
 
 
-def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
+def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | None = None) -> Restoration:
     """The result of a run: `restored` (C, T) at the model's rate, and everything that was learned on the way."""
-    if not restored.isfinite().all():
-        raise RestorationError("The run diverged with these settings. Take more steps or a higher sigma_min.")
     learned = [run.found[i] for i in sorted(run.found)]
     equalizers: tuple[Curve, ...] = tuple(found.equalizer for found in learned) or (run.ltas_response or FLAT,)
     report = about | {
+        "batch": run.batch,
         "evaluations": run.evaluations,
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
@@ -268,12 +410,12 @@ def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
             }
             for i in sorted(run.found)
         ],
-        "versions": versions(),
-        "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
         "warnings": list(run.recording.warnings),
     }
     return Restoration(
-        audio=run.recording.bring_back(restored),
+        recorded=run.recording,
+        restored=restored,
+        bench=run.bench,
         sample_rate=run.recording.output_rate,
         equalizer=weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned]),
         equalizers=equalizers,
@@ -281,39 +423,23 @@ def finished(run: Run, restored: Tensor, about: dict[str, Any]) -> Restoration:
         report=report,
         ltas_response=run.ltas_response,
         history=tuple((sigma, behind(curve, run.ltas_response)) for sigma, curve in run.history),
-        brought_to=partial(_brought, run.recording, restored),
+        seconds=seconds,
     )
-
-
-def _brought(recording: Recorded, restored: Tensor, output_rate: int) -> Audio:
-    return replace(recording, output_rate=output_rate).bring_back(restored)
 
 
 def finished_part(run: Run, about: dict[str, Any]) -> Restoration | None:
     """What a stopped run had finished, an exact prefix of its result; None where that is nothing."""
-    seconds, restored = run.finished_seconds(), run.finished()
-    samples = int(seconds * run.recording.output_rate)
-    if not run.found or samples == 0 or not restored.isfinite().all():
+    seconds = run.finished_seconds()
+    if not run.found or int(seconds * run.recording.output_rate) == 0:
         return None
-    whole = finished(run, restored, about)
-    whole.report["warnings"].append(f"The restoration was stopped; this is its finished part, {seconds:.1f} s.")
-    return replace(whole, audio=whole.audio[:, :samples])
+    part = finished(run, run.canvas, about, seconds)
+    part.report["warnings"].append(f"The restoration was stopped; this is its finished part, {seconds:.1f} s.")
+    return part
 
 
 def check_amount(amount: float) -> None:
     if not 0 <= amount <= 1:
         raise RestorationError(f"The amount of restoration lies between 0 and 1, not at {amount}.")
-
-
-def mixed(restoration: Restoration, recording: Any, sample_rate: int, amount: float) -> Restoration:
-    """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
-    check_amount(amount)
-    before = transforms.resample(as_channels(recording, sample_rate), sample_rate, restoration.sample_rate)
-    before = cut(before, 0, restoration.audio.shape[1])
-    if len(before) != len(restoration.audio):
-        before = before.mean(dim=0, keepdim=True)
-    audio = (amount * torch.from_numpy(restoration.audio) + (1 - amount) * before).numpy()
-    return replace(restoration, audio=audio, report=restoration.report | {"amount": amount}, brought_to=None)
 
 
 def behind(equalizer: Curve, ltas_response: Curve | None) -> Curve:
@@ -342,8 +468,10 @@ def checked_seed(seed: int | None) -> int:
     return seed
 
 
-def seeded_noise(seed: int, device: torch.device) -> Noise:
-    generator = torch.Generator(device).manual_seed(seed)
+def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:
+    """Every segment has noise of its own, so that any of them can be restored without those before it."""
+    own = int(np.random.SeedSequence((seed, segment)).generate_state(1, np.uint64)[0])
+    generator = torch.Generator(device).manual_seed(own >> 1)  # torch takes 63 bits
     return lambda shape: torch.randn(shape, generator=generator, device=device)
 
 
@@ -355,7 +483,7 @@ def enough_memory(
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise RestorationError(f"There is not enough memory for this. {way_out}") from None
         raise
 

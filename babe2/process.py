@@ -6,7 +6,8 @@ import ctypes
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOOK_SECONDS = 0.1
@@ -62,3 +63,23 @@ def _ticks() -> dict[int, tuple[int, int]]:
             counts = [int(number) for number in numbers[:8]]  # guests are counted in what precedes them
             found[int(name[3:])] = (counts[3] + counts[4], sum(counts))
     return found
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Torch computes with so many, and afterwards with as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """What torch says in many ways."""
+    import torch
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,15 +17,14 @@ from babe2.blind_response import Machine, Spectrum, find_machine
 from babe2.config import Settings
 from babe2.equalizer import Curve, SampledCurve
 from babe2.errors import RestorationError
+from babe2.journal import Workbench, noted, recalled
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.prior import BandwisePrior, Prior
-from babe2.sampler import Known, Noise, Progress, restore
-from babe2.segments import Canvas, cut, median_level, segment_starts
-from babe2.waveform import as_channels, as_sample_rate
-
-Audio = npt.NDArray[np.float32]
-SHORTEST_SECONDS = 0.05
-SILENT = 1e-4  # a segment or channel this far below the loudest one has nothing to restore
+from babe2.process import is_out_of_memory
+from babe2.recorded import SHORTEST_SECONDS, SILENT, Audio, Recorded, deviation
+from babe2.sampler import Known, Noise, Progress, Sampled, restore
+from babe2.segments import Canvas, agreement, median_level, segment_starts
+from babe2.tape import Part, Tape
 
 
 @dataclass(frozen=True)
@@ -52,59 +49,6 @@ class Step:
 OnStep = Callable[[Step], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """A recording brought to the model's rate, and what is needed to bring its restoration back."""
-
-    original: Tensor  # (C, T) at its own rate
-    rate: int
-    observation: Tensor  # (C, T') at the model's rate
-    sounding: Tensor  # (C,) whether a channel holds anything to restore; the others stay as they are
-    model_rate: int
-    output_rate: int
-    warnings: tuple[str, ...]
-
-    @staticmethod
-    def of(audio: Any, sample_rate: int, model_rate: int, output_rate: int | None, *, fold: bool) -> Recorded:
-        """Checks a recording as a person hands it over; `fold` averages its channels."""
-        original, sample_rate = as_channels(audio, sample_rate), as_sample_rate(sample_rate)
-        output_rate = sample_rate if output_rate is None else as_sample_rate(output_rate)
-        warnings = []
-        if fold and len(original) > 1:
-            warnings.append(f"The {len(original)} channels were averaged to one, as the published program does.")
-            original = original.mean(dim=0, keepdim=True)
-        if original.shape[1] < SHORTEST_SECONDS * sample_rate:
-            raise RestorationError(
-                f"The recording is only {original.shape[1]} samples long; "
-                f"a restoration needs at least {SHORTEST_SECONDS} s of it."
-            )
-        loudness = original.std(dim=-1)
-        if not float(loudness.max()) > 1e-8:
-            raise RestorationError("The recording is silent, so there is nothing to restore in it.")
-        observation = transforms.resample(original, sample_rate, model_rate)
-        sounding = loudness > SILENT * loudness.max()
-        return Recorded(original, sample_rate, observation, sounding, model_rate, output_rate, tuple(warnings))
-
-    def all_channels(self, restored: Tensor) -> Tensor:
-        """restored (sounding channels, T) -> (C, T) on the host, the silent channels as recorded."""
-        every = cut(self.observation, 0, restored.shape[1]).clone()
-        every[self.sounding] = restored.cpu()
-        return every
-
-    def bring_back(self, restored: Tensor) -> Audio:
-        """restored (sounding channels, T') -> (C, T) at the output rate, over exactly the recording's duration.
-
-        What the recording has above the model's band is not the prior's to judge and stays.
-        """
-        out = transforms.resample(self.all_channels(restored), self.model_rate, self.output_rate)
-        length = round(self.original.shape[1] * self.output_rate / self.rate)
-        if min(self.rate, self.output_rate) > self.model_rate:
-            whole = transforms.resample(self.original, self.rate, self.output_rate)
-            heard = transforms.resample(self.observation, self.model_rate, self.output_rate)
-            out = cut(out, 0, length) + cut(whole, 0, length) - cut(heard, 0, length)
-        return np.ascontiguousarray(cut(out, 0, length).numpy())
-
-
 class Found(NamedTuple):
     """What a finished segment taught."""
 
@@ -120,10 +64,11 @@ class Span(NamedTuple):
     margin: int
 
     @staticmethod
-    def of(recording: Recorded, settings: Settings) -> Span:
+    def of(samples: int, settings: Settings) -> Span:
+        """For a recording of so many samples at the model's rate."""
         if settings.solver != "bandwise":
             return Span(settings.segment_length, 0)
-        return Span(segment_length(recording.observation.shape[1], settings.segment_length), MARGIN)
+        return Span(segment_length(samples, settings.segment_length), MARGIN)
 
     @property
     def whole(self) -> int:
@@ -138,34 +83,40 @@ class Run:
         prior: Prior,
         recording: Recorded,
         settings: Settings,
-        noise: Noise,
+        noise: Callable[[int], Noise],
         ltas: Tensor | None,
         response: Curve | None,
         on_step: OnStep | None,
+        bench: Workbench,
+        batch: int = 1,
     ) -> None:
-        """`prior` works on the whole of a `Span`. `ltas` is the average spectrum (F,) of the music that it knows, where
-        it is known; `response` that of the machine, and is estimated where it is not."""
+        """`prior` works on the whole of a `Span`. `noise` is that of the segment by which a run begins. `ltas` is the
+        average spectrum (F,) of the music that the prior knows, where it is known; `response` that of the machine, and
+        is estimated where it is not. `batch` segments are restored at once, where the solver can."""
         self.prior, self.recording, self.settings = prior, recording, settings
         self.noise, self.ltas, self.response, self.on_step = noise, ltas, response, on_step
-        self.observation = recording.observation[recording.sounding].to(prior.device)
-        self.span = Span.of(recording, settings)
-        length, (channels, samples) = self.span.length, self.observation.shape
+        self.bench, self.batch = bench, batch
+        sounding = recording.sounding
+        self.channels = int(sounding.sum())
+        self.observation = Part(recording.observation, sounding, torch.ones(self.channels), prior.device)
+        self.span = Span.of(self.observation.samples, settings)
+        length, samples = self.span.length, self.observation.samples
         overlap = int(settings.overlap * length)
         self.starts = segment_starts(samples, length, overlap, last_fits=not settings.as_published)
-        self.canvas = Canvas(channels, self.starts[-1] + length, like=self.observation)
-        self.low_band = Canvas(channels, self.starts[-1] + length, like=self.observation)
+        layers = 1 + settings.keep_low_band  # the prior's music, and what lies below its band
+        self.canvas = Canvas(self.starts, length, samples, bench.blank("segments", layers * self.channels), layers)
         # What sampling follows, where it begins (None: there, too), and what brings each channel to level (C, 1).
-        self.objective = self.observation
-        self.begin_from: Tensor | None = None
-        self.level = torch.ones(channels, 1)
+        self.objective: Tape = self.observation
+        self.begin_from: Tape | None = None
+        self.level = torch.ones(self.channels, 1, device=prior.device)
         self.ltas_response: SampledCurve | None = None
         self.unfinished = set(range(len(self.starts)))
         self.found: dict[int, Found] = {}  # by segment
         self.history: list[tuple[float, Curve]] = []  # (sigma, equalizer) after each step of the first run
-        self.evaluations = self.steps_done = self.runs_left = 0
+        self.evaluations = self.steps_done = self.segments_left = 0
         self.began = time.monotonic()
 
-    def equalise(self) -> Tensor:
+    def equalise(self) -> Tape:
         """The recording (C, T) with its long-term average spectrum matched to the prior's."""
         reference, settings = self.ltas, self.settings
         if reference is None:
@@ -181,12 +132,12 @@ class Run:
         self.ltas_response = SampledCurve(frequencies[1:], response_db[1:].cpu() - kept_db)
         return equalised
 
-    def restore(self) -> Tensor:
+    def restore(self) -> Tape:
         """The recording (C, T) restored, at the model's rate."""
         settings = self.settings
         if settings.solver == "bandwise":
             self._restore_bandwise()
-            return self.finished()
+            return self.canvas
         if settings.ltas != "off" and self.response is None:
             self.begin_from = self.equalise()
         if self.begin_from is not None and settings.ltas == "objective":
@@ -196,40 +147,55 @@ class Run:
         if settings.mode == "time-invariant" and self.response is None:
             self._restore_with_one_equalizer(restorable)
         else:
-            self.runs_left = len(restorable)
+            self._recall(self.response)
+            self.segments_left = len(self.unfinished.intersection(restorable))
             for i in restorable:
                 self._sample([i], self.response)
-        return self.finished()
+        return self.canvas
 
     def _restore_bandwise(self) -> None:
         """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
         prior, rate = self.prior, self.recording.model_rate
         assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
-        loudness = self.observation.std(dim=-1, keepdim=True)  # a channel's noise is as much louder as its music
-        machine = find_machine(Spectrum.of(self.observation / loudness, rate), self._reference())
+        loudness = deviation(self.observation)[:, None]  # a channel's noise is as much louder as its music
+        unit = Part(self.observation, torch.ones(self.channels, dtype=torch.bool), 1 / loudness[:, 0], prior.device)
+        machine = find_machine(Spectrum.of(unit, rate), self._reference())
         if self.response is not None:
             machine = replace(machine, response=self.response)
         fft = self.settings.filter_fft
         inverse = torch.nn.functional.pad(machine.inverse(transforms.bin_frequencies(rate, fft)[1:]), (1, 0))
-        inverse = inverse.to(self.observation)
+        inverse = inverse.float().to(prior.device)
         self.level = self._level(lambda piece: transforms.equalise(piece, inverse, fft, fft, fft // 4))
-        gain = float((self.level * loudness).mean())
-        context = with_margins(self.observation)
+        gain = float((self.level * loudness.to(self.level)).mean())
         segments = self._sounding_segments()
-        self.runs_left = len(segments)
-        for i in segments:
-            heard = faded(cut(context, self.starts[i], self.span.whole)) * self.level
-            self._sample_bandwise(prior, Own.of(heard, machine, gain, rate), machine, i)
+        self._recall(machine.response)
+        self.segments_left = len(self.unfinished.intersection(segments))
+        while waiting := [i for i in segments if i in self.unfinished]:
+            group = neighbours(waiting, self.batch)
+            try:
+                self._sample_bandwise(prior, machine, gain, group)
+            except (MemoryError, RuntimeError) as error:
+                if len(group) == 1 or not is_out_of_memory(error):
+                    raise
+                self.batch = len(group) // 2
 
-    def _sample_bandwise(self, prior: BandwisePrior, recording: Own, machine: Machine, segment: int) -> None:
+    def _sample_bandwise(self, prior: BandwisePrior, machine: Machine, gain: float, group: list[int]) -> None:
+        """Samples neighbouring segments together, in agreement where they overlap, and lays them in place."""
+
         def denoise(noisy: Tensor, level: Tensor) -> Tensor:
             self.evaluations += 1
             return prior.at_levels(noisy, level)
 
-        settled, known = self._settled(segment)
-        margin = self.span.margin
-        if known is not None:
-            known = Known(*(torch.nn.functional.pad(part, (margin, margin)) for part in (known.audio, known.mask)))
+        margin, starts = self.span.margin, [self.starts[i] for i in group]
+        heard = [
+            faded(with_margins(self.observation, start - margin, start + self.span.length + margin)) for start in starts
+        ]
+        recording = Own.of(
+            torch.cat([self._leveled(piece) for piece in heard]), machine, gain, self.recording.model_rate
+        )
+        settled = [self._settled(i) for i in group]
+        joined = agreement(starts, self.span.length, margin, self.channels)
+        known = self._known(group, settled)
         # No higher than what the recording lost needs.
         start = min(max(prior.highest_needed(recording.level), 2 * self.settings.sigma_min), self.settings.sigma_start)
         sampled = restore_bandwise(
@@ -237,30 +203,37 @@ class Run:
             recording,
             machine.response,
             replace(self.settings, sigma_start=start),
-            self._shared_noise,
-            known=known,
-            on_step=lambda progress: self._tell(progress, segment),
+            self._noise(group, stretched=True),
+            agree=lambda clean: joined(clean if known is None else known.over(clean)),
+            on_step=lambda progress: self._tell(progress, group),
         )
-        self._lay(segment, self._without_margins(sampled.audio) / self.level)
-        self.found[segment] = Found(machine.response, sampled.misfit, 1 - float(settled.mean()))
-        self.runs_left -= 1
-
-    def _settled(self, segment: int) -> tuple[Tensor, Known | None]:
-        """Where a segment's neighbours have finished it (T,), and what they made of it."""
-        settled = self.canvas.settled_in(self.starts[segment], self.span.length).clone()
-        if not settled.any():
-            return settled, None
-        return settled, Known(settled * self._leveled(self.canvas.audio, segment), settled)
+        self._finish(group, sampled, settled)
 
     def _sounding_segments(self) -> list[int]:
         """The segments there is something to restore in; the others are laid as they are."""
         sounding = []
         for i in range(len(self.starts)):
-            if self.settings.as_published or not self._is_silent(i):
+            heard = self._cut(self.observation, i)
+            if self.settings.as_published or not self._is_silent(heard):
                 sounding.append(i)
             else:
-                self._lay(i, self.prior.highpass(self._cut(self.observation, i)))
+                self._lay(i, self.prior.highpass(heard))
         return sounding
+
+    def _recall(self, response: Curve | None) -> None:
+        """What an earlier run had finished, with the response that follows from the recording where none was noted."""
+        for record in self.bench.records:
+            equalizer = recalled(record["equalizer"], response)
+            assert equalizer is not None
+            for i, share in zip(record["segments"], record["shares"], strict=True):
+                self.canvas.recall(i)
+                self.unfinished.discard(i)
+                self.found[i] = Found(equalizer, record["misfit"], share)
+            self.evaluations, self.batch = record["evaluations"], record["batch"]
+        for sigma, curve in self.bench.records[0]["history"] if self.bench.records else ():
+            step = recalled(curve, response)
+            assert step is not None
+            self.history.append((sigma, step))
 
     def _reference(self) -> ReferenceLtas:
         if self.ltas is None:
@@ -269,15 +242,11 @@ class Run:
             )
         return ReferenceLtas(self.ltas, self.recording.model_rate)
 
-    def finished(self) -> Tensor:
-        """(C, T), zeros where nothing is finished yet."""
-        return (self.canvas.audio + self.low_band.audio)[:, : self.observation.shape[1]]
-
     def finished_seconds(self) -> float:
         """How far from its beginning the recording is finished for good, in seconds."""
         recording, rate = self.recording, self.recording.model_rate
         if not self.unfinished:
-            return recording.original.shape[1] / recording.rate
+            return recording.seconds
         # Near the cut the resampler looks ahead at what is not there yet.
         margin = max(SHORTEST_SECONDS, 400 / min(rate, recording.output_rate))
         return max(0.0, self.starts[min(self.unfinished)] / rate - margin)
@@ -289,62 +258,97 @@ class Run:
             count = min(count, len(segments))
         share = len(segments) / count
         chosen = [segments[int(share * i + share / 2)] for i in range(count)]
-        self.runs_left = 1 + len(segments) - len(set(chosen))
-        equalizer = self._sample(chosen, None)
+        self._recall(None)
+        self.segments_left = len(self.unfinished.intersection(segments))
+        found = self.found.get(chosen[0])
+        equalizer = found.equalizer if found else self._sample(chosen, None)
         for i in segments:
             if i not in chosen:
                 self._sample([i], equalizer)
 
-    def _sample(self, segments: list[int], equalizer: Curve | None) -> Curve:
+    def _sample(self, segments: list[int], equalizer: Curve | None) -> Curve | None:
         """Samples segments jointly and lays them in place; without `equalizer` one is found for them all."""
         settings, first = self.settings, segments[0]
-        settled, known = self._settled(first)
-        if equalizer is not None and settled.all() and not settings.as_published:
+        if first not in self.unfinished:  # an earlier run has finished it
+            return equalizer
+        settled = [self._settled(i) for i in segments]
+        if equalizer is not None and settled[0].all() and not settings.as_published:
             self.unfinished.discard(first)  # its neighbours have finished all of it
-            self.runs_left -= 1
+            self.segments_left -= 1
             return equalizer
         start = None
         if self.begin_from is not None and equalizer is None:
-            start = torch.cat([self._leveled(self.begin_from, i) for i in segments])
+            start = torch.cat([self._leveled(self._cut(self.begin_from, i)) for i in segments])
         sampled = restore(
             self._denoise,
-            torch.cat([self._leveled(self.objective, i) for i in segments]),
+            torch.cat([self._leveled(self._cut(self.objective, i)) for i in segments]),
             settings,
             self.recording.model_rate,
-            self._shared_noise,
+            self._noise(segments),
             start=start,
-            known=known if len(segments) == 1 else None,
+            known=self._known(segments, settled) if len(segments) == 1 else None,
             equalizer=equalizer,
-            on_step=lambda progress: self._tell(progress, first),
+            on_step=lambda progress: self._tell(progress, segments),
         )
-        for i, piece in zip(segments, sampled.audio.split(len(self.level)), strict=True):
-            self._lay(i, piece / self.level)
-            self.found[i] = Found(sampled.equalizer, sampled.misfit, 1 - float(settled.mean()))
-        self.runs_left -= 1
+        self._finish(segments, sampled, settled)
         return sampled.equalizer
 
     def _denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         self.evaluations += 1
         return self.prior(noisy, sigma)
 
-    def _shared_noise(self, shape: torch.Size) -> Tensor:
-        """One noise for all channels: what they share stays shared, and a mono record in stereo stays mono."""
-        channels = len(self.level)
-        noise = self.noise(torch.Size((shape[0] // channels, *shape[1:])))
-        return noise.to(self.observation).repeat_interleave(channels, dim=0)
+    def _noise(self, segments: list[int], *, stretched: bool = False) -> Noise:
+        """One noise for all channels: what they share stays shared, and a mono record in stereo stays mono. `stretched`
+        over neighbours it is the same where they overlap."""
+        draw, channels = self.noise(segments[0]), self.channels
+        offsets = [self.starts[i] - self.starts[segments[0]] for i in segments]
+
+        def noise(shape: torch.Size) -> Tensor:
+            if stretched:
+                whole = draw(torch.Size((1, offsets[-1] + shape[-1])))
+                each = torch.cat([whole[:, offset : offset + shape[-1]] for offset in offsets])
+            else:
+                each = draw(torch.Size((shape[0] // channels, *shape[1:])))
+            return each.to(self.prior.device, torch.float32).repeat_interleave(channels, dim=0)
+
+        return noise
+
+    def _settled(self, segment: int) -> Tensor:
+        """Where its neighbours have finished a segment (T,)."""
+        start = self.starts[segment]
+        return self.canvas.settled(start, start + self.span.length)
+
+    def _known(self, segments: list[int], settled: list[Tensor]) -> Known | None:
+        """What their neighbours have made of segments, with margins of which they know nothing."""
+        if not any(mask.any() for mask in settled):
+            return None
+        places = [(self.starts[i], self.starts[i] + self.span.length) for i in segments]
+        audio = [mask * self.canvas.layer(0, *place) for mask, place in zip(settled, places, strict=True)]
+        masks = [mask.expand(self.channels, -1) for mask in settled]
+        margin, device = self.span.margin, self.prior.device
+        return Known(
+            torch.nn.functional.pad(torch.cat([self._leveled(part.to(device)) for part in audio]), (margin, margin)),
+            torch.nn.functional.pad(torch.cat(masks).to(device), (margin, margin)),
+        )
 
     def _level(self, undone: Callable[[Tensor], Tensor] = lambda piece: piece) -> Tensor:
         """The factors (C, 1) that bring each channel's typical segment to the level the prior expects.
 
         `undone` takes the machine off a piece (C, T) before it is measured.
         """
-        length = self.span.length
-        pieces = [self._cut(self.objective, i) for i in range(len(self.starts))]
-        if not self.settings.as_published:  # the published program counts padding and silence as music
-            real = [undone(self.objective[:, start : start + length]) for start in self.starts]
-            loudest = max(float(piece.std()) for piece in real)
-            pieces = [piece for piece in real if float(piece.std()) > SILENT * loudest]
-        typical = median_level(pieces)
+        length, samples = self.span.length, self.objective.samples
+        whole, each = [], []  # standard deviations of every segment
+        for start in self.starts:
+            # The published program counts padding and silence as music.
+            stop = start + length if self.settings.as_published else min(start + length, samples)
+            piece = undone(self.objective.stretch(start, stop))
+            whole.append(float(piece.std()))
+            each.append(piece.std(dim=-1))
+        if not self.settings.as_published:
+            each = [
+                channels for channels, all_of_them in zip(each, whole, strict=True) if all_of_them > SILENT * max(whole)
+            ]
+        typical = median_level(each)
         if self.settings.as_published and not typical.min() > 0:
             raise RestorationError(
                 "Most of this recording is silent, which the published algorithm cannot bring to its level. "
@@ -352,36 +356,59 @@ class Run:
             )
         return self.settings.level / typical.clamp(min=SILENT * float(typical.max()))[:, None]
 
-    def _is_silent(self, segment: int) -> bool:
-        return float(self._leveled(self.observation, segment).std()) < SILENT * self.settings.level
+    def _is_silent(self, heard: Tensor) -> bool:
+        return float(self._leveled(heard).std()) < SILENT * self.settings.level
+
+    def _finish(self, segments: list[int], sampled: Sampled, settled: list[Tensor]) -> None:
+        """Lays what was sampled in place, and sees to it that it is not lost."""
+        if not sampled.audio.isfinite().all():
+            raise RestorationError("The run diverged with these settings. Take more steps or a higher sigma_min.")
+        shares = [1 - float(mask.mean()) for mask in settled]
+        for i, piece, share in zip(segments, sampled.audio.split(self.channels), shares, strict=True):
+            self._lay(i, self._without_margins(piece) / self.level)
+            self.found[i] = Found(sampled.equalizer, sampled.misfit, share)
+        self.segments_left -= len(segments)
+        history = self.history if not self.bench.records else []
+        self.bench.note(
+            {
+                "segments": segments,
+                "shares": shares,
+                "misfit": sampled.misfit,
+                "equalizer": noted(sampled.equalizer),
+                "history": [(sigma, noted(curve)) for sigma, curve in history],
+                "evaluations": self.evaluations,
+                "batch": self.batch,
+            }
+        )
 
     def _lay(self, segment: int, piece: Tensor) -> None:
-        self.canvas.lay(piece, self.starts[segment])
-        self.unfinished.discard(segment)
+        layers = [piece]
         if self.settings.keep_low_band:
             heard = self._cut(self.observation, segment)
-            self.low_band.lay(heard - self.prior.highpass(heard), self.starts[segment])
+            layers.append(heard - self.prior.highpass(heard))
+        self.canvas.lay(segment, *layers)
+        self.unfinished.discard(segment)
 
-    def _cut(self, x: Tensor, segment: int) -> Tensor:
-        return cut(x, self.starts[segment], self.span.length)
+    def _cut(self, tape: Tape, segment: int) -> Tensor:
+        return tape.stretch(self.starts[segment], self.starts[segment] + self.span.length)
 
     def _without_margins(self, x: Tensor) -> Tensor:
         return x[:, self.span.margin : self.span.margin + self.span.length]
 
-    def _leveled(self, x: Tensor, segment: int) -> Tensor:
-        return self._cut(x, segment) * self.level
+    def _leveled(self, x: Tensor) -> Tensor:
+        return x * self.level
 
-    def _tell(self, progress: Progress, segment: int) -> None:
-        self.steps_done += 1
+    def _tell(self, progress: Progress, segments: list[int]) -> None:
+        self.steps_done += len(segments)
         if not self.found and progress.equalizer is not None:
             self.history.append((progress.sigma, progress.equalizer))
         if self.on_step is None:
             return
-        steps_left = self.runs_left * self.settings.steps - progress.step
-        estimate = self._without_margins(progress.clean[: len(self.level)]) / self.level
+        steps_left = self.segments_left * self.settings.steps - progress.step * len(segments)
+        estimate, start = self._without_margins(progress.clean[: self.channels]) / self.level, self.starts[segments[0]]
         self.on_step(
             Step(
-                segment + 1,
+                segments[0] + 1,
                 len(self.starts),
                 progress.step,
                 self.settings.steps,
@@ -389,6 +416,16 @@ class Run:
                 progress.misfit,
                 progress.equalizer,
                 (time.monotonic() - self.began) / self.steps_done * steps_left,
-                lambda: self.recording.all_channels(estimate).numpy(),
+                lambda: self.recording.all_channels(estimate, start).numpy(),
             )
         )
+
+
+def neighbours(segments: list[int], count: int) -> list[int]:
+    """The first segments, no more than `count`, that follow one another."""
+    together = segments[:1]
+    for segment in segments[1:count]:
+        if segment != together[-1] + 1:
+            break
+        together.append(segment)
+    return together

@@ -18,6 +18,7 @@ from babe2.equalizer import BandSums, Curve, EqualizerFit, apply_magnitude
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
 Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
 Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
+Agree = Callable[[Tensor], Tensor]  # an estimate (B, T) -> the same, true to what is settled around it
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,167 @@
+"""What a restoration needs to go on after a crash: everything that is finished, in a folder beside its result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from babe2.equalizer import Curve, Equalizer
+from babe2.errors import RestorationError
+from babe2.tape import Blank, FileTape, MemoryTape
+
+Record = dict[str, Any]  # what is known of one finished run of the sampler
+Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
+
+FILES = ("journal.jsonl", "journal.new", "recording.f32", "segments.f32", "lock")
+
+
+class Workbench:
+    """Where a run keeps what it works on: in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def blank(self, name: str, channels: int) -> Blank:
+        return MemoryTape.blank(channels)
+
+    def note(self, record: Record) -> None:
+        """A run of the sampler is finished, and its segments are on tape."""
+        self.records.append(record)
+
+    def discard(self) -> None:
+        """The result is where it belongs, or there is none."""
+
+
+class Journal(Workbench):
+    """The same on a disk: a line for each finished run of the sampler, written once its segments are safe.
+
+    `about` is everything that decides the numbers; what was begun otherwise is not gone on with.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse") -> None:
+        super().__init__()
+        about = json.loads(json.dumps(about))
+        self.folder = folder
+        self._tapes: list[FileTape] = []
+        with self.kept():
+            self._lock = _locked(folder, unfinished)
+            path = folder / FILES[0]
+            lines = _lines(path) if unfinished == "resume" else []
+            self.threads: int = lines[0]["threads"] if lines else about["threads"]
+            if lines and (other := differences(lines[0], about | {"threads": self.threads})):
+                self._lock.release()
+                raise RestorationError(
+                    f"The unfinished restoration in {folder} was begun otherwise ({', '.join(other)}). "
+                    "Finish it as it was begun, or begin anew with --overwrite."
+                )
+            self.records = lines[1:]
+            whole = path.with_suffix(".new")
+            whole.write_text("".join(json.dumps(line) + "\n" for line in (about, *self.records)), "utf-8")
+            os.replace(whole, path)  # without a line that was begun when everything ended
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
+            self._secure()
+            if not lines:
+                for name in FILES[2:4]:
+                    (folder / name).unlink(missing_ok=True)
+
+    def blank(self, name: str, channels: int) -> FileTape:
+        self._tapes.append(FileTape(self.folder / f"{name}.f32", channels))
+        return self._tapes[-1]
+
+    def note(self, record: Record) -> None:
+        for tape in self._tapes:
+            tape.secure()
+        self._file.write(json.dumps(record) + "\n")
+        self._secure()
+        super().note(record)
+
+    def discard(self) -> None:
+        self._file.close()
+        for tape in self._tapes:
+            tape.close()
+        self._lock.release()
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files are in it
+            self.folder.rmdir()
+
+    def _secure(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Says in a sentence when the disk can take no more, and that nothing that was finished is lost."""
+        try:
+            yield
+        except OSError as error:
+            lost = "What is finished is kept there: mend that, then go on with --resume." if self.records else ""
+            raise RestorationError(
+                f"What is being worked on cannot be written to {self.folder} ({error.strerror}). {lost}".strip()
+            ) from error
+
+
+def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
+    """What two restorations were told differently, by name."""
+    found = []
+    for name in sorted({*begun, *about}):
+        before, now = begun.get(name), about.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now)
+        elif before != now:
+            found.append(name)
+    return found
+
+
+def _locked(folder: Path, unfinished: Unfinished) -> Any:
+    """Makes the folder, or takes over what an earlier run left in it; nobody else may."""
+    from filelock import FileLock, Timeout
+
+    with suppress(FileExistsError):
+        folder.mkdir()
+    if unfinished == "refuse" and (folder / FILES[0]).exists():
+        raise RestorationError(
+            f"An unfinished restoration lies in {folder}. Go on with it with --resume, or begin anew with --overwrite."
+        )
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RestorationError(f"Somebody is at work in {folder}. Wait for them to finish.") from None
+    return lock
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """What was noted, as far as it was noted whole."""
+    found: list[dict[str, Any]] = []
+    with suppress(FileNotFoundError, UnicodeDecodeError, ValueError):
+        for line in path.read_text("utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                found.append(json.loads(line))
+    return found
+
+
+def noted(curve: Curve | None) -> Record | None:
+    """An equalizer as a record, exact to the last bit; other curves follow from the recording and are found again."""
+    if not isinstance(curve, Equalizer):
+        return None
+    return {
+        "parameters": curve.parameters.tolist(),
+        "dtype": str(curve.parameters.dtype).removeprefix("torch."),
+        "above": len(curve.above.breakpoints),
+        "below": len(curve.below.breakpoints),
+        "bin_hz": curve.bin_hz,
+    }
+
+
+def recalled(record: Record | None, otherwise: Curve | None) -> Curve | None:
+    if record is None:
+        return otherwise
+    parameters = torch.tensor(record["parameters"], dtype=getattr(torch, record["dtype"]))
+    return Equalizer.from_parameters(parameters, record["above"], record["below"], record["bin_hz"])
