@@ -28,7 +28,7 @@ from babe2.job import Moment, follow
 from babe2.listening import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
 from babe2.pipeline import mixed
 from babe2.process import fit_threads, reuse_memory
-from babe2.run import Audio
+from babe2.recorded import Audio
 from babe2.shelf import Shelf
 from babe2.waveform import clock
 

@@ -19,7 +19,7 @@ import numpy as np
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step, __version__, analyse
 from babe2.analysis import MATCHED_HZ, ReferenceLtas
 from babe2.config import COLUMNS, PRESETS
-from babe2.pipeline import PRECISIONS, check_amount, mixed, versions
+from babe2.pipeline import PRECISIONS, check_amount, versions
 from babe2.process import fit_threads, reuse_memory
 from babe2.waveform import clock
 
@@ -31,6 +31,7 @@ DEFAULT = "piano-small"  # the checkpoint that comes along
 INTERRUPTED = 130
 METHODS = ("babe2", "ltas-eq")
 OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
 PLOTS = ("spectrogram", "ltas", "response")
 
 
@@ -110,6 +111,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("inputs", nargs="+", metavar="INPUT", type=Path)
     one.add_argument("-o", "--output", metavar="FILE|DIR", type=Path, help="default: NAME.restored.wav beside INPUT")
     with_prior(one)
+    one.add_argument(
+        "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
+    )
+    one.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     one.add_argument("--method", default="babe2", choices=METHODS)
     one.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
     one.add_argument("--duration", type=float, metavar="S", help="seconds from there (default: to its end)")
@@ -178,20 +183,26 @@ def restore_one(
     options: argparse.Namespace,
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
-    from babe2 import audio
-
-    recording = audio.read(path, start=options.start, duration=options.duration)
+    journal = target.with_name(f"{target.stem}.journal")
+    if options.resume and target.exists():
+        say(f"{path.name}: {target} is there already.")
+        return {"input": str(path), "output": str(target), "skipped": True}
     try:
-        with progress_line(path.name) as on_step:
-            restoration = restorer.restore(
-                recording.audio,
-                recording.sample_rate,
+        with progress_line(path.name) as show:
+            restoration = restorer.restore_file(
+                path,
+                journal,
+                unfinished="resume" if options.resume else "discard" if options.overwrite else "refuse",
+                start=options.start,
+                duration=options.duration,
                 method=options.method,
                 preset=options.preset,
                 seed=options.seed,
                 output_rate=options.rate,
-                on_step=on_step,
+                on_step=show,
+                on_block=lambda seconds: show(f"{clock(seconds)} read"),
                 cancelled=interrupted,
+                batch=options.batch,
                 **overrides,
             )
     except Cancelled as stopped:
@@ -199,37 +210,45 @@ def restore_one(
             say("stopped before anything was finished.")
             return {"input": str(path), "error": "Stopped before anything was finished."}
         part, kept = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
-        report = deliver(restorer, part, recording, path, kept, options)
-        say(f"stopped; the finished {part.audio.shape[1] / part.sample_rate:.1f} s are in {kept}.")
+        report = deliver(restorer, part, path, kept, options)
+        part.bench.close()
+        say(f"stopped; the finished {part.seconds:.1f} s are in {kept}. The same with --resume goes on from there.")
         return report
-    return deliver(restorer, restoration, recording, path, target, options)
+    try:
+        report = deliver(restorer, restoration, path, target, options)
+    except RestorationError as error:  # hours of work should not end here
+        if not restoration.bench.records:
+            restoration.bench.discard()
+            raise
+        restoration.bench.close()
+        raise RestorationError(f"{error} The restoration is kept in {journal}; --resume goes on with it.") from None
+    restoration.bench.discard()
+    return report
 
 
 def deliver(
-    restorer: Restorer,
-    restoration: Restoration,
-    recording: Recording,
-    path: Path,
-    target: Path,
-    options: argparse.Namespace,
+    restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Writes a restoration as the user wished it, whole or partial, and returns its report."""
     from babe2 import audio
 
     if options.amount != 1:
-        restoration = mixed(restoration, recording.audio, recording.sample_rate, options.amount)
-    sound, rate = restoration.audio, restoration.sample_rate
-    try:
-        audio.write(target, sound, rate, subtype=options.subtype, tags=recording.tags, overwrite=options.overwrite)
-    except RestorationError as error:  # hours of work should not end here if there is any way to keep them
-        kept = free(target.with_name(f"{target.stem}.float.wav"))
-        audio.write(kept, sound, rate, subtype="FLOAT", tags=recording.tags)
-        raise RestorationError(f"{error} The restoration is kept in {kept}.") from None
+        restoration = restoration.mixed(options.amount)
+    tags = audio.Excerpt(path, start=options.start, duration=options.duration).tags
+    with progress_line(path.name) as show:
+        restoration.save(
+            target,
+            options.subtype,
+            tags,
+            overwrite=options.overwrite,
+            on_block=lambda seconds: show(f"{clock(seconds)} written"),
+        )
     report = restoration.report | {"input": str(path), "output": str(target)}
-    report["warnings"] = [*recording.warnings, *report["warnings"]]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.plots:
+        seconds = min(options.duration or PICTURED, PICTURED)
+        recording = audio.read(path, start=options.start, duration=seconds)
         report["plots"] = draw(restorer.reference, restoration, recording, target, options.plots)
     if not options.json:
         print(told(restoration, report, restorer.model.sample_rate / 2))
@@ -238,7 +257,7 @@ def deliver(
 
 def told(restoration: Restoration, report: dict[str, Any], highest: float) -> str:
     """A restoration in a few lines, for people."""
-    length = restoration.audio.shape[1] / restoration.sample_rate
+    length = restoration.samples / restoration.sample_rate
     hertz = [hertz for hertz in OCTAVES_HZ if hertz < highest]
     gains = restoration.response.gain_db(np.array(hertz, dtype=float)).clip(-99, 99)
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
@@ -291,9 +310,10 @@ def check_targets(targets: list[Path], options: argparse.Namespace) -> None:
         if places.count(place) > 1:
             raise RestorationError(f"Several results would be written to {path}. Restore those recordings one by one.")
     for target in targets:
-        audio.check_target(target, subtype=options.subtype, overwrite=options.overwrite)
+        if not (options.resume and target.exists()):
+            audio.check_target(target, subtype=options.subtype, overwrite=options.overwrite)
     for path in written[len(targets) :]:
-        if path.exists() and not options.overwrite:
+        if path.exists() and not (options.overwrite or options.resume):
             raise RestorationError(f"{path} exists already. Choose another place or add --overwrite.")
     folders = {options.plots, options.report and options.report.parent} - {None}
     for folder in folders:
@@ -314,7 +334,8 @@ def draw(
 ) -> list[str]:
     from babe2 import figures
 
-    before, after = (recording.audio, recording.sample_rate), (restoration.audio, restoration.sample_rate)
+    before = recording.audio, recording.sample_rate
+    after = restoration.first(PICTURED), restoration.sample_rate
     rate = min(recording.sample_rate, 2 * reference.sample_rate) if reference else recording.sample_rate
     drawn = (
         figures.spectrograms(before, after),

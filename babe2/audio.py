@@ -150,7 +150,7 @@ class Excerpt:
         """Of the whole file."""
         with _readable(self.name) as source:
             source.file.seek(0)
-            return hashlib.file_digest(source.file, "sha256").hexdigest()
+            return hashlib.file_digest(source.file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:

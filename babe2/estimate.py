@@ -17,7 +17,8 @@ from babe2.config import Model, Settings
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 from babe2.pipeline import Restorer
 from babe2.prior import BandwisePrior, Prior, next_length
-from babe2.run import Recorded, Span
+from babe2.recorded import Recorded, Samples
+from babe2.run import Span
 from babe2.sampler import guidance
 from babe2.segments import segment_starts
 
@@ -71,7 +72,7 @@ def calibrate(restorer: Restorer, settings: Settings, clock: Clock = time.perf_c
 
     `clock` tells seconds; on a machine that others keep busy, `time.process_time` tells those of our own.
     """
-    whole = span_of(math.inf, settings).whole
+    whole = Span.of(2 * settings.segment_length, settings).whole
     quarter = next_length(restorer.model, whole // 4)
     few, memory = _tried(restorer, settings, quarter, clock)
     points, bytes_used = [(0, 0.0), (quarter, few)], [(0, 0), (quarter, memory)]
@@ -96,7 +97,7 @@ def estimate(
     if settings.as_published:
         channels = 1
     samples = math.ceil(seconds * model.sample_rate)
-    span = span_of(samples, settings)
+    span = Span.of(samples, settings)
     overlap = int(settings.overlap * span.length)
     segments = len(segment_starts(samples, span.length, overlap, last_fits=not settings.as_published))
     batches = [channels * count for count in runs_of(settings, segments)]
@@ -123,13 +124,6 @@ def told(seconds: float) -> str:
 
 
 # What a restoration consists of
-
-
-def span_of(samples: float, settings: Settings) -> Span:
-    """How much of a recording of so many samples at the model's rate is restored at once."""
-    samples = int(min(samples, 2 * settings.segment_length))
-    unheard = torch.empty(1, samples, device="meta")  # its length is all that is asked for
-    return Span.of(Recorded(unheard, 1, unheard, unheard, 1, 1, ()), settings)
 
 
 def runs_of(settings: Settings, segments: int) -> list[int]:
@@ -193,9 +187,10 @@ def _around(sample_rate: int, clock: Clock) -> float:
     noise = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
 
     def rehearse() -> None:
-        recording = Recorded.of(noise, REHEARSED_RATE, sample_rate, None, fold=False)
+        recording = Recorded.of(Samples(noise, REHEARSED_RATE), sample_rate, None, fold=False)
         Spectrum.of(recording.observation, sample_rate)
-        recording.bring_back(recording.observation)
+        for _ in recording.bring_back(recording.observation, REHEARSED_RATE):
+            pass
 
     return _seconds(rehearse, clock) / samples
 

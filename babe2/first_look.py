@@ -11,7 +11,7 @@ import numpy as np
 from babe2 import audio
 from babe2.analysis import ReferenceLtas, analyse, liveliest
 from babe2.pipeline import Restorer
-from babe2.run import Audio
+from babe2.recorded import Audio
 
 WHOLE_SECONDS = 300.0  # up to here all of a recording is looked at
 BLOCKS, BLOCK_SECONDS = 15, 10.0  # of a longer one, so many evenly spaced ones

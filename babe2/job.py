@@ -11,7 +11,8 @@ from typing import Any
 from babe2.equalizer import Curve
 from babe2.errors import Cancelled
 from babe2.pipeline import Restoration, Restorer
-from babe2.run import Audio, Step
+from babe2.recorded import Audio
+from babe2.run import Step
 
 PATIENCE = 0.5  # seconds without news after which the last ones are told again
 

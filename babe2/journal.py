@@ -34,6 +34,9 @@ class Workbench:
         """A run of the sampler is finished, and its segments are on tape."""
         self.records.append(record)
 
+    def close(self) -> None:
+        """Whatever is here is left for another time."""
+
     def discard(self) -> None:
         """The result is where it belongs, or there is none."""
 
@@ -46,29 +49,37 @@ class Journal(Workbench):
 
     def __init__(self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse") -> None:
         super().__init__()
-        about = json.loads(json.dumps(about))
         self.folder = folder
         self._tapes: list[FileTape] = []
         with self.kept():
             self._lock = _locked(folder, unfinished)
-            path = folder / FILES[0]
-            lines = _lines(path) if unfinished == "resume" else []
-            self.threads: int = lines[0]["threads"] if lines else about["threads"]
-            if lines and (other := differences(lines[0], about | {"threads": self.threads})):
-                self._lock.release()
-                raise RestorationError(
-                    f"The unfinished restoration in {folder} was begun otherwise ({', '.join(other)}). "
-                    "Finish it as it was begun, or begin anew with --overwrite."
-                )
-            self.records = lines[1:]
-            whole = path.with_suffix(".new")
-            whole.write_text("".join(json.dumps(line) + "\n" for line in (about, *self.records)), "utf-8")
-            os.replace(whole, path)  # without a line that was begun when everything ended
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
-            self._secure()
-            if not lines:
-                for name in FILES[2:4]:
-                    (folder / name).unlink(missing_ok=True)
+            try:
+                self._begin(json.loads(json.dumps(about)), unfinished)
+            except OSError:
+                if not self.records:
+                    self._lock.release()
+                    remove(folder)
+                raise
+
+    def _begin(self, about: dict[str, Any], unfinished: Unfinished) -> None:
+        path = self.folder / FILES[0]
+        lines = _lines(path) if unfinished == "resume" else []
+        self.threads: int = lines[0]["threads"] if lines else about["threads"]
+        if lines and (other := differences(lines[0], about | {"threads": self.threads})):
+            self._lock.release()
+            raise RestorationError(
+                f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other)}). "
+                "Finish it as it was begun, or begin anew with --overwrite."
+            )
+        self.records = lines[1:]
+        if not lines:
+            for tape in self.folder.glob("*.f32"):
+                tape.unlink()
+        whole = path.with_suffix(".new")
+        whole.write_text("".join(json.dumps(line) + "\n" for line in lines or [about]), "utf-8")
+        os.replace(whole, path)  # without a line that was begun when everything ended
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
+        self._secure()
 
     def blank(self, name: str, channels: int) -> FileTape:
         self._tapes.append(FileTape(self.folder / f"{name}.f32", channels))
@@ -81,15 +92,14 @@ class Journal(Workbench):
         self._secure()
         super().note(record)
 
-    def discard(self) -> None:
-        self._file.close()
-        for tape in self._tapes:
-            tape.close()
+    def close(self) -> None:
+        for file in (self._file, *self._tapes):
+            file.close()
         self._lock.release()
-        for name in FILES:
-            (self.folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else's files are in it
-            self.folder.rmdir()
+
+    def discard(self) -> None:
+        self.close()
+        remove(self.folder)
 
     def _secure(self) -> None:
         self._file.flush()
@@ -105,6 +115,14 @@ class Journal(Workbench):
             raise RestorationError(
                 f"What is being worked on cannot be written to {self.folder} ({error.strerror}). {lost}".strip()
             ) from error
+
+
+def remove(folder: Path) -> None:
+    """A journal, and nothing else that somebody may have put into its folder."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:

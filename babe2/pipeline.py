@@ -74,18 +74,23 @@ class Restoration:
             return self.recorded.length(self.sample_rate)
         return int(self.seconds * self.sample_rate)
 
-    def blocks(self) -> Iterator[Audio]:
-        """All of its sound, (channels, n) at a time."""
-        left = self.samples
+    def blocks(self, samples: int | None = None) -> Iterator[Audio]:
+        """All of its sound, or the first so many samples, (channels, n) at a time."""
+        left = self.samples if samples is None else min(samples, self.samples)
         for block in self.recorded.bring_back(self.restored, self.sample_rate, self.amount):
-            if left > 0:
-                yield np.ascontiguousarray(block[:, :left])
+            yield np.ascontiguousarray(block[:, :left])
             left -= block.shape[1]
+            if left <= 0:
+                return
 
     @cached_property
     def audio(self) -> Audio:
         """(channels, samples)"""
         return np.concatenate(list(self.blocks()), axis=1)
+
+    def first(self, seconds: float) -> Audio:
+        """So many seconds of it, or all."""
+        return np.concatenate(list(self.blocks(round(seconds * self.sample_rate))), axis=1)
 
     def at_rate(self, sample_rate: int) -> Restoration:
         """The same as if it had been asked for at another sample rate."""
@@ -97,12 +102,24 @@ class Restoration:
         return replace(self, amount=amount, report=self.report | {"amount": amount})
 
     def save(
-        self, path: str | Path, subtype: str | None = None, tags: Tags | None = None, overwrite: bool = True
+        self,
+        path: str | Path,
+        subtype: str | None = None,
+        tags: Tags | None = None,
+        overwrite: bool = True,
+        on_block: OnBlock = lambda seconds: None,
     ) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
         from babe2 import audio  # the rim: the one place where a result reaches upward to a codec
 
-        return audio.write_blocks(path, self.blocks, self.sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
+        def told() -> Iterator[Audio]:
+            done = 0
+            for block in self.blocks():
+                yield block
+                done += block.shape[1]
+                on_block(done / self.sample_rate)
+
+        return audio.write_blocks(path, told, self.sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
 
 
 class Restorer:
@@ -279,10 +296,12 @@ class Restorer:
                     cancelled=cancelled,
                 )
         except BaseException as error:
-            if not bench.records:
-                bench.discard()
             if isinstance(error, Cancelled) and error.partial is not None:
                 error.partial.report["warnings"][:0] = source.warnings
+            elif bench.records:
+                bench.close()
+            else:
+                bench.discard()
             raise
         restoration.report["warnings"][:0] = source.warnings
         return restoration

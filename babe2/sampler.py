@@ -26,7 +26,7 @@ class Known:
     """Samples that neighbouring segments have already settled."""
 
     audio: Tensor  # (B, T), zero elsewhere
-    mask: Tensor  # (T,) one where settled
+    mask: Tensor  # (T,) or (B, T), one where settled
 
     def over(self, x: Tensor) -> Tensor:
         """x (B, T) with the settled samples in place."""
@@ -34,7 +34,7 @@ class Known:
 
     def open(self, shortest: int) -> slice:
         """The stretch not settled yet, or everything where that is shorter than `shortest` samples."""
-        places = (self.mask == 0).nonzero().flatten()
+        places = (self.mask.reshape(-1, self.mask.shape[-1]).amin(dim=0) == 0).nonzero().flatten()
         if len(places) < shortest:
             return slice(None)
         return slice(int(places[0]), int(places[-1]) + 1)

@@ -85,7 +85,7 @@ class FileTape(Tape):
 
     def write(self, start: int, x: Tensor) -> None:
         self._file.seek(4 * self.channels * start)
-        self._file.write(np.ascontiguousarray(x.cpu().float().numpy().T))
+        self._file.write(np.ascontiguousarray(x.cpu().float().numpy().T).data)
         self._file.flush()
         self.samples = max(self.samples, start + x.shape[1])
 

@@ -28,6 +28,7 @@ from babe2.equalizer import SampledCurve
 from babe2.errors import RestorationError
 from babe2.folded_cqt import GRAIN
 from babe2.sampler import Known, Progress
+from babe2.tape import MemoryTape
 
 RATE, LENGTH, ITEMS = 8000, 8192, 8
 HERTZ = torch.fft.rfftfreq(LENGTH, 1 / RATE)
@@ -126,7 +127,7 @@ def test_known_samples_are_kept_and_their_neighbours_follow() -> None:
     mask = torch.zeros(LENGTH)
     mask[:1000] = 1
     settings = replace(SETTINGS, steps=24, sigma_start=0.1)
-    sampled = restore_bandwise(wiener, recorded(x), RESPONSE, settings, seeded(2), known=Known(mask * x, mask))
+    sampled = restore_bandwise(wiener, recorded(x), RESPONSE, settings, seeded(2), agree=Known(mask * x, mask).over)
     assert torch.equal(sampled.audio[:, :1000], x[:, :1000])
     assert deviation(shaped(sampled.audio, CLEAR.float()), shaped(x, CLEAR.float())) < 0.05
 
@@ -193,7 +194,7 @@ def test_a_response_beyond_all_numbers_is_lost_and_not_a_nan() -> None:
 def test_margins_go_on_without_a_step_and_end_in_silence(samples: int) -> None:
     time = torch.arange(samples) / RATE
     x = torch.stack([0.5 + torch.sin(2 * torch.pi * 50 * time + 1), time])
-    wide = with_margins(x)
+    wide = with_margins(MemoryTape(x), -MARGIN, samples + MARGIN)
     assert wide.shape == (2, samples + 2 * MARGIN) and wide.isfinite().all()
     assert torch.equal(wide[:, MARGIN:-MARGIN], x)
     assert float(wide[:, 0].abs().max()) < 1e-3 and float(wide[:, -1].abs().max()) < 1e-3

@@ -21,7 +21,6 @@ from babe2.__main__ import main, parser, settings_of
 from babe2.config import Settings
 from babe2.equalizer import Equalizer, Flank
 from babe2.evidence import command_line, pack, plain_name, read_me
-from babe2.pipeline import mixed
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
 CHOSEN: dict[str, Any] = {"preset": "draft", "steps": 3, "churn": 0.1 + 0.2, "seed": 7}
@@ -48,7 +47,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     sound = audio.read(recording, start=START, duration=SECONDS)
     restorer = Restorer.from_checkpoint("piano-small", device="cpu")
     whole = restorer.restore(sound.audio, sound.sample_rate, output_rate=44_100, **CHOSEN)
-    restoration = mixed(whole, sound.audio, sound.sample_rate, 0.75)
+    restoration = whole.mixed(0.75)
     restored = restoration.save(folder / "restored.wav")
     command = command_line(
         restoration.report, restorer, recording=NAME, start=START, duration=SECONDS, rate=44_100, output="again.wav"

@@ -291,7 +291,7 @@ def interrupted_run(*arguments: object, after: str) -> subprocess.CompletedProce
         "    with real(name) as show:\n"
         "        def shown(step):\n"
         "            show(step)\n"
-        f"            if {after}: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"            if not isinstance(step, str) and {after}: os.kill(os.getpid(), signal.SIGINT)\n"
         "        yield shown\n"
         "cli.progress_line = watched\n"
         "sys.exit(cli.main(sys.argv[1:]))"
@@ -304,10 +304,28 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
     sf.write(tmp_path / "long.wav", tune(6), 8000)
     run = interrupted_run("restore", tmp_path / "long.wav", "--json", after="step.segment == 3")
     assert run.returncode == 130, run.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.partial.wav", "long.wav"]
+    left = ["long.partial.wav", "long.restored.journal", "long.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
     assert sf.info(tmp_path / "long.partial.wav").duration == pytest.approx(2 * 11700 / 8000, abs=0.1)
     assert json.loads(run.stdout)["output"] == str(tmp_path / "long.partial.wav")
-    assert "stopped; the finished 2.9 s are in" in run.stderr
+    assert "stopped; the finished 2.9 s are in" in run.stderr and "--resume goes on" in run.stderr
+
+
+def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    interrupted_run("restore", tmp_path / "long.wav", after="step.segment == 3")
+    assert restore(tmp_path / "long.wav", method="babe2") == 1
+    assert "Go on with it with --resume, or begin anew with --overwrite" in capsys.readouterr().err
+    assert restore(tmp_path / "long.wav", "--resume", "--seed", 3, method="babe2") == 1
+    assert "was begun otherwise (seed)" in capsys.readouterr().err
+    assert restore(tmp_path / "long.wav", "--resume", "--json", method="babe2") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["segments"]) == 4 and not (tmp_path / "long.restored.journal").exists()
+    whole, _ = sf.read(tmp_path / "long.restored.wav")
+    assert restore(tmp_path / "long.wav", "-o", tmp_path / "again.wav", method="babe2") == 0
+    np.testing.assert_array_equal(whole, sf.read(tmp_path / "again.wav")[0])
+    assert restore(tmp_path / "long.wav", "--resume", method="babe2") == 0
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_ctrl_c_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
@@ -330,12 +348,16 @@ def test_ctrl_c_spares_the_files_that_were_done_and_begins_no_other(tmp_path: Pa
 # What is done is not lost
 
 
-def test_what_a_container_cannot_hold_is_kept_as_floats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_container_cannot_hold_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sf.write(tmp_path / "hot.wav", 8 * tune(), 8000, "FLOAT")
-    assert restore(tmp_path / "hot.wav", "-o", tmp_path / "hot.flac") == 1
+    assert restore(tmp_path / "hot.wav", "-o", tmp_path / "restored.flac", method="babe2") == 1
     assert "over full scale" in (error := capsys.readouterr().err) and "is kept in" in error
-    kept = sf.info(tmp_path / "hot.float.wav")
-    assert (kept.subtype, kept.frames) == ("FLOAT", 4800) and not (tmp_path / "hot.flac").exists()
+    assert not (tmp_path / "restored.flac").exists()
+    assert restore(tmp_path / "hot.wav", "-o", tmp_path / "restored.wav", "--resume", "--json", method="babe2") == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] < 1  # nothing was computed again
+    kept = sf.info(tmp_path / "restored.wav")
+    assert (kept.subtype, kept.frames) == ("FLOAT", 4800)
+    assert not (tmp_path / "restored.journal").exists()
 
 
 @pytest.mark.parametrize("option", ["--report", "--plots", "-o"])

@@ -19,9 +19,9 @@ from babe2.degradation import Degradation, HornResponse, degrade
 from babe2.equalizer import Equalizer, SampledCurve
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.network import CQTDiffPlus
-from babe2.pipeline import mixed
 from babe2.prior import PublishedPrior
 from babe2.sampler import Known, restore
+from babe2.tape import MemoryTape
 from babe2.transforms import ltas, resample
 
 QUICK: dict[str, Any] = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
@@ -80,7 +80,10 @@ def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: Publ
     recording = torch.from_numpy(music(3.5))
     settings = restorer.settings("paper", ltas=ltas, **QUICK)
     assert restorer.ltas is not None
-    equalised, _ = ltas_equalise(recording, ltas_response(recording, restorer.ltas, SMALL_RATE, 1024, -20.0))
+    tape = MemoryTape(recording)
+    equalised = ltas_equalise(tape, ltas_response(tape, restorer.ltas, SMALL_RATE, 1024, -20.0))[0].stretch(
+        0, recording.shape[1]
+    )
     followed = equalised if ltas == "objective" else recording
     length, overlap = SMALL_LENGTH, SMALL_LENGTH // 10
     starts = [0, length - overlap, 2 * (length - overlap)]
@@ -354,10 +357,10 @@ def test_wrong_wishes_get_a_sentence(restorer: Restorer, arguments: dict[str, An
 def test_mixing_keeps_the_ends_exact(restorer: Restorer) -> None:
     audio = music(1.0, 11025)
     restoration = restorer.restore(audio, 11025, **QUICK)
-    np.testing.assert_array_equal(mixed(restoration, audio, 11025, 1.0).audio, restoration.audio)
-    np.testing.assert_allclose(mixed(restoration, audio, 11025, 0.0).audio, audio, atol=1e-7)
+    np.testing.assert_array_equal(restoration.mixed(1.0).audio, restoration.audio)
+    np.testing.assert_allclose(restoration.mixed(0.0).audio, audio, atol=1e-7)
     with pytest.raises(RestorationError, match="between 0 and 1"):
-        mixed(restoration, audio, 11025, 1.5)
+        restoration.mixed(1.5)
 
 
 def test_the_level_of_the_recording_is_kept(restorer: Restorer) -> None:
@@ -390,8 +393,9 @@ def test_resampling_inside_is_the_transforms(restorer: Restorer) -> None:
     observation = resample(torch.from_numpy(audio), 44100, SMALL_RATE)
     assert restorer.ltas is not None
     reference = at_unit_level(restorer.ltas)
-    expected, _ = ltas_equalise(observation, ltas_response(observation, reference, SMALL_RATE, 1024, -20.0))
-    np.testing.assert_allclose(restoration.audio, expected.numpy(), atol=1e-6)
+    tape = MemoryTape(observation)
+    expected, _ = ltas_equalise(tape, ltas_response(tape, reference, SMALL_RATE, 1024, -20.0))
+    np.testing.assert_allclose(restoration.audio, expected.stretch(0, tape.samples).numpy(), atol=1e-6)
 
 
 def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:
