@@ -207,7 +207,8 @@ def restore_one(
             )
     except Cancelled as stopped:
         if stopped.partial is None:
-            say("stopped before anything was finished.")
+            said = "The same with --resume goes on from there." if journal.exists() else "Nothing was finished."
+            say(f"stopped before there was anything to hear. {said}")
             return {"input": str(path), "error": "Stopped before anything was finished."}
         part, kept = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
         report = deliver(restorer, part, path, kept, options)

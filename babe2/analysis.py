@@ -107,7 +107,10 @@ def excerpts(x: Tensor | Tape, sample_rate: int) -> tuple[Tensor, list[float]]:
         return cut(0, samples)[:, None], [0.0]
     count = LONGEST_SECONDS // EXCERPT_SECONDS
     places = [(samples - length) * i // (count - 1) for i in range(count)]
-    return torch.stack([cut(place, place + length) for place in places], dim=1), [p / sample_rate for p in places]
+    cuts = torch.empty(len(x) if isinstance(x, Tensor) else x.channels, count, length)
+    for excerpt, place in enumerate(places):
+        cuts[:, excerpt] = cut(place, place + length)
+    return cuts, [place / sample_rate for place in places]
 
 
 def mean_products(x: Tensor) -> Tensor:

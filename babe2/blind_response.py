@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -111,14 +112,16 @@ def _powers(x: Tensor, fft: int) -> Tensor:
     """Of one channel (excerpts, T), per sample and in each bin, on the host: the mean power, what it would be of noise
     that is exceeded as often as the channel's loud moments are, and the same of its quiet moments (3, F)."""
     window, hop = torch.hann_window(fft, device=x.device), fft // 4
-    x = torch.nn.functional.pad(x, (0, max(0, fft - x.shape[-1])))
-    count = (x.shape[-1] - fft) // hop + 1
-    parts = []
-    for first in range(0, count, FRAMES):  # the complex spectra of five minutes are never all there at once
-        piece = x[:, first * hop : (min(first + FRAMES, count) - 1) * hop + fft]
-        spectra = torch.stft(piece, fft, hop, window=window, center=False, return_complex=True).abs().square_()
-        parts.append(spectra.transpose(0, 1).flatten(1))
-    frames = torch.cat(parts, dim=1).div_(window.square().sum())
+    if x.shape[-1] < fft:
+        x = torch.nn.functional.pad(x, (0, fft - x.shape[-1]))
+    each = (x.shape[-1] - fft) // hop + 1
+    frames = x.new_empty(fft // 2 + 1, len(x) * each)
+    for excerpt, first in product(range(len(x)), range(0, each, FRAMES)):  # complex spectra of five minutes are large
+        last = min(first + FRAMES, each)
+        piece = x[excerpt, first * hop : (last - 1) * hop + fft]
+        spectra = torch.stft(piece, fft, hop, window=window, center=False, return_complex=True)
+        frames[:, excerpt * each + first : excerpt * each + last] = spectra.abs().square_()
+    frames.div_(window.square().sum())
     loudness = frames.mean(dim=0)
     if not (sounds := loudness > SILENCE * loudness.mean()).all():
         frames = frames[:, sounds]

@@ -93,8 +93,9 @@ class Journal(Workbench):
         super().note(record)
 
     def close(self) -> None:
-        for file in (self._file, *self._tapes):
-            file.close()
+        self._file.close()
+        for tape in self._tapes:
+            tape.close()
         self._lock.release()
 
     def discard(self) -> None:

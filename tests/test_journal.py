@@ -1,0 +1,187 @@
+"""What a restoration keeps on disk while it runs, and how it goes on from there."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from test_main import CHECKPOINT, QUICK, tune
+
+from babe2 import Cancelled, RestorationError, Restorer
+from babe2.equalizer import Equalizer, Flank, SampledCurve
+from babe2.journal import Journal, noted, recalled
+
+ABOUT = {"seed": 0, "threads": 1, "settings": {"steps": 5, "overlap": 0.1}}
+RECORD = {
+    "segments": [0],
+    "shares": [1.0],
+    "misfit": 0.5,
+    "equalizer": None,
+    "history": [],
+    "evaluations": 3,
+    "batch": 1,
+}
+
+
+def test_what_is_noted_is_there_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.blank("segments", 1).write(0, torch.ones(1, 10))
+    journal.note(RECORD)
+    journal.close()
+    again = Journal(tmp_path / "j", ABOUT, "resume")
+    assert again.records == [RECORD]
+    assert torch.equal(again.blank("segments", 1).stretch(0, 10), torch.ones(1, 10))
+    again.discard()
+    assert not (tmp_path / "j").exists()
+
+
+def test_a_line_that_was_begun_when_the_power_went_does_not_count(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.note(RECORD)
+    journal.note(RECORD | {"segments": [1]})
+    journal.close()
+    path = tmp_path / "j" / "journal.jsonl"
+    whole = path.read_bytes()
+    for cut in (1, 5, 40):
+        path.write_bytes(whole[:-cut])
+        again = Journal(tmp_path / "j", ABOUT, "resume")
+        assert again.records == [RECORD]
+        again.note(RECORD | {"segments": [1]})
+        again.close()
+        assert path.read_bytes() == whole
+
+
+def test_what_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", ABOUT).close()
+    other = ABOUT | {"seed": 1, "settings": {"steps": 6, "overlap": 0.1}}
+    with pytest.raises(RestorationError, match=r"was begun otherwise \(seed, steps\)"):
+        Journal(tmp_path / "j", other, "resume")
+    with pytest.raises(RestorationError, match="Go on with it with --resume"):
+        Journal(tmp_path / "j", ABOUT)
+    Journal(tmp_path / "j", other, "discard").discard()
+
+
+def test_the_threads_of_the_first_run_are_kept(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", ABOUT).close()
+    again = Journal(tmp_path / "j", ABOUT | {"threads": 2}, "resume")
+    assert again.threads == 1
+    again.discard()
+
+
+def test_two_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    with pytest.raises(RestorationError, match="Somebody is at work"):
+        Journal(tmp_path / "j", ABOUT, "resume")
+    journal.discard()
+
+
+def test_what_others_put_there_stays(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    (tmp_path / "j" / "notes.txt").write_text("mine")
+    journal.discard()
+    assert [path.name for path in (tmp_path / "j").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_equalizer_is_recalled_to_the_last_bit(dtype: torch.dtype) -> None:
+    random = torch.rand(10, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    curve = Equalizer(random[0], Flank(random[1:3], random[3:6]), Flank(random[6:7], random[7:9]), bin_hz=5.3)
+    found = recalled(json.loads(json.dumps(noted(curve))), None)
+    assert isinstance(found, Equalizer) and found.bin_hz == 5.3
+    assert found.parameters.dtype == dtype and torch.equal(found.parameters, curve.parameters)
+    other = SampledCurve(torch.ones(1), torch.ones(1))
+    assert recalled(noted(other), other) is other
+
+
+# Whole restorations
+
+
+def command(source: Path, *more: object) -> list[str]:
+    return [sys.executable, "-m", "babe2", "restore", *map(str, (source, *more)), "--checkpoint", CHECKPOINT, *QUICK]
+
+
+def killed_at_random_moments(folder: Path, kills: int, *wishes: object) -> None:
+    """The result is that of a run nobody disturbed, to the last bit."""
+    source, choose = folder / "long.wav", random.Random(kills)
+    sf.write(source, np.tile(tune(2, channels=2), (10, 1)), 8000)
+    began = time.monotonic()
+    subprocess.run(command(source, "-o", folder / "whole.wav", *wishes), check=True, capture_output=True)
+    longest, times = time.monotonic() - began, 0
+    while not (folder / "long.restored.wav").exists():
+        process = subprocess.Popen(command(source, "--resume", *wishes), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if times < kills:
+            time.sleep(choose.uniform(0.3, 1) * longest)
+            os.kill(process.pid, signal.SIGKILL)
+            times += 1
+        _, said = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), said
+    found, whole = (sf.read(folder / name)[0] for name in ("long.restored.wav", "whole.wav"))
+    np.testing.assert_array_equal(found, whole)
+    assert sorted(path.name for path in folder.iterdir()) == ["long.restored.wav", "long.wav", "whole.wav"]
+
+
+def test_a_killed_restoration_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    killed_at_random_moments(tmp_path, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wishes", [[], ["--set", "mode=time-invariant", "--set", "blind_segments=3"]])
+def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_path: Path, wishes: list[str]) -> None:
+    killed_at_random_moments(tmp_path, 20, *wishes)
+
+
+@pytest.mark.parametrize("wishes", [{}, {"mode": "time-invariant", "blind_segments": 3}, {"preset": "paper"}])
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_a_stopped_restoration_goes_on_in_the_same_program(
+    tmp_path: Path, stop: int, wishes: dict[str, object]
+) -> None:
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
+    sf.write(source, np.tile(tune(1), (9, 1)), 8000)
+    quick = {"steps": 2, "sigma_min": 0.1, "filter_iterations": 1}
+    whole = restorer.restore_file(source, tmp_path / "whole", **quick, **wishes)
+    steps: list[object] = []
+    with pytest.raises(Cancelled) as stopped:
+        restorer.restore_file(
+            source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 2 * stop, **quick, **wishes
+        )
+    if stopped.value.partial is not None:  # with one equalizer for all, what is finished first is no beginning
+        stopped.value.partial.bench.close()
+    found = restorer.restore_file(source, tmp_path / "j", unfinished="resume", **quick, **wishes)
+    np.testing.assert_array_equal(found.audio, whole.audio)
+    alike = ("segments", "evaluations", "settings")
+    assert [found.report[name] for name in alike] == [whole.report[name] for name in alike]
+    assert len(found.history) == len(whole.history)
+    for restoration in (found, whole):
+        restoration.bench.discard()
+
+
+def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
+    source = tmp_path / "long.wav"
+    sf.write(source, np.tile(tune(2), (10, 1)), 8000)
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, {resource_infinity()}));"
+        "from babe2.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = command(source)[3:]
+    full = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert full.returncode == 1 and full.stderr.count("\n") == 1, full.stderr
+    assert "cannot be written" in full.stderr and "go on with --resume" in full.stderr
+    assert not (tmp_path / "long.restored.wav").exists()
+    again = subprocess.run(command(source, "--resume"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.restored.wav", "long.wav"]
+
+
+def resource_infinity() -> int:
+    import resource
+
+    return resource.RLIM_INFINITY
