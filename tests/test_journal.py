@@ -139,7 +139,7 @@ def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_pat
 
 
 @pytest.mark.parametrize("wishes", [{}, {"mode": "time-invariant", "blind_segments": 3}, {"preset": "paper"}])
-@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_stopped_restoration_goes_on_in_the_same_program(
     tmp_path: Path, stop: int, wishes: dict[str, object]
 ) -> None:

@@ -13,14 +13,16 @@ from conftest import SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, deviation, replay
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
+from babe2.bandwise import BandwiseUNet
 from babe2.bandwise_sampler import MARGIN
 from babe2.config import Model
 from babe2.degradation import Degradation, HornResponse, degrade
 from babe2.equalizer import Equalizer, SampledCurve
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
-from babe2.network import CQTDiffPlus
+from babe2.network import CQTDiffPlus, Poll
 from babe2.prior import PublishedPrior
 from babe2.sampler import Known, restore
+from babe2.seams import seams
 from babe2.tape import MemoryTape
 from babe2.transforms import ltas, resample
 
@@ -491,6 +493,51 @@ def test_several_segments_join_without_a_seam(babbler: Restorer) -> None:
     high[:, : round(2200 / SMALL_RATE * 40_000)] = 0
     loudness = torch.fft.irfft(high)[0].unflatten(0, (-1, 200)).square().mean(dim=1)
     assert float(loudness.max() / loudness.median()) < 10 and float(loudness.min() / loudness.median()) > 0.1
+
+
+def test_segments_restored_together_join_as_those_one_after_another(babbler: Restorer) -> None:
+    recording = horned(piano(12.0))
+    wishes: dict[str, Any] = {"steps": 6, "segment_length": 8192}
+    one, four = (babbler.restore(recording, SMALL_RATE, batch=batch, **wishes) for batch in (1, 4))
+    assert four.report["batch"] == 4 and one.report["evaluations"] > 3 * four.report["evaluations"]
+    assert [part["start"] for part in four.report["segments"]] == [part["start"] for part in one.report["segments"]]
+    np.testing.assert_allclose(levels(four.audio), levels(one.audio), atol=0.5)
+    overlap = int(0.1 * 8192) / SMALL_RATE
+    joins = [(part["start"], part["start"] + overlap) for part in four.report["segments"][1:-1]]
+    assert max(seams(torch.from_numpy(four.audio), SMALL_RATE, joins)) < 0.8
+
+
+def test_segments_restored_together_are_as_good_as_alone(compact: Restorer) -> None:
+    """With a prior that imagines nothing there is one answer, however it is come by."""
+    recording = torch.cat([horned(piano(6.0)), 0.5 * horned(piano(6.0))])
+    one, four = (compact.restore(recording, SMALL_RATE, batch=batch, **COMPACT_QUICK).audio for batch in (1, 4))
+    assert deviation(torch.from_numpy(four), torch.from_numpy(one)) < 0.05
+
+
+def test_silence_between_segments_is_no_reason_to_stop(babbler: Restorer) -> None:
+    recording = torch.cat([horned(piano(3.0)), torch.zeros(1, 4 * SMALL_RATE), horned(piano(3.0))], dim=1)
+    restoration = babbler.restore(recording, SMALL_RATE, batch=8, **COMPACT_QUICK)
+    assert restoration.audio.shape == recording.shape
+    assert not restoration.audio[:, 5 * SMALL_RATE : 6 * SMALL_RATE].any()
+
+
+class NarrowNetwork(BandwiseUNet):
+    """A network for which a machine has room only one segment at a time."""
+
+    def forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None = None) -> list[Tensor]:
+        if len(groups[0]) > 1:
+            raise torch.OutOfMemoryError
+        return super().forward(groups, noisiness, poll)
+
+
+def test_what_does_not_fit_is_restored_fewer_at_a_time(babbler: Restorer) -> None:
+    narrow = NarrowNetwork(COMPACT.architecture, SMALL_RATE)
+    narrow.load_state_dict(babbling_network().state_dict())
+    restorer = Restorer(narrow, replace(COMPACT, column="compact"), babbler.ltas)
+    recording = horned(piano(6.0))
+    found = restorer.restore(recording, SMALL_RATE, batch=4, **COMPACT_QUICK)
+    assert found.report["batch"] == 1
+    np.testing.assert_array_equal(found.audio, babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK).audio)
 
 
 @pytest.mark.parametrize("seconds", [0.06, 0.5, 1.5])
