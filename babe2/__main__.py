@@ -315,16 +315,11 @@ def draw(
     from babe2 import figures
 
     before, after = (recording.audio, recording.sample_rate), (restoration.audio, restoration.sample_rate)
-    rate = min(recording.sample_rate, 2 * reference.sample_rate) if reference else recording.sample_rate
-    drawn = (
-        figures.spectrograms(before, after),
-        figures.ltas_curves({"recording": before, "restored": after}, reference),
-        figures.response(restoration.history, restoration.response, rate),
-    )
+    drawn = figures.of_restoration(before, after, restoration, reference)
     paths = plots_of(target, folder)
     try:
-        for path, figure in zip(paths, drawn, strict=True):
-            figures.save(figure, path)
+        for path, picture in zip(paths, drawn.values(), strict=True):
+            figures.save(picture(), path)
     except OSError as error:
         raise RestorationError(f"The plots cannot be written to {folder} ({error.strerror}).") from None
     return [str(path) for path in paths]
