@@ -235,7 +235,7 @@ def deliver(
 
     if options.amount != 1:
         restoration = restoration.mixed(options.amount)
-    tags = audio.Excerpt(path, start=options.start, duration=options.duration).tags
+    tags = audio.SoundFile(path, start=options.start, duration=options.duration).tags
     with progress_line(path.name) as show:
         restoration.save(
             target,
@@ -337,16 +337,11 @@ def draw(
 
     before = recording.audio, recording.sample_rate
     after = restoration.first(PICTURED), restoration.sample_rate
-    rate = min(recording.sample_rate, 2 * reference.sample_rate) if reference else recording.sample_rate
-    drawn = (
-        figures.spectrograms(before, after),
-        figures.ltas_curves({"recording": before, "restored": after}, reference),
-        figures.response(restoration.history, restoration.response, rate),
-    )
+    drawn = figures.of_restoration(before, after, restoration, reference)
     paths = plots_of(target, folder)
     try:
-        for path, figure in zip(paths, drawn, strict=True):
-            figures.save(figure, path)
+        for path, picture in zip(paths, drawn.values(), strict=True):
+            figures.save(picture(), path)
     except OSError as error:
         raise RestorationError(f"The plots cannot be written to {folder} ({error.strerror}).") from None
     return [str(path) for path in paths]

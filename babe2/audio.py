@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | 
 
     A file that holds less than it promises is read as far as it goes, with a warning.
     """
-    excerpt = Excerpt(path, start=start, duration=duration)
+    excerpt = SoundFile(path, start=start, duration=duration)
     try:
         held = deque(excerpt.blocks())
         audio = np.empty((excerpt.channels, sum(block.shape[1] for block in held)), np.float32)
@@ -96,7 +96,7 @@ def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | 
     return Recording(audio, excerpt.sample_rate, excerpt.subtype, excerpt.tags, excerpt.warnings)
 
 
-class Excerpt:
+class SoundFile:
     """A recording in a file, or `duration` seconds of it from `start` seconds on, read block by block."""
 
     channels: int

@@ -6,13 +6,13 @@ import errno
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from babe2.errors import RestorationError
+from babe2.replacing import replacing, write_text
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def land(whole: Path, target: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    with beside(target) as new:
+    with replacing(target) as new:
         shutil.copyfile(source, new)
         with new.open("rb+") as file:
             os.fsync(file.fileno())
@@ -63,8 +63,7 @@ def copy(source: Path, target: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as new:
-        new.write_text(text, "utf-8")
+    write_text(path, text)
 
 
 def point(pointer: Path, blob: Path) -> None:
@@ -75,23 +74,10 @@ def point(pointer: Path, blob: Path) -> None:
     if constants.HF_HUB_DISABLE_SYMLINKS:
         return copy(blob, pointer)
     try:
-        with beside(pointer) as new:
+        with replacing(pointer) as new:
             new.symlink_to(os.path.relpath(blob, pointer.parent))
     except (OSError, NotImplementedError):
         copy(blob, pointer)
-
-
-@contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A name of our own to write under; what is written there takes the place of `path` at once."""
-    new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-    try:
-        new.unlink(missing_ok=True)
-        yield new
-        new.replace(path)
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,13 +7,11 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import shlex
 import shutil
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -26,6 +24,7 @@ from babe2.config import Settings
 from babe2.equalizer import Array, Equalizer
 from babe2.errors import RestorationError
 from babe2.pipeline import Restoration, Restorer
+from babe2.replacing import replacing
 
 LOWEST_HZ, PER_OCTAVE = 20.0, 12
 LONGEST_NAME = 200  # bytes; most file systems take 255
@@ -34,36 +33,48 @@ _TIMELESS = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP knows: same contents, sa
 Rows = Iterable[Sequence[object]]
 
 
-def pack(
-    path: str | os.PathLike[str],
+def pack(path: str | os.PathLike[str], papers: Mapping[str, bytes], title: str, restored: Path | None) -> Path:
+    """Writes a ZIP with the `restored` file, called `title`, and the `papers` that tell how it came about. It appears
+    under its name only when it is complete.
+    """
+    path = Path(path)
+    try:
+        with replacing(path) as new, zipfile.ZipFile(new, "x") as archive:
+            for name, content in papers.items():
+                archive.writestr(_member(name), content, zipfile.ZIP_DEFLATED)
+            if restored is not None:
+                with open(restored, "rb") as source, archive.open(_member(title), "w", force_zip64=True) as target:
+                    shutil.copyfileobj(source, target)
+    except OSError as error:
+        raise RestorationError(f"{path.name} cannot be written: {error.strerror}. Choose another place.") from error
+    return path
+
+
+def papers(
     *,
     recording: Path,
     name: str,
+    title: str,
     restoration: Restoration,
-    restored: Path | None,
     command: Sequence[str],
     reference: ReferenceLtas | None = None,
     start: float = 0.0,
     duration: float | None = None,
     licence: str = "",
     credit: str = "",
-) -> Path:
-    """Writes a ZIP with the `restored` file and all that tells how it came about; nothing in it names this machine.
+) -> dict[str, bytes]:
+    """All that tells how a restoration, a file called `title`, came about, as files by name; nothing in them names
+    this machine.
 
     `recording` is the untouched file, called `name` by its owner, of which `duration` seconds from `start` on were
-    restored; `command` is what `command_line` says. `licence` and `credit` are the checkpoint's. The ZIP appears under
-    its name only when it is complete.
+    restored; `command` is what `command_line` says. `licence` and `credit` are the checkpoint's.
     """
-    path, name = Path(path), plain_name(name)
+    name = plain_name(name)
     before = audio.read(recording, start=start, duration=duration)
-    sounds = {
-        "original": (before.audio, before.sample_rate),
-        "restored": (restoration.audio, restoration.sample_rate),
-    }
-    band_end_hz = analyse(*sounds["original"])["bandwidth_high_hz"]
-    title = f"{Path(name).stem}.restored{restored.suffix if restored else ''}"
+    original, restored = (before.audio, before.sample_rate), (restoration.audio, restoration.sample_rate)
+    band_end_hz = analyse(*original)["bandwidth_high_hz"]
     report = portable(restoration.report) | {"input": {"name": name, **fingerprint(recording)}}
-    contents = {
+    texts = {
         "README.txt": read_me(title, name, report, band_end_hz, licence, credit),
         "report.json": json.dumps(report, indent=2, ensure_ascii=False) + "\n",
         "reproduce.txt": recipe(command, report),
@@ -72,28 +83,17 @@ def pack(
             ("segment", "frequency_hz", "slope_below_db_per_octave", "slope_above_db_per_octave"),
             breakpoints(restoration),
         ),
-        "ltas.csv": table(("frequency_hz", "original_db", "restored_db", "reference_db"), levels(sounds, reference)),
+        "ltas.csv": table(
+            ("frequency_hz", "original_db", "restored_db", "reference_db"), levels([original, restored], reference)
+        ),
     }
-    if contents["breakpoints.csv"].count("\n") == 1:  # a response that is known at every frequency has none
-        del contents["breakpoints.csv"]
-    pictures = draw(sounds, restoration, reference)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.zip")
-    try:
-        with zipfile.ZipFile(temporary, "x") as archive:
-            for member, text in contents.items():
-                archive.writestr(_member(member), text, zipfile.ZIP_DEFLATED)
-            for member, picture in pictures:
-                archive.writestr(_member(member), picture, zipfile.ZIP_DEFLATED)
-            if restored is not None:
-                with open(restored, "rb") as source, archive.open(_member(title), "w", force_zip64=True) as target:
-                    shutil.copyfileobj(source, target)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RestorationError(f"{path.name} cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return path
+    if texts["breakpoints.csv"].count("\n") == 1:  # a response that is known at every frequency has none
+        del texts["breakpoints.csv"]
+    found = {what: text.encode() for what, text in texts.items()}
+    for what, picture in figures.of_restoration(original, restored, restoration, reference).items():
+        figure = picture()
+        found |= {f"{what}.{kind}": figures.encoded(figure, kind) for kind in ("png", "svg")}
+    return found
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -254,9 +254,9 @@ def breakpoints(restoration: Restoration) -> Iterator[Sequence[object]]:
                 yield segment, f"{hertz:.2f}", f"{left:.2f}", f"{right:.2f}"
 
 
-def levels(sounds: Mapping[str, figures.Sound], reference: ReferenceLtas | None) -> Rows:
+def levels(sounds: Sequence[figures.Sound], reference: ReferenceLtas | None) -> Rows:
     """Average spectra as they are drawn, up to where each of them reaches."""
-    spectra = [(figures.average_power(sound), sound[1]) for sound in sounds.values()]
+    spectra = [(figures.average_power(sound), sound[1]) for sound in sounds]
     if reference is not None:
         spectra.append((reference.power, reference.sample_rate))
     hertz = twelfths(figures.LOWEST_HZ, max(rate for _, rate in spectra) / 2)
@@ -267,17 +267,3 @@ def levels(sounds: Mapping[str, figures.Sound], reference: ReferenceLtas | None)
     if reference is None:
         columns.append([""] * len(hertz))
     return zip((f"{f:.2f}" for f in hertz), *columns, strict=True)
-
-
-def draw(
-    sounds: Mapping[str, figures.Sound], restoration: Restoration, reference: ReferenceLtas | None
-) -> Iterator[tuple[str, bytes]]:
-    rate = min(sounds["original"][1], 2 * reference.sample_rate) if reference else sounds["original"][1]
-    drawn = {
-        "spectrograms": figures.spectrograms(sounds["original"], sounds["restored"]),
-        "ltas": figures.ltas_curves(sounds, reference),
-        "response": figures.response(restoration.history, restoration.response, rate),
-    }
-    for name, figure in drawn.items():
-        for kind in ("png", "svg"):
-            yield f"{name}.{kind}", figures.encoded(figure, kind)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import math
 import os
-import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -29,6 +27,8 @@ from torch import Tensor
 from babe2.analysis import MATCHED_HZ, ReferenceLtas, as_reference, excerpts, power_spectra
 from babe2.equalizer import Array, Curve
 from babe2.errors import RestorationError
+from babe2.pipeline import Restoration
+from babe2.replacing import replacing
 from babe2.transforms import bin_frequencies, decibels
 from babe2.waveform import as_channels, clock
 
@@ -49,6 +49,19 @@ _FRAMES_PER_COLUMN = 4
 _FRAME_SECONDS = 0.12
 
 
+def of_restoration(
+    before: Sound, after: Sound, restoration: Restoration, reference: ReferenceLtas | None
+) -> dict[str, Callable[[], Figure]]:
+    """The three that tell what was done, by name; each is drawn when it is called."""
+    # The response matters as far up as the prior's music, and an octave beyond.
+    rate = min(before[1], 2 * reference.sample_rate) if reference else before[1]
+    return {
+        "spectrograms": lambda: spectrograms(before, after),
+        "ltas": lambda: ltas_curves({"recording": before, "restored": after}, reference),
+        "response": lambda: response(restoration.history, restoration.response, rate),
+    }
+
+
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
     """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
     figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
@@ -64,14 +77,18 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
 def spectrogram_pair(
     before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
 ) -> tuple[Figure, Figure]:
-    """What `spectrograms` shows, as two figures that lie over each other to the pixel."""
+    """What `spectrograms` shows, as two figures that lie over each other to the pixel, for a slider: of the first the
+    left part is seen and of the second the right, and there their titles are. Small, to be read on a phone.
+    """
     figures = []
-    for picture, title in zip(_pictures([before, after]), titles, strict=True):
-        figure = Figure(figsize=(10, 4.5), facecolor=PAPER)  # a layout would follow what is written in it
-        axes = figure.add_axes((0.085, 0.135, 0.81, 0.785))
-        image = _draw_spectrogram(axes, picture, title)
+    sides: list[Literal["left", "right"]] = ["left", "right"]
+    for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
+        figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)  # a layout would follow what is written in it
+        axes = figure.add_axes((0.115, 0.15, 0.745, 0.76))
+        image = _draw_spectrogram(axes, picture, "")
+        axes.set_title(title, loc=side, fontsize=18, color=INK)
         _time_ticks(axes, picture.longest)
-        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.912, 0.135, 0.016, 0.785))))
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.88, 0.15, 0.02, 0.76))))
         figures.append(figure)
     return figures[0], figures[1]
 
@@ -181,15 +198,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "svg"):
         raise RestorationError(f"{path} is neither a .png nor an .svg picture. Choose such a name.")
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
-        temporary.write_bytes(encoded(figure, kind))
-        os.replace(temporary, path)
+        with replacing(path) as new:
+            new.write_bytes(encoded(figure, kind))
     except OSError as error:
         raise RestorationError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
     return path
 
 

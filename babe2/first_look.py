@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 
 from babe2 import audio
 from babe2.analysis import ReferenceLtas, analyse, liveliest
+from babe2.excerpt import EXCERPT_SECONDS
 from babe2.pipeline import Restorer
 from babe2.recorded import Audio
+from babe2.waveform import clock, length_told
 
 WHOLE_SECONDS = 300.0  # up to here all of a recording is looked at
 BLOCKS, BLOCK_SECONDS = 15, 10.0  # of a longer one, so many evenly spaced ones
@@ -27,12 +30,34 @@ class FirstLook:
     start: float  # of the liveliest excerpt, seconds
     excerpt: Audio  # (channels, samples)
     sample_rate: int
-    reference: ReferenceLtas | None  # of the checkpoint, where it has one
-    equalised: Audio | None  # the excerpt with its average spectrum matched (LTAS-EQ), where the checkpoint has one
+    reference: ReferenceLtas | None  # what it was compared with
+
+    @property
+    def words(self) -> str:
+        """Facts and advice, as Markdown."""
+        clips = self.found["clipping"]["runs"]
+        facts = {
+            "loudness": (self.found["loudness_lufs"], 1, "LUFS"),
+            "peak": (self.found["peak_dbfs"], 1, "dBFS"),
+            "music up to": (self.found["bandwidth_high_hz"], 1000, "kHz"),
+            "noise floor": (self.found["noise_floor_dbfs"], 1, "dBFS"),
+        }
+        said = [f"length **{length_told(self.seconds)}**"]
+        said += [
+            f"{name} **{value / scale:.1f} {unit}**"
+            for name, (value, scale, unit) in facts.items()
+            if value is not None
+        ]
+        said += [f"clipping **{clips} {'place' if clips == 1 else 'places'}**" if clips else "no clipping"]
+        if self.looked_at < self.seconds - 1:
+            said += [f"looked at {clock(self.looked_at)} of it, evenly spaced"]
+        return "\n\n".join([" · ".join(said), *(f"- {advice}" for advice in self.found["advice"])])
 
 
-def first_look(path: str | Path, restorer: Restorer | None, excerpt_seconds: float) -> FirstLook:
-    """Of more than five minutes, evenly spaced blocks are looked at. Without a restorer nothing is compared."""
+def first_look(
+    path: str | Path, reference: ReferenceLtas | None = None, excerpt_seconds: float = EXCERPT_SECONDS
+) -> FirstLook:
+    """Of more than five minutes, evenly spaced blocks are looked at. Without a reference nothing is compared."""
     _, samples, rate = audio.measure(path)
     seconds = samples / rate
     places = [0.0]
@@ -49,7 +74,6 @@ def first_look(path: str | Path, restorer: Restorer | None, excerpt_seconds: flo
         seen = np.concatenate(blocks, axis=1)
         start = places[min(int(liveliest(seen, rate, BLOCK_SECONDS) / BLOCK_SECONDS + 0.5), BLOCKS - 1)]
         excerpt = audio.read(path, start=start, duration=excerpt_seconds).audio
-    reference = None if restorer is None else restorer.reference
     return FirstLook(
         found=analyse(seen, rate, reference),
         seconds=seconds,
@@ -58,11 +82,20 @@ def first_look(path: str | Path, restorer: Restorer | None, excerpt_seconds: flo
         excerpt=excerpt,
         sample_rate=rate,
         reference=reference,
-        equalised=_equalised(excerpt, rate, restorer),
     )
 
 
-def _equalised(excerpt: Audio, sample_rate: int, restorer: Restorer | None) -> Audio | None:
-    if restorer is None or restorer.ltas is None or not excerpt.any():
+def preview(seen: FirstLook, restorer: Restorer | None) -> Audio | None:
+    """The excerpt with its average spectrum matched (LTAS-EQ), where the checkpoint has one to match."""
+    if restorer is None or restorer.ltas is None or not seen.excerpt.any():
         return None
-    return restorer.restore(excerpt, sample_rate, method="ltas-eq").audio
+    return restorer.restore(seen.excerpt, seen.sample_rate, method="ltas-eq").audio
+
+
+def restored_beforehand(seen: FirstLook, path: str | Path, examples: Path) -> Audio | None:
+    """The excerpt of an example's restoration, which lies beside the example."""
+    for restored in examples.glob("*.restored.flac"):
+        example = restored.with_name(restored.name.replace(".restored", ""))
+        if filecmp.cmp(example, path, shallow=False):
+            return audio.read(restored, start=seen.start, duration=seen.excerpt.shape[1] / seen.sample_rate).audio
+    return None

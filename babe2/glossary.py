@@ -10,6 +10,12 @@ class Words(NamedTuple):
     hint: str  # what turning it up does; the paper's symbol last
 
 
+PRESETS = {
+    "standard": "Standard: the best sound per second",
+    "draft": "Draft: hear in moments where it goes",
+    "paper": "As published: for researchers, slow, mono",
+}
+
 # Groups as a page shows them; every setting (config.Settings) stands in one of them.
 GLOSSARY: dict[str, dict[str, Words]] = {
     "How it is sampled": {

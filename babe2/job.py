@@ -10,6 +10,7 @@ from typing import Any
 
 from babe2.equalizer import Curve
 from babe2.errors import Cancelled
+from babe2.estimate import told
 from babe2.pipeline import Restoration, Restorer
 from babe2.recorded import Audio
 from babe2.run import Step
@@ -49,6 +50,13 @@ class Moment:
         if not self.segments:
             return 0.0
         return (self.segment - 1 + self.step / max(self.steps, 1)) / self.segments
+
+    @property
+    def words(self) -> str:
+        if not self.step:
+            return "finding out how the recording was made"
+        left = "" if self.seconds_left is None else f", {told(self.seconds_left)} left"
+        return f"segment {self.segment} of {self.segments}, step {self.step} of {self.steps}{left}"
 
 
 def follow(

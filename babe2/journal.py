@@ -13,12 +13,13 @@ import torch
 
 from babe2.equalizer import Curve, Equalizer
 from babe2.errors import RestorationError
+from babe2.replacing import write_text
 from babe2.tape import Blank, FileTape, MemoryTape
 
 Record = dict[str, Any]  # what is known of one finished run of the sampler
 Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
 
-FILES = ("journal.jsonl", "journal.new", "recording.f32", "segments.f32", "lock")
+FILES = ("journal.jsonl", "recording.f32", "segments.f32", "lock")
 
 
 class Workbench:
@@ -75,9 +76,8 @@ class Journal(Workbench):
         if not lines:
             for tape in self.folder.glob("*.f32"):
                 tape.unlink()
-        whole = path.with_suffix(".new")
-        whole.write_text("".join(json.dumps(line) + "\n" for line in lines or [about]), "utf-8")
-        os.replace(whole, path)  # without a line that was begun when everything ended
+        # Without a line that was begun when everything ended.
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines or [about]))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
         self._secure()
 

@@ -85,7 +85,7 @@ def desk_tracks(
     }
 
 
-def desk_parts() -> dict[str, str]:
+def desk_parts() -> dict[str, Any]:
     """The desk's markup, style and script, under the names by which `gr.HTML` takes them."""
     desk = files("babe2") / "desk"
     names = {"html_template": "desk.html", "css_template": "desk.css", "js_on_load": "desk.js"}

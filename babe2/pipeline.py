@@ -278,7 +278,7 @@ class Restorer:
         """
         from babe2 import audio
 
-        source = audio.Excerpt(path, start=start, duration=duration)
+        source = audio.SoundFile(path, start=start, duration=duration)
         settings = self.settings(preset, **overrides)
         about = self._about(method, preset, settings, checked_seed(seed), batch)
         begun = {"input": source.sha256(), "start": start, "duration": duration}

@@ -37,6 +37,7 @@ from babe2.folded_cqt import FoldedConstantQ
 from babe2.objective import BandwiseObjective, Batch
 from babe2.pipeline import versions
 from babe2.prior import next_length
+from babe2.replacing import write_text
 from babe2.training import (
     Examples,
     Feed,
@@ -350,7 +351,7 @@ class Run:
         skipped = self.examples.corpus.skipped
         if self.trainer.processes.leads and len(skipped) != self._told_bad:
             self._told_bad = len(skipped)
-            replaced(self.folder / "skipped.json", json.dumps([asdict(one) for one in skipped], indent=1) + "\n")
+            write_text(self.folder / "skipped.json", json.dumps([asdict(one) for one in skipped], indent=1) + "\n")
 
     # Held-out music
 
@@ -402,7 +403,7 @@ class Run:
             for band, hertz in {"recorded": (100.0, 3000.0), "lost": lost}.items()
             if hertz[0] < hertz[1] < model.sample_rate / 2
         }
-        replaced(folder / f"{n:09d}.json", json.dumps(scores, indent=1) + "\n")
+        write_text(folder / f"{n:09d}.json", json.dumps(scores, indent=1) + "\n")
         self.on_remark(f"check at iteration {n}: " + ", ".join(f"{name} {dB:.2f} dB" for name, dB in scores.items()))
 
     # Keeping
@@ -521,13 +522,6 @@ A prior for the restoration of old recordings with [BABE-2](https://arxiv.org/ab
 
 It imagines what a recording has lost in the manner of the music it learned from; of other music it knows little.
 """
-
-
-def replaced(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
 
 
 def write_wave(path: Path, x: Tensor, sample_rate: int) -> None:

@@ -61,6 +61,11 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def length_told(seconds: float) -> str:
+    """How long a sound is, as people write it: 4.2 s, 12 s, 1:23."""
+    return clock(seconds) if seconds >= 60 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+
+
 def _as_array(audio: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
     try:
         if isinstance(audio, Tensor):

@@ -161,6 +161,61 @@ def test_a_stranger_restores_compares_and_takes_it_home(page: Page, house: House
         assert opened.testzip() is None
         text = "".join(opened.read(name).decode() for name in opened.namelist() if name.endswith((".txt", ".json")))
     assert "babe2 restore" in text and "/tmp" not in text and str(house.process.pid) not in text
+    assert_papers(page)
+
+
+def assert_papers(page: Page) -> None:
+    """Every picture as PNG and SVG, and the numbers."""
+    page.get_by_text("Pictures and numbers").click()
+    links = page.locator("#papers a[download]")
+    expect(links).to_have_count(9, timeout=PATIENCE)
+    kinds = [Path(str(name)).suffix for name in links.evaluate_all("links => links.map((each) => each.download)")]
+    assert sorted(kinds) == [".csv"] * 2 + [".json"] + [".png"] * 3 + [".svg"] * 3
+    with page.expect_download(timeout=PATIENCE) as download:
+        links.nth(kinds.index(".csv")).click()
+    assert download.value.suggested_filename == "Grüße an Clara.equalizer.csv"
+    assert Path(download.value.path()).read_text("utf-8").startswith("frequency_hz,gain_db\n20.00,")
+
+
+def test_an_example_was_restored_beforehand(page: Page, house: House) -> None:
+    page.goto(house.address)
+    page.get_by_text("old_variation.flac").click()
+    expect(page.locator("#desk [data-name=restored]")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#warnings")).to_contain_text("restored beforehand")
+
+
+def test_empty_fields_show_what_they_mean(page: Page, house: House) -> None:
+    page.goto(house.address)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("How it is sampled").click()
+    steps, start = (page.locator(f"#set-{name}").get_by_role("textbox") for name in ("steps", "sigma_start"))
+    expect(steps).to_have_attribute("placeholder", "16")
+    page.get_by_label("Draft").check()
+    expect(steps).to_have_attribute("placeholder", "10", timeout=PATIENCE)
+    page.get_by_label("Which music").click()
+    page.get_by_role("option", name="Singing voice, general", exact=True).click()  # which is not on this machine
+    expect(start).to_have_attribute("placeholder", "10.0", timeout=PATIENCE)
+    expect(start).to_have_value("")
+
+
+def test_of_many_complaints_the_latest_stands(page: Page, house: House, recording: Path) -> None:
+    upload(page, house, recording)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("How it is sampled").click()
+    page.locator("#set-steps").get_by_role("textbox").fill("many")
+    complaints = page.get_by_test_id("toast-text")
+    for tries in (1, 2):
+        page.click("#restore")
+        expect(complaints.nth(tries)).to_be_attached(timeout=PATIENCE)  # leaving the field was the first
+        expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
+    assert [each.is_visible() for each in complaints.all()] == [False] * (complaints.count() - 1) + [True]
+
+
+def test_nothing_covers_the_picture_before_and_after(page: Page, house: House, recording: Path) -> None:
+    upload(page, house, recording)
+    page.click("#restore")
+    expect(page.locator("#before-and-after img").last).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#before-and-after button")).to_be_hidden()
 
 
 def taken(page: Page, button: str) -> Path:
@@ -377,7 +432,7 @@ def test_choosing_a_checkpoint_fetches_nothing(page: Page, house: House, recordi
     page.get_by_role("option", name="Solo piano", exact=True).click()
     expect(page.locator("#time-needed")).to_contain_text("fetches this checkpoint first", timeout=PATIENCE)
     page.click("#restore")  # without a network
-    expect(page.get_by_test_id("toast-body")).to_contain_text("cannot be had", timeout=PATIENCE)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("may use no network", timeout=PATIENCE)
     expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
     expect(page.locator("#live-picture")).to_be_hidden()
 

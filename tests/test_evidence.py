@@ -20,7 +20,7 @@ from babe2 import Restoration, RestorationError, Restorer, audio
 from babe2.__main__ import main, parser, settings_of
 from babe2.config import Settings
 from babe2.equalizer import Equalizer, Flank
-from babe2.evidence import command_line, pack, plain_name, read_me
+from babe2.evidence import command_line, pack, papers, plain_name, read_me
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
 CHOSEN: dict[str, Any] = {"preset": "draft", "steps": 3, "churn": 0.1 + 0.2, "seed": 7}
@@ -35,7 +35,7 @@ class Kept:
     restorer: Restorer
     restoration: Restoration
     recording: Path
-    restored: Path
+    restored: Path | None
     command: list[str]
 
 
@@ -60,22 +60,20 @@ def packed(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packed_in(kept, tmp_path_factory.mktemp("zip"))
 
 
-def packed_in(kept: Kept, folder: Path, **rest: Any) -> Path:
-    return pack(
-        folder / "evidence.zip",
-        **{
-            "recording": kept.recording,
-            "name": NAME,
-            "restoration": kept.restoration,
-            "restored": kept.restored,
-            "reference": kept.restorer.reference,
-            "command": kept.command,
-            "start": START,
-            "duration": SECONDS,
-            "credit": "Those who played",
-        }
-        | rest,
+def packed_in(kept: Kept, folder: Path) -> Path:
+    title = "Étude 50%; $(x).restored.wav"
+    about = papers(
+        recording=kept.recording,
+        name=NAME,
+        title=title,
+        restoration=kept.restoration,
+        reference=kept.restorer.reference,
+        command=kept.command,
+        start=START,
+        duration=SECONDS,
+        credit="Those who played",
     )
+    return pack(folder / "evidence.zip", about, title, kept.restored)
 
 
 def member(packed: Path, name: str) -> str:
@@ -190,7 +188,7 @@ def test_the_same_restoration_packs_to_the_same_numbers(packed: Path, kept: Kept
 
 
 def test_a_pack_without_the_sound_is_possible(kept: Kept, tmp_path: Path) -> None:
-    with zipfile.ZipFile(packed_in(kept, tmp_path, restored=None)) as archive:
+    with zipfile.ZipFile(packed_in(replace(kept, restored=None), tmp_path)) as archive:
         assert not [name for name in archive.namelist() if name.endswith(".wav")]
 
 

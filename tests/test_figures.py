@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from babe2.analysis import ReferenceLtas
 from babe2.equalizer import Equalizer, Flank, SampledCurve
 from babe2.errors import RestorationError
-from babe2.figures import encoded, live, ltas_curves, response, save, spectrogram_pair, spectrograms
+from babe2.figures import encoded, live, ltas_curves, of_restoration, response, save, spectrogram_pair, spectrograms
+from babe2.pipeline import Restoration
 
 RATE = 16_000  # Hz
 
@@ -81,6 +82,8 @@ def test_the_pair_shows_what_the_two_show_together() -> None:
 def test_the_pair_lies_over_each_other_to_the_pixel() -> None:
     longer, shorter = (tone(440, seconds=3), RATE), (tone(3000, seconds=1, rate=44100), 44100)
     before, after = spectrogram_pair(longer, shorter, ("Short", "A much longer title"))
+    assert before.axes[0].get_title(loc="left") == "Short"  # where the slider leaves it to be seen
+    assert after.axes[0].get_title(loc="right") == "A much longer title"
     for one, other in zip(before.axes, after.axes, strict=True):
         assert one.get_window_extent().bounds == other.get_window_extent().bounds
         assert one.get_xlim() == other.get_xlim() and one.get_ylim() == other.get_ylim()
@@ -158,3 +161,15 @@ def test_a_place_for_no_picture_is_refused(tmp_path: Path, name: str) -> None:
 def test_drawing_needs_no_screen_and_leaves_pyplot_alone() -> None:
     loaded = "import sys, babe2.figures; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
+
+
+def test_a_restoration_is_told_in_three_pictures() -> None:
+    curve = equalizer(5000)
+    restoration = Restoration(tone(440)[None], RATE, curve, (curve,), 0, {})
+    before, reference = (tone(440, rate=44100), 44100), ReferenceLtas(torch.full((1025,), 7.0), 16_000)
+    drawn = of_restoration(before, (restoration.audio, RATE), restoration, reference)
+    assert list(drawn) == ["spectrograms", "ltas", "response"]
+    assert [line.get_label() for line in drawn["ltas"]().axes[0].lines] == ["recording", "restored", "reference"]
+    assert drawn["response"]().axes[0].get_xlim()[1] == 16_000  # an octave above the music that the prior knows
+    alone = of_restoration(before, (restoration.audio, RATE), restoration, None)
+    assert alone["response"]().axes[0].get_xlim()[1] == 22_050

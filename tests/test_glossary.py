@@ -1,5 +1,6 @@
 """No setting without words, and no words without a setting."""
 
+from babe2 import config, glossary
 from babe2.config import known_names
 from babe2.glossary import GLOSSARY
 
@@ -13,3 +14,7 @@ def test_words_are_short_enough_to_be_read() -> None:
     for group in GLOSSARY.values():
         for words in group.values():
             assert 4 <= len(words.label) <= 40 and 2 <= len(words.hint) <= 90, words
+
+
+def test_every_preset_has_its_words() -> None:
+    assert sorted(glossary.PRESETS) == sorted(config.PRESETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, r
     assert told and told[-1].share == pytest.approx(1)
     assert all(moment.sound is not None and moment.equalizer is not None for moment in told)
     assert [moment.share for moment in told] == sorted(moment.share for moment in told)
+    assert Moment().words == "finding out how the recording was made"
+    assert re.fullmatch(r"segment 1 of 1, step \d+ of 10, about .* left", told[-1].words)
 
 
 def test_closing_it_ends_the_computation(restorer: Restorer, recording: audio.Recording) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from babe2.errors import RestorationError
-from babe2.waveform import as_channels, as_sample_rate, clock
+from babe2.waveform import as_channels, as_sample_rate, clock, length_told
 
 RATE = 8000  # Hz
 
@@ -102,3 +102,8 @@ def test_anything_else_is_no_sample_rate(rate: object) -> None:
 
 def test_places_are_written_as_minutes_and_seconds() -> None:
     assert [clock(seconds) for seconds in (0, 9.9, 83, 3600)] == ["0:00", "0:09", "1:23", "60:00"]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.35, "0.3 s"), (4.2, "4.2 s"), (12.0, "12 s"), (83.0, "1:23")])
+def test_a_length_is_told_as_finely_as_it_matters(seconds: float, told: str) -> None:
+    assert length_told(seconds) == told
