@@ -14,14 +14,15 @@ from torch import Tensor
 
 from babe2 import transforms
 from babe2.analysis import ReferenceLtas
-from babe2.bandwise_sampler import MARGIN, Own, faded, restore_bandwise, segment_length, with_margins
+from babe2.bandwise_sampler import MARGIN, Own, faded, inner_length, restore_bandwise, segment_length, with_margins
 from babe2.blind_response import Machine, Spectrum, find_machine
+from babe2.closed_form_sampler import restore_closed_form, spread_of
 from babe2.config import Settings
 from babe2.equalizer import Curve, SampledCurve
 from babe2.errors import RestorationError
 from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
 from babe2.prior import BandwisePrior, Prior
-from babe2.sampler import Known, Noise, Progress, restore
+from babe2.sampler import Known, Noise, Progress, Sampled, restore
 from babe2.segments import Canvas, cut, median_level, segment_starts
 from babe2.waveform import as_channels, as_sample_rate
 
@@ -121,8 +122,10 @@ class Span(NamedTuple):
 
     @staticmethod
     def of(recording: Recorded, settings: Settings) -> Span:
-        if settings.solver != "bandwise":
+        if settings.solver == "guided":
             return Span(settings.segment_length, 0)
+        if settings.solver == "closed-form":  # the network hears as much at once as it was trained on
+            return Span(inner_length(settings.segment_length), MARGIN)
         return Span(segment_length(recording.observation.shape[1], settings.segment_length), MARGIN)
 
     @property
@@ -184,8 +187,8 @@ class Run:
     def restore(self) -> Tensor:
         """The recording (C, T) restored, at the model's rate."""
         settings = self.settings
-        if settings.solver == "bandwise":
-            self._restore_bandwise()
+        if settings.solver != "guided":
+            self._restore_knowing_the_machine()
             return self.finished()
         if settings.ltas != "off" and self.response is None:
             self.begin_from = self.equalise()
@@ -201,10 +204,9 @@ class Run:
                 self._sample([i], self.response)
         return self.finished()
 
-    def _restore_bandwise(self) -> None:
+    def _restore_knowing_the_machine(self) -> None:
         """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
-        prior, rate = self.prior, self.recording.model_rate
-        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+        rate = self.recording.model_rate
         loudness = self.observation.std(dim=-1, keepdim=True)  # a channel's noise is as much louder as its music
         machine = find_machine(Spectrum.of(self.observation / loudness, rate), self._reference())
         if self.response is not None:
@@ -219,31 +221,58 @@ class Run:
         self.runs_left = len(segments)
         for i in segments:
             heard = faded(cut(context, self.starts[i], self.span.whole)) * self.level
-            self._sample_bandwise(prior, Own.of(heard, machine, gain, rate), machine, i)
+            if self.settings.solver == "closed-form":
+                heard = self.prior.highpass(heard)  # below, the recording stays as it is
+            self._sample_knowing(Own.of(heard, machine, gain, rate), machine, i)
 
-    def _sample_bandwise(self, prior: BandwisePrior, recording: Own, machine: Machine, segment: int) -> None:
-        def denoise(noisy: Tensor, level: Tensor) -> Tensor:
-            self.evaluations += 1
-            return prior.at_levels(noisy, level)
-
+    def _sample_knowing(self, recording: Own, machine: Machine, segment: int) -> None:
         settled, known = self._settled(segment)
         margin = self.span.margin
         if known is not None:
             known = Known(*(torch.nn.functional.pad(part, (margin, margin)) for part in (known.audio, known.mask)))
-        # No higher than what the recording lost needs.
-        start = min(max(prior.highest_needed(recording.level), 2 * self.settings.sigma_min), self.settings.sigma_start)
-        sampled = restore_bandwise(
-            denoise,
-            recording,
-            machine.response,
-            replace(self.settings, sigma_start=start),
-            self._shared_noise,
-            known=known,
-            on_step=lambda progress: self._tell(progress, segment),
-        )
+        sample = self._closed_form if self.settings.solver == "closed-form" else self._bandwise
+        sampled = sample(recording, machine, known, lambda progress: self._tell(progress, segment))
         self._lay(segment, self._without_margins(sampled.audio) / self.level)
         self.found[segment] = Found(machine.response, sampled.misfit, 1 - float(settled.mean()))
         self.runs_left -= 1
+
+    def _bandwise(
+        self, recording: Own, machine: Machine, known: Known | None, on_step: Callable[[Progress], None]
+    ) -> Sampled:
+        prior, settings = self.prior, self.settings
+        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+
+        def denoise(noisy: Tensor, level: Tensor) -> Tensor:
+            self.evaluations += 1
+            return prior.at_levels(noisy, level)
+
+        # No higher than what the recording lost needs.
+        start = min(max(prior.highest_needed(recording.level), 2 * settings.sigma_min), settings.sigma_start)
+        return restore_bandwise(
+            denoise,
+            recording,
+            machine.response,
+            replace(settings, sigma_start=start),
+            self._shared_noise,
+            known=known,
+            on_step=on_step,
+        )
+
+    def _closed_form(
+        self, recording: Own, machine: Machine, known: Known | None, on_step: Callable[[Progress], None]
+    ) -> Sampled:
+        spread = spread_of(self._reference(), self.settings.level, self.span.whole).to(recording.observation)
+        agree = known.over if known is not None else lambda clean: clean
+        return restore_closed_form(
+            self._denoise,
+            recording,
+            spread,
+            machine.response,
+            self.settings,
+            self._shared_noise,
+            agree=agree,
+            on_step=on_step,
+        )
 
     def _settled(self, segment: int) -> tuple[Tensor, Known | None]:
         """Where a segment's neighbours have finished it (T,), and what they made of it."""
@@ -265,7 +294,8 @@ class Run:
     def _reference(self) -> ReferenceLtas:
         if self.ltas is None:
             raise RestorationError(
-                "This checkpoint holds no average spectrum to compare the recording with. Run it with solver = guided."
+                "This checkpoint holds no average spectrum to compare the recording with. "
+                "Run it with solver = guided and ltas = off."
             )
         return ReferenceLtas(self.ltas, self.recording.model_rate)
 
