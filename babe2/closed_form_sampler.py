@@ -32,7 +32,7 @@ def trust(sigma: float, spread: Tensor, level: Tensor) -> Tensor:
     The music has a standard deviation of `spread` there, and the recording, once the machine is undone, noise of
     `level`, which is infinite where nothing was heard.
     """
-    unsure = sigma**2 * spread**2 / (sigma**2 + spread**2)  # the variance of the best estimate
+    unsure = 1 / (sigma**-2 + spread**-2)  # the variance of the best estimate
     return unsure / (unsure + level**2)
 
 

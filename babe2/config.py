@@ -222,7 +222,7 @@ PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
 
 def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settings:
     """`paper` is the published algorithm, evaluation for evaluation; `standard` what was measured to sound as good or
-    better in the fewest evaluations; `draft` that in ten. The defects `paper` keeps are named at
+    better in few evaluations; `draft` that in half as many. The defects `paper` keeps are named at
     `Settings.as_published`; without them and with its gradient it is `standard` with solver = guided."""
     if preset == "paper":
         published = {"as_published": True, "keep_low_band": False}
@@ -230,11 +230,12 @@ def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settin
             published |= {name: getattr(PIANO, name) for name in PUBLISHED_SOLVER}
         return settings.changed(**published | overrides)
     solver = overrides.get("solver", "closed-form" if settings.solver == "guided" else settings.solver)
-    few = {"steps": 10} if preset == "draft" else {}
     if preset in PRESETS and solver == "closed-form":
         level = _read("level", overrides.get("level", settings.level))
         own = {name: factor * level for name, factor in CLOSED_FORM_SIGMAS.items()}
+        few = {"steps": 8} if preset == "draft" else {}
         return settings.changed(**CLOSED_FORM | own | few | overrides)
+    few = {"steps": 10} if preset == "draft" else {}
     if preset == "standard" or (preset == "draft" and solver == "bandwise"):
         return settings.changed(**few | overrides)
     if preset == "draft":
