@@ -229,21 +229,19 @@ def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settin
         if settings.solver != "guided":
             published |= {name: getattr(PIANO, name) for name in PUBLISHED_SOLVER}
         return settings.changed(**published | overrides)
+    if preset not in PRESETS:
+        raise RestorationError(f"There is no preset {preset!r}. Choose one of {', '.join(PRESETS)}.")
     solver = overrides.get("solver", "closed-form" if settings.solver == "guided" else settings.solver)
-    if preset in PRESETS and solver == "closed-form":
+    own: dict[str, Any] = {"steps": 10} if preset == "draft" else {}
+    if solver == "closed-form":
         level = _read("level", overrides.get("level", settings.level))
-        own = {name: factor * level for name, factor in CLOSED_FORM_SIGMAS.items()}
-        few = {"steps": 8} if preset == "draft" else {}
-        return settings.changed(**CLOSED_FORM | own | few | overrides)
-    few = {"steps": 10} if preset == "draft" else {}
-    if preset == "standard" or (preset == "draft" and solver == "bandwise"):
-        return settings.changed(**few | overrides)
-    if preset == "draft":
+        sigmas = {name: factor * level for name, factor in CLOSED_FORM_SIGMAS.items()}
+        own = CLOSED_FORM | sigmas | ({"steps": 8} if preset == "draft" else {})
+    elif solver == "guided" and preset == "draft":
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
-        start = _read("sigma_start", overrides.get("sigma_start", settings.sigma_start))
-        return settings.changed(**few | {"sigma_min": start / 50} | overrides)
-    raise RestorationError(f"There is no preset {preset!r}. Choose one of {', '.join(PRESETS)}.")
+        own["sigma_min"] = _read("sigma_start", overrides.get("sigma_start", settings.sigma_start)) / 50
+    return settings.changed(**own | overrides)
 
 
 # By measurement (docs/solver-notes.md), with the noise levels in terms of the level of the music.
