@@ -74,6 +74,16 @@ def segment_length(samples: int, longest: int) -> int:
     return min(longest, next_length(max(samples, SHORTEST)))
 
 
+def inner_length(whole: int) -> int:
+    """How much of a segment of a given length is left between its margins."""
+    if whole < 3 * MARGIN:
+        raise RestorationError(
+            f"Segments of {whole} samples are too short for this solver. "
+            f"Take {3 * MARGIN} samples or more, or run it with solver = guided."
+        )
+    return whole - 2 * MARGIN
+
+
 def with_margins(tape: Tape, start: int, stop: int) -> Tensor:
     """A stretch of a tape (C, stop - start) that goes on beyond the tape's ends for a margin each, and fades there.
 

@@ -128,15 +128,15 @@ def told(seconds: float) -> str:
 
 def runs_of(settings: Settings, segments: int) -> list[int]:
     """How many segments each run of the sampler takes together."""
-    if settings.solver == "bandwise" or settings.mode == "autoregressive":
+    if settings.solver != "guided" or settings.mode == "autoregressive":
         return [1] * segments
     together = settings.blind_segments if settings.as_published else min(settings.blind_segments, segments)
     return [together] + [1] * max(0, segments - together)
 
 
 def evaluations_of(settings: Settings) -> int:
-    """In a run; a second-order step takes two, but for the last."""
-    return settings.steps if settings.solver == "bandwise" else settings.order * settings.steps - settings.order + 1
+    """In a run; a guided step of second order takes two, but for the last."""
+    return settings.order * settings.steps - settings.order + 1 if settings.solver == "guided" else settings.steps
 
 
 # Rehearsals
@@ -149,7 +149,7 @@ def _tried(restorer: Restorer, settings: Settings, length: int, clock: Clock) ->
     on_card = prior.device.type == "cuda"
     if on_card:
         torch.cuda.reset_peak_memory_stats(prior.device)
-    work = _bandwise if settings.solver == "bandwise" else _guided
+    work = {"guided": _guided, "closed-form": _closed_form, "bandwise": _bandwise}[settings.solver]
     seconds = _seconds(lambda: float(work(prior, noisy, settings, rate).sum()), clock)  # a card answers when it is done
     return seconds, torch.cuda.max_memory_allocated(prior.device) if on_card else 0
 
@@ -159,6 +159,13 @@ def _bandwise(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int)
     assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
     level = noisy.new_full((noisy.shape[-1] // 2 + 1,), settings.level)
     clean = prior.at_levels(noisy, level)
+    return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
+
+
+@torch.no_grad()
+def _closed_form(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
+    clean = prior(noisy, noisy.new_tensor(settings.level))
+    level = noisy.new_full((noisy.shape[-1] // 2 + 1,), settings.level)
     return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
 
 

@@ -20,7 +20,8 @@ PRESETS = {
 GLOSSARY: dict[str, dict[str, Words]] = {
     "How it is sampled": {
         "solver": Words(
-            "Way of following", "guided: pulled towards the recording (paper); bandwise: piano-small's own"
+            "Way of following",
+            "guided: by a pull (paper); closed-form: weighed up at each step; bandwise: piano-small's",
         ),
         "steps": Words("Steps", "More take longer and sound a little finer (T)"),
         "order": Words("Order of a step", "2 looks twice at every step (Heun), 1 once (Euler)"),

@@ -14,6 +14,8 @@ from babe2.recorded import deviation
 from babe2.tape import Tape
 from babe2.transforms import Equalised, amplitude, decibels, ltas, smooth_octaves
 
+WHITE = 0.75  # what unit white noise reads in a Hann window divided by the root of its sum
+
 
 def ltas_response(observation: Tape, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
     """What a recording (C, T) lacks against the reference spectrum, per FFT bin (fft / 2 + 1,) in dB (Eq. 9).
@@ -34,9 +36,8 @@ def at_unit_level(power: Tensor) -> Tensor:
     The recording is measured at unit level, so a reference at another one shifts the floor below which no band is
     raised: by 24 dB for the published piano checkpoint, whose music has a standard deviation of 0.063.
     """
-    white = 0.75  # what unit white noise reads in a Hann window divided by the root of its sum
     mean = (power[1:-1].sum() + power[[0, -1]].sum() / 2) / (len(power) - 1)
-    return power * (white / mean.clamp(min=torch.finfo(power.dtype).tiny))
+    return power * (WHITE / mean.clamp(min=torch.finfo(power.dtype).tiny))
 
 
 def ltas_equalise(observation: Tape, response_db: Tensor) -> tuple[Tape, float]:

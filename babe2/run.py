@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from babe2 import transforms
 from babe2.analysis import ReferenceLtas
-from babe2.bandwise_sampler import MARGIN, Own, faded, restore_bandwise, segment_length, with_margins
+from babe2.bandwise_sampler import MARGIN, Own, faded, inner_length, restore_bandwise, segment_length, with_margins
 from babe2.blind_response import Machine, Spectrum, find_machine
+from babe2.closed_form_sampler import restore_closed_form, spread_of
 from babe2.config import Settings
 from babe2.equalizer import Curve, SampledCurve
 from babe2.errors import RestorationError
@@ -66,8 +67,10 @@ class Span(NamedTuple):
     @staticmethod
     def of(samples: int, settings: Settings) -> Span:
         """For a recording of so many samples at the model's rate."""
-        if settings.solver != "bandwise":
+        if settings.solver == "guided":
             return Span(settings.segment_length, 0)
+        if settings.solver == "closed-form":  # the network hears as much at once as it was trained on
+            return Span(inner_length(settings.segment_length), MARGIN)
         return Span(segment_length(samples, settings.segment_length), MARGIN)
 
     @property
@@ -135,8 +138,8 @@ class Run:
     def restore(self) -> Tape:
         """The recording (C, T) restored, at the model's rate."""
         settings = self.settings
-        if settings.solver == "bandwise":
-            self._restore_bandwise()
+        if settings.solver != "guided":
+            self._restore_knowing_the_machine()
             return self.canvas
         if settings.ltas != "off" and self.response is None:
             self.begin_from = self.equalise()
@@ -153,10 +156,9 @@ class Run:
                 self._sample([i], self.response)
         return self.canvas
 
-    def _restore_bandwise(self) -> None:
+    def _restore_knowing_the_machine(self) -> None:
         """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
         prior, rate = self.prior, self.recording.model_rate
-        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
         loudness = deviation(self.observation)[:, None]  # a channel's noise is as much louder as its music
         unit = Part(self.observation, torch.ones(self.channels, dtype=torch.bool), 1 / loudness[:, 0], prior.device)
         machine = find_machine(Spectrum.of(unit, rate), self._reference())
@@ -173,41 +175,46 @@ class Run:
         while waiting := [i for i in segments if i in self.unfinished]:
             group = neighbours(waiting, self.batch)
             try:
-                self._sample_bandwise(prior, machine, gain, group)
+                self._sample_knowing(machine, gain, group)
             except (MemoryError, RuntimeError) as error:
                 if len(group) == 1 or not is_out_of_memory(error):
                     raise
                 self.batch = len(group) // 2
 
-    def _sample_bandwise(self, prior: BandwisePrior, machine: Machine, gain: float, group: list[int]) -> None:
+    def _sample_knowing(self, machine: Machine, gain: float, group: list[int]) -> None:
         """Samples neighbouring segments together, in agreement where they overlap, and lays them in place."""
+        length, margin, starts = self.span.length, self.span.margin, [self.starts[i] for i in group]
+        places = [(start - margin, start + length + margin) for start in starts]
+        heard = torch.cat([self._leveled(faded(with_margins(self.observation, *place))) for place in places])
+        if self.settings.solver == "closed-form":
+            heard = self.prior.highpass(heard)  # below, the recording stays as it is
+        settled = [self._settled(i) for i in group]
+        known, joined = self._known(group, settled), agreement(starts, length, margin, self.channels)
+        sample = self._closed_form if self.settings.solver == "closed-form" else self._bandwise
+        sampled = sample(
+            Own.of(heard, machine, gain, self.recording.model_rate),
+            machine.response,
+            noise=self._noise(group, stretched=True),
+            agree=lambda clean: joined(clean if known is None else known.over(clean)),
+            on_step=lambda progress: self._tell(progress, group),
+        )
+        self._finish(group, sampled, settled)
+
+    def _bandwise(self, recording: Own, response: Curve, **hooks: Any) -> Sampled:
+        prior, settings = self.prior, self.settings
+        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
 
         def denoise(noisy: Tensor, level: Tensor) -> Tensor:
             self.evaluations += 1
             return prior.at_levels(noisy, level)
 
-        margin, starts = self.span.margin, [self.starts[i] for i in group]
-        heard = [
-            faded(with_margins(self.observation, start - margin, start + self.span.length + margin)) for start in starts
-        ]
-        recording = Own.of(
-            torch.cat([self._leveled(piece) for piece in heard]), machine, gain, self.recording.model_rate
-        )
-        settled = [self._settled(i) for i in group]
-        joined = agreement(starts, self.span.length, margin, self.channels)
-        known = self._known(group, settled)
         # No higher than what the recording lost needs.
-        start = min(max(prior.highest_needed(recording.level), 2 * self.settings.sigma_min), self.settings.sigma_start)
-        sampled = restore_bandwise(
-            denoise,
-            recording,
-            machine.response,
-            replace(self.settings, sigma_start=start),
-            self._noise(group, stretched=True),
-            agree=lambda clean: joined(clean if known is None else known.over(clean)),
-            on_step=lambda progress: self._tell(progress, group),
-        )
-        self._finish(group, sampled, settled)
+        start = min(max(prior.highest_needed(recording.level), 2 * settings.sigma_min), settings.sigma_start)
+        return restore_bandwise(denoise, recording, response, replace(settings, sigma_start=start), **hooks)
+
+    def _closed_form(self, recording: Own, response: Curve, **hooks: Any) -> Sampled:
+        spread = spread_of(self._reference(), self.settings.level, self.span.whole).to(recording.observation)
+        return restore_closed_form(self._denoise, recording, spread, response, self.settings, **hooks)
 
     def _sounding_segments(self) -> list[int]:
         """The segments there is something to restore in; the others are laid as they are."""
@@ -238,7 +245,8 @@ class Run:
     def _reference(self) -> ReferenceLtas:
         if self.ltas is None:
             raise RestorationError(
-                "This checkpoint holds no average spectrum to compare the recording with. Run it with solver = guided."
+                "This checkpoint holds no average spectrum to compare the recording with. "
+                "Run it with solver = guided and ltas = off."
             )
         return ReferenceLtas(self.ltas, self.recording.model_rate)
 

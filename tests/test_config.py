@@ -228,7 +228,7 @@ def test_the_compact_column_has_a_solver_of_its_own() -> None:
     assert COMPACT.order == 1 and COMPACT.ltas == "off"
     assert COMPACT.segment_length % 2048 == 0  # of which its segments must be multiples
     assert COMPACT.changed(solver="guided").solver == "guided"
-    with pytest.raises(RestorationError, match="solver is one of guided, bandwise, not 'magic'"):
+    with pytest.raises(RestorationError, match="solver is one of guided, closed-form, bandwise, not 'magic'"):
         PIANO.changed(solver="magic")
 
 
@@ -244,9 +244,26 @@ def test_a_compact_draft_only_takes_fewer_steps() -> None:
     assert preset_settings(PIANO, "draft", solver="bandwise").sigma_min == PIANO.sigma_min
 
 
-def test_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
+@pytest.mark.parametrize("column", ["piano", "voice"])
+def test_published_networks_get_standard_and_draft_without_a_gradient(column: str) -> None:
+    settings = COLUMNS[column]
+    standard, draft = (preset_settings(settings, preset) for preset in ("standard", "draft"))
+    assert standard.solver == draft.solver == "closed-form"
+    assert standard.steps <= 20 and draft.steps <= 10
+    assert draft.changed(steps=standard.steps) == standard
+    # A voice is brought to another level than a piano, and the noise with it.
+    assert standard.sigma_start / settings.level == pytest.approx(1.0)
+    assert preset_settings(settings, "standard", level=2.0).sigma_start == pytest.approx(2.0)
+
+
+def test_the_gradient_stays_at_hand_with_its_defects_mended() -> None:
     for settings in (PIANO, VOICE):
-        draft, standard = (preset_settings(settings, preset) for preset in ("draft", "standard"))
+        assert preset_settings(settings, "standard", solver="guided") == settings
+
+
+def test_a_guided_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
+    for settings in (PIANO, VOICE):
+        draft, standard = (preset_settings(settings, preset, solver="guided") for preset in ("draft", "standard"))
         assert draft.steps < standard.steps / 4
         # With few steps the published lowest level overshoots in the bands the prior does not carry (section 11).
         assert draft.sigma_min > standard.sigma_min

@@ -136,7 +136,7 @@ def test_evaluations_and_segments_are_those_of_the_run(
     ],
 )
 def test_those_of_a_guided_run_too(guided: Restorer, overrides: dict[str, Any]) -> None:
-    quick = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
+    quick = {"solver": "guided", "steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
     assert_counts_are_right(guided, 3.3, quick | overrides)
 
 
@@ -150,14 +150,14 @@ def assert_counts_are_right(restorer: Restorer, seconds: float, overrides: dict[
     assert needed.segments == len(restoration.report["segments"])
 
 
-@pytest.mark.parametrize("solver", ["bandwise", "guided"])
+@pytest.mark.parametrize("solver", ["bandwise", "closed-form", "guided"])
 def test_calibration_measures_every_part(bundled: Restorer, solver: str) -> None:
     settings = bundled.settings(solver=solver, segment_length=2**16)
     ticks = iter(range(1000))
     pace = calibrate(bundled, settings, clock=lambda: float(next(ticks)))  # all that is timed takes one tick
     # As an evaluation of a quarter took a whole second, more were not tried.
     fit = 2 / 3 * settings.filter_iterations / 5 if solver == "guided" else 0.0
-    quarter = {"bandwise": 18_432, "guided": 16_384}[solver]
+    quarter = {"bandwise": 18_432, "closed-form": 16_384, "guided": 16_384}[solver]
     assert pace.evaluation.at(quarter) == pytest.approx(1 + fit)
     assert pace.around == pytest.approx(1 / 88_200)
     assert pace.memory is None

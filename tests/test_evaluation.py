@@ -308,7 +308,7 @@ def restorer() -> Restorer:
     return Restorer.from_checkpoint(REFERENCE.parent / "small_checkpoint", device="cpu")
 
 
-QUICK = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
+QUICK = {"solver": "guided", "steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
 
 
 def evaluated(restorer: Restorer, **options: object) -> Evaluation:

@@ -15,7 +15,7 @@ from conftest import REFERENCE
 from babe2.__main__ import PLOTS, main
 
 CHECKPOINT = str(REFERENCE.parent / "small_checkpoint")
-QUICK = ["--set", "steps=2", "--set", "filter_iterations=2", "--set", "sigma_min=0.1"]
+QUICK = ["--set", "solver=guided", "--set", "steps=2", "--set", "filter_iterations=2", "--set", "sigma_min=0.1"]
 
 
 def tune(seconds: float = 0.6, rate: int = 8000, channels: int = 1) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_everything_to_compare_is_as_long(outcome: Outcome) -> None:
 
 def test_a_part_is_compared_with_its_part_and_one_channel_with_the_mean(outcome: Outcome) -> None:
     stereo = np.concatenate([outcome.sound.audio, 0 * outcome.sound.audio])
-    part = replace(outcome.restoration, audio=outcome.restoration.audio[:, :1000])
+    part = replace(outcome.restoration, seconds=1000 / outcome.restoration.sample_rate)
     folded = replace(outcome, sound=replace(outcome.sound, audio=stereo), restoration=part)
     sounds = folded.sounds()
     assert set(sounds) == {RECORDING, RESTORED}

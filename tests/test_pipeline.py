@@ -1,5 +1,6 @@
 """Whole recordings through the front door, with the recorded small network."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -26,7 +27,7 @@ from babe2.seams import seams
 from babe2.tape import MemoryTape
 from babe2.transforms import ltas, resample
 
-QUICK: dict[str, Any] = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
+QUICK: dict[str, Any] = {"solver": "guided", "steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
 
 
 @pytest.fixture
@@ -269,14 +270,17 @@ def test_a_run_stopped_at_once_has_nothing_to_hand_over(restorer: Restorer) -> N
 def test_standard_takes_the_last_step_and_paper_does_not(restorer: Restorer) -> None:
     # The published program hands over what it had before its last step, noise of sigma_min and all.
     paper, standard = (
-        restorer.restore(music(1.0), SMALL_RATE, preset=preset, steps=3, sigma_min=0.1, ltas="off").audio
+        restorer.restore(
+            music(1.0), SMALL_RATE, preset=preset, solver="guided", steps=3, sigma_min=0.1, ltas="off"
+        ).audio
         for preset in ("paper", "standard")
     )
     assert paper.std() > standard.std()
 
 
-def test_draft_is_ten_steps(restorer: Restorer) -> None:
-    assert restorer.restore(music(0.5), SMALL_RATE, preset="draft", filter_iterations=1).report["evaluations"] == 19
+def test_a_guided_draft_is_ten_steps(restorer: Restorer) -> None:
+    quick: dict[str, Any] = {"solver": "guided", "filter_iterations": 1}
+    assert restorer.restore(music(0.5), SMALL_RATE, preset="draft", **quick).report["evaluations"] == 19
 
 
 def test_ltas_eq_reports_its_curve_as_the_equalizer(restorer: Restorer) -> None:
@@ -401,10 +405,43 @@ def test_resampling_inside_is_the_transforms(restorer: Restorer) -> None:
 
 
 def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:
-    settings = restorer.settings()
+    settings = restorer.settings(solver="guided")
     assert (settings.guidance_length, settings.segment_length, settings.filter_max_hz) == (13000, 13000, 4000.0)
     assert settings.ltas_fft == 1024
     assert replace(settings, as_published=True, keep_low_band=False) == restorer.settings("paper")
+
+
+# Published checkpoints without a gradient
+
+INNER = SMALL_LENGTH - 2 * MARGIN  # samples of a segment that are kept
+
+
+def test_a_recording_is_weighed_segment_by_segment(restorer: Restorer) -> None:
+    audio, told = horned(torch.from_numpy(music(1.5, channels=2))), list[Step]()
+    restoration = restorer.restore(audio, SMALL_RATE, on_step=told.append)
+    assert restoration.audio.shape == audio.shape
+    segments = 1 + math.ceil((audio.shape[1] - INNER) / (INNER - INNER // 10))
+    assert [step.segments for step in told] == [segments] * 16 * segments
+    assert restoration.report["evaluations"] == 16 * segments
+    assert told[0].clean().shape == (2, INNER) and told[-1].seconds_left == 0
+    assert all(curve is restoration.equalizers[0] for curve in restoration.equalizers)  # the whole recording's
+    assert np.array_equal(restoration.audio, restorer.restore(audio, SMALL_RATE).audio)
+    assert restorer.restore(audio, SMALL_RATE, preset="draft").report["evaluations"] <= 10 * segments
+
+
+def test_bass_below_the_priors_band_stays_as_recorded(restorer: Restorer) -> None:
+    time = np.arange(2 * SMALL_RATE) / SMALL_RATE
+    rumble = (0.05 * np.sin(2 * np.pi * 40 * time)).astype(np.float32)
+    audio = music(2.0) + rumble
+    kept, dropped = (restorer.restore(audio, SMALL_RATE, keep_low_band=keep).audio[0] for keep in (True, False))
+    spectra = [np.abs(np.fft.rfft(x))[80] for x in (audio[0], kept, dropped)]
+    assert spectra[1] == pytest.approx(spectra[0], rel=0.05)
+    assert spectra[2] < spectra[0] / 10
+
+
+def test_segments_too_short_for_their_margins_are_refused(restorer: Restorer) -> None:
+    with pytest.raises(RestorationError, match=r"Segments of 8192 samples are too short .* solver = guided\.$"):
+        restorer.restore(music(1.0), SMALL_RATE, segment_length=8192)
 
 
 # Compact checkpoints, which restore each band from its own noise level
@@ -454,13 +491,20 @@ def test_a_compact_checkpoint_finds_the_machine_and_takes_it_off(compact: Restor
     assert restoration.ltas_response is None and restoration.equalizer.gain_db(hertz).shape == (4,)
 
 
-@pytest.mark.parametrize("solver", ["bandwise", "guided"])
+@pytest.mark.parametrize("solver", ["bandwise", "closed-form", "guided"])
 def test_a_known_response_is_kept_to(compact: Restorer, solver: str) -> None:
     truth = piano(3)
-    quick = COMPACT_QUICK | ({"steps": 8, "sigma_start": 0.5, "sigma_min": 0.01} if solver == "guided" else {})
+    quick = (
+        COMPACT_QUICK
+        | {
+            "bandwise": {},
+            "closed-form": {"segment_length": 16_384},
+            "guided": {"steps": 8, "sigma_start": 0.5, "sigma_min": 0.01},
+        }[solver]
+    )
     restoration = compact.restore(horned(truth), SMALL_RATE, response=HORN, solver=solver, **quick)
     assert all(curve is HORN for curve in restoration.equalizers)
-    if solver == "bandwise":  # all of it undone where it was heard, whatever its level
+    if solver != "guided":  # all of it undone where it was heard, whatever its level
         np.testing.assert_allclose(levels(restoration.audio), levels(truth), atol=0.3)
 
 
@@ -644,7 +688,7 @@ def test_a_published_checkpoint_refuses_the_bandwise_solver_in_a_sentence(restor
 
 def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact: Restorer) -> None:
     compact.ltas = None
-    with pytest.raises(RestorationError, match=r"no average spectrum .* Run it with solver = guided\.$"):
+    with pytest.raises(RestorationError, match=r"no average spectrum .* Run it with solver = guided and ltas = off\.$"):
         compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
     quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
     assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
