@@ -114,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
     )
+    one.add_argument("--estimate", action="store_true", help="only say what time, memory and disk it would take")
     one.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     one.add_argument("--method", default="babe2", choices=METHODS)
     one.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
@@ -154,9 +155,11 @@ def parser() -> argparse.ArgumentParser:
 
 def restore(options: argparse.Namespace) -> int:
     check_amount(options.amount)
+    overrides = settings_of(options)
+    if options.estimate:
+        return foretell(options, overrides)
     targets = targets_of(options)
     check_targets(targets, options)
-    overrides = settings_of(options)
     restorer = restorer_of(options)
     restorer.settings(options.preset, **overrides)  # a wrong setting is better said before the first file
     reports: list[dict[str, Any]] = []
@@ -173,6 +176,31 @@ def restore(options: argparse.Namespace) -> int:
     if interrupted():
         return INTERRUPTED
     return 1 if any("error" in report for report in reports) else 0
+
+
+def foretell(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """What restorations would cost, without restoring anything."""
+    from babe2 import audio, estimate
+
+    restorer = restorer_of(options)
+    settings = restorer.settings(options.preset, **overrides)
+    pace = estimate.calibrate(restorer, settings)
+    found = []
+    for path in options.inputs:
+        channels, samples, rate = audio.measure(path)
+        seconds = max(samples / rate - options.start, 0.0)
+        seconds = seconds if options.duration is None else min(seconds, options.duration)
+        batch = restorer.batch_of(options.batch)
+        cost = estimate.estimate(
+            pace, settings, restorer.model, seconds=seconds, channels=channels, sample_rate=rate, batch=batch
+        )
+        found.append({"input": str(path), **asdict(cost)})
+        if not options.json:
+            memory = f", {cost.memory / 1e9:.1f} GB of memory" if cost.memory else ""
+            print(f"{path}: {estimate.told(cost.seconds)}{memory}, {cost.disk / 1e9:.2g} GB of disk meanwhile")
+    if options.json:
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
+    return 0
 
 
 def restore_one(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -144,7 +145,7 @@ def restore_bandwise(
         level = own.clamp(max=lower)
         x = clean + shaped(x - clean, level / raised)  # each frequency on its own straight way to the estimate
         if on_step is not None:
-            on_step(Progress(step, sigma, recording.misfit(clean), response, clean))
+            on_step(Progress(step, sigma, response, clean, partial(recording.misfit, clean)))
     return Sampled(x, response, recording.misfit(x))
 
 

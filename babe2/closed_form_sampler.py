@@ -9,6 +9,7 @@ is all that following the recording needs.
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -72,5 +73,5 @@ def restore_closed_form(
         clean = consulted(prior(x, x.new_tensor(sigma)), trust(sigma, spread, recording.level))
         x = clean + (x - clean) * (lower / sigma)
         if on_step is not None:
-            on_step(Progress(step, sigma, recording.misfit(clean), response, clean))
+            on_step(Progress(step, sigma, response, clean, partial(recording.misfit, clean)))
     return Sampled(x, response, recording.misfit(x))

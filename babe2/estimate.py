@@ -17,6 +17,7 @@ from babe2.config import Model, Settings
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 from babe2.pipeline import Restorer
 from babe2.prior import BandwisePrior, Prior, next_length
+from babe2.process import forget_peak_memory, memory_now, peak_memory
 from babe2.recorded import Recorded, Samples
 from babe2.run import Span
 from babe2.sampler import guidance
@@ -54,7 +55,7 @@ class Pace:
 
     evaluation: Line  # seconds, of as many samples as all channels of all segments together have
     around: float  # seconds per sample of the recording, spent on all that is not sampling
-    memory: Line | None = None  # bytes, at most, in an evaluation; None where the machine does not tell
+    memory: Line | None = None  # bytes, at most, during an evaluation; None where the machine does not tell
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Estimate:
     seconds: float
     evaluations: int
     segments: int
-    memory: int | None  # bytes on the graphics card at the most; None where the machine does not tell
+    memory: int | None  # bytes at the most, on the graphics card where there is one; None where nobody can tell
+    disk: int  # bytes of the journal of a file that is restored
 
 
 def calibrate(restorer: Restorer, settings: Settings, clock: Clock = time.perf_counter) -> Pace:
@@ -74,8 +76,9 @@ def calibrate(restorer: Restorer, settings: Settings, clock: Clock = time.perf_c
     """
     whole = Span.of(2 * settings.segment_length, settings).whole
     quarter = next_length(restorer.model, whole // 4)
+    before = memory_now(restorer.device)
     few, memory = _tried(restorer, settings, quarter, clock)
-    points, bytes_used = [(0, 0.0), (quarter, few)], [(0, 0), (quarter, memory)]
+    points, bytes_used = [(0, 0.0), (quarter, few)], [(0, before), (quarter, memory)]
     if few < QUICK_SECONDS and whole > quarter:
         many, memory = _tried(restorer, settings, whole, clock)
         points.append((whole, many))
@@ -91,7 +94,7 @@ def calibrate(restorer: Restorer, settings: Settings, clock: Clock = time.perf_c
 
 
 def estimate(
-    pace: Pace, settings: Settings, model: Model, *, seconds: float, channels: int, sample_rate: int
+    pace: Pace, settings: Settings, model: Model, *, seconds: float, channels: int, sample_rate: int, batch: int = 1
 ) -> Estimate:
     """For a recording of so many seconds and channels at its own rate, none of it silent."""
     if settings.as_published:
@@ -100,7 +103,7 @@ def estimate(
     span = Span.of(samples, settings)
     overlap = int(settings.overlap * span.length)
     segments = len(segment_starts(samples, span.length, overlap, last_fits=not settings.as_published))
-    batches = [channels * count for count in runs_of(settings, segments)]
+    batches = [channels * count for count in runs_of(settings, segments, batch)]
     each = evaluations_of(settings)
     sampling = each * sum(pace.evaluation.at(batch * span.whole) for batch in batches)
     return Estimate(
@@ -108,6 +111,7 @@ def estimate(
         evaluations=each * len(batches),
         segments=segments,
         memory=None if pace.memory is None else round(pace.memory.at(max(batches) * span.whole)),
+        disk=4 * channels * (samples + (1 + settings.keep_low_band) * segments * span.length),
     )
 
 
@@ -126,9 +130,11 @@ def told(seconds: float) -> str:
 # What a restoration consists of
 
 
-def runs_of(settings: Settings, segments: int) -> list[int]:
+def runs_of(settings: Settings, segments: int, batch: int) -> list[int]:
     """How many segments each run of the sampler takes together."""
-    if settings.solver != "guided" or settings.mode == "autoregressive":
+    if settings.solver != "guided":
+        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
+    if settings.mode == "autoregressive":
         return [1] * segments
     together = settings.blind_segments if settings.as_published else min(settings.blind_segments, segments)
     return [together] + [1] * max(0, segments - together)
@@ -146,12 +152,10 @@ def _tried(restorer: Restorer, settings: Settings, length: int, clock: Clock) ->
     """The seconds and the bytes of one evaluation on a segment of noise, with all that a solver does around it."""
     prior, rate = restorer.prior(length), restorer.model.sample_rate
     noisy = settings.level * torch.randn(1, length, generator=torch.Generator().manual_seed(0)).to(prior.device)
-    on_card = prior.device.type == "cuda"
-    if on_card:
-        torch.cuda.reset_peak_memory_stats(prior.device)
+    forget_peak_memory(prior.device)
     work = {"guided": _guided, "closed-form": _closed_form, "bandwise": _bandwise}[settings.solver]
     seconds = _seconds(lambda: float(work(prior, noisy, settings, rate).sum()), clock)  # a card answers when it is done
-    return seconds, torch.cuda.max_memory_allocated(prior.device) if on_card else 0
+    return seconds, peak_memory(prior.device)
 
 
 @torch.no_grad()

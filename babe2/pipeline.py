@@ -348,14 +348,18 @@ class Restorer:
             raise Cancelled(finished_part(run, about)) from None
         return finished(run, restored, about)
 
+    def batch_of(self, wished: int | None) -> int:
+        """How many segments are restored at once; fewer where they turn out not to fit."""
+        if wished is not None and not 1 <= wished <= MOST_AT_ONCE:
+            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
+        return wished or AT_ONCE.get(self.device.type, 1)
+
     def _about(
         self, method: str, preset: str, settings: Settings, seed: int | None, batch: int | None
     ) -> dict[str, Any]:
         """Everything that decides the numbers, but for the recording."""
         if method not in ("babe2", "ltas-eq"):
             raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
-        if batch is not None and not 1 <= batch <= MOST_AT_ONCE:
-            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {batch}.")
         return {
             "checkpoint": self.name,
             "sha256": self.sha256,
@@ -364,7 +368,7 @@ class Restorer:
             "preset": preset,
             "settings": asdict(settings),
             "seed": seed,
-            "batch": batch or AT_ONCE.get(self.device.type, 1),
+            "batch": self.batch_of(batch),
             "precision": str(self._network.dtype).removeprefix("torch."),
             "device": self.device.type,
             "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out

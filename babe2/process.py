@@ -9,6 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 LOOK_SECONDS = 0.1
 STAT = Path("/proc/stat")
@@ -63,6 +67,37 @@ def _ticks() -> dict[int, tuple[int, int]]:
             counts = [int(number) for number in numbers[:8]]  # guests are counted in what precedes them
             found[int(name[3:])] = (counts[3] + counts[4], sum(counts))
     return found
+
+
+def memory_now(device: torch.device) -> int:
+    """Bytes in use, on a graphics card or by this process; 0 where nobody tells."""
+    import torch
+
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else _status("VmRSS")
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most since it was forgotten."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> int:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+    return 0
 
 
 @contextmanager

@@ -46,9 +46,14 @@ class Progress:
 
     step: int  # from 1
     sigma: float
-    misfit: float  # distance of the degraded estimate from the recording, relative to the recording
     equalizer: Curve | None
     clean: Tensor  # (B, T) the current estimate
+    distance: Callable[[], float]  # asked for only where somebody wants to know: a graphics card would have to wait
+
+    @property
+    def misfit(self) -> float:
+        """Distance of the degraded estimate from the recording, relative to the recording."""
+        return self.distance()
 
 
 OnStep = Callable[[Progress], None]
@@ -162,7 +167,8 @@ def restore(
 
     def after(step: int, sigma: float) -> None:
         if on_step is not None:
-            on_step(Progress(step, sigma, misfit, equalizer, clean))
+            found = misfit
+            on_step(Progress(step, sigma, equalizer, clean, lambda: found))
 
     sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_start, settings.rho)
     x = (target if start is None else start) + sigmas[0] * noise(target.shape)
@@ -185,7 +191,7 @@ def sample(
 
     def after(step: int, sigma: float) -> None:
         if on_step is not None:
-            on_step(Progress(step, sigma, float("nan"), None, clean))
+            on_step(Progress(step, sigma, None, clean, lambda: float("nan")))
 
     sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_max, settings.rho)
     return descend(slope, sigmas[0] * noise(shape), sigmas, settings, noise, after)

@@ -28,7 +28,8 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage",  # a container's is small
 ]
-HARMLESS = ("Method not implemented.",)  # what Gradio's own client says whenever a stream ends
+# What Gradio's own client says whenever a stream ends, and when a page is left while it asks for something.
+HARMLESS = ("Method not implemented.", "AbortError")
 HERE = {"127.0.0.1", "localhost", ""}  # "" is that of data: and blob: addresses
 
 
@@ -71,7 +72,7 @@ def _opened(browser: Browser) -> Iterator[Page]:
 
 
 def is_complaint(line: ConsoleMessage) -> bool:
-    return line.type in ("error", "warning") and line.text not in HARMLESS
+    return line.type in ("error", "warning") and not any(words in line.text for words in HARMLESS)
 
 
 def at_home(url: str) -> bool:

@@ -230,7 +230,8 @@ def test_measured_gains_make_all_tracks_equally_loud(desk: Desk) -> None:
         desk.wait(1.1)
         loudness[key] = integrated_loudness(desk.tape()[1][:RATE], RATE)
     expected = desk.ask("gains()")[RECORDING] + float(level(desk.track(RECORDING)))
-    assert loudness == pytest.approx(dict.fromkeys(loudness, expected), abs=0.1)
+    assert max(loudness.values()) - min(loudness.values()) < 0.1
+    assert loudness[RECORDING] == pytest.approx(expected, abs=0.15)  # whose level is shown to a tenth of a decibel
     assert f"{expected:.1f}".replace("-", MINUS) in desk.part("target").inner_text()
 
 

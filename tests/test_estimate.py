@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -88,6 +89,21 @@ def test_what_is_resampled_counts_at_its_own_rate() -> None:
     assert cost(COMPACT, 10, pace=pace, rate=96_000).seconds == pytest.approx(0.96)
 
 
+def test_segments_restored_together_are_fewer_runs_and_more_memory() -> None:
+    pace = replace(PACE, evaluation=Line(0.5, 1e-7))
+    alone, together = (
+        estimate(pace, COMPACT, MODEL, seconds=60, channels=1, sample_rate=RATE, batch=batch) for batch in (1, 3)
+    )
+    assert alone.segments == together.segments == 7 and together.evaluations == 3 * COMPACT.steps
+    assert together.seconds < alone.seconds and together.memory == pytest.approx(3 * alone.memory, rel=0.05)
+
+
+def test_the_journal_holds_the_recording_and_its_segments() -> None:
+    minute, hour = (cost(COMPACT, seconds, channels=2).disk for seconds in (60, 3600))
+    assert hour == pytest.approx(60 * minute, rel=0.1)
+    assert minute > 4 * 2 * 60 * RATE * 3
+
+
 def test_where_the_machine_does_not_tell_memory_is_unknown() -> None:
     assert cost(COMPACT, 10, pace=Pace(Line(0.0, 1.0), 0.0)).memory is None
 
@@ -160,7 +176,7 @@ def test_calibration_measures_every_part(bundled: Restorer, solver: str) -> None
     quarter = {"bandwise": 18_432, "closed-form": 16_384, "guided": 16_384}[solver]
     assert pace.evaluation.at(quarter) == pytest.approx(1 + fit)
     assert pace.around == pytest.approx(1 / 88_200)
-    assert pace.memory is None
+    assert sys.platform != "linux" or (pace.memory is not None and 1e8 < pace.memory.at(1) < 1e10)
 
 
 @pytest.mark.slow

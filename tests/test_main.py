@@ -345,6 +345,15 @@ def test_ctrl_c_spares_the_files_that_were_done_and_begins_no_other(tmp_path: Pa
     assert not (tmp_path / "c.restored.wav").exists()
 
 
+def test_the_cost_is_told_and_nothing_is_done(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "--estimate", method="babe2") == 0
+    assert "second" in (said := capsys.readouterr().out) and "of disk meanwhile" in said
+    assert restore(wav, "--estimate", "--json", method="babe2") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["segments"] == 1 and told["evaluations"] > 0 and told["input"] == str(wav)
+    assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
+
+
 # What is done is not lost
 
 
