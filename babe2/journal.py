@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from babe2.tape import Blank, FileTape, MemoryTape
 Record = dict[str, Any]  # what is known of one finished run of the sampler
 Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
 
-FILES = ("journal.jsonl", "recording.f32", "segments.f32", "lock")
+JOURNAL, TAPES, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "lock"
 
 
 class Workbench:
@@ -56,30 +56,35 @@ class Journal(Workbench):
             self._lock = _locked(folder, unfinished)
             try:
                 self._begin(json.loads(json.dumps(about)), unfinished)
-            except OSError:
-                if not self.records:
-                    self._lock.release()
-                    remove(folder)
+            except BaseException:
+                self._lock.release()
                 raise
 
     def _begin(self, about: dict[str, Any], unfinished: Unfinished) -> None:
-        path = self.folder / FILES[0]
-        lines = _lines(path) if unfinished == "resume" else []
-        self.threads: int = lines[0]["threads"] if lines else about["threads"]
-        if lines and (other := differences(lines[0], about | {"threads": self.threads})):
-            self._lock.release()
+        path = self.folder / JOURNAL
+        lines, size = _lines(path) if unfinished == "resume" else ([], 0)
+        begun, *self.records = lines or [about]
+        self.threads: int = begun.get("threads", about["threads"])
+        if other := differences(begun, about | {"threads": self.threads}):
             raise RestorationError(
                 f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other)}). "
                 "Finish it as it was begun, or begin anew with --overwrite."
             )
-        self.records = lines[1:]
-        if not lines:
-            for tape in self.folder.glob("*.f32"):
-                tape.unlink()
-        # Without a line that was begun when everything ended.
-        write_text(path, "".join(json.dumps(line) + "\n" for line in lines or [about]))
+        if lines:
+            os.truncate(path, size)  # without a line that was begun when everything ended
+        else:
+            self._begin_anew(path, about)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
         self._secure()
+
+    def _begin_anew(self, path: Path, about: dict[str, Any]) -> None:
+        _unlink(self.folder, TAPES)
+        try:
+            write_text(path, json.dumps(about) + "\n")
+        except OSError:
+            self._lock.release()
+            remove(self.folder)
+            raise
 
     def blank(self, name: str, channels: int) -> FileTape:
         self._tapes.append(FileTape(self.folder / f"{name}.f32", channels))
@@ -93,14 +98,19 @@ class Journal(Workbench):
         super().note(record)
 
     def close(self) -> None:
-        self._file.close()
-        for tape in self._tapes:
-            tape.close()
+        self._close_files()
         self._lock.release()
 
     def discard(self) -> None:
-        self.close()
+        self._close_files()
+        _unlink(self.folder, (JOURNAL, *TAPES))  # before somebody else may work here
+        self._lock.release()
         remove(self.folder)
+
+    def _close_files(self) -> None:
+        for file in (self._file, *self._tapes):
+            with suppress(OSError):  # a full disk complains once more; what was noted is safe
+                file.close()
 
     def _secure(self) -> None:
         self._file.flush()
@@ -120,10 +130,14 @@ class Journal(Workbench):
 
 def remove(folder: Path) -> None:
     """A journal, and nothing else that somebody may have put into its folder."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    _unlink(folder, (JOURNAL, *TAPES, LOCK))
     with suppress(OSError):
         folder.rmdir()
+
+
+def _unlink(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
@@ -144,11 +158,11 @@ def _locked(folder: Path, unfinished: Unfinished) -> Any:
 
     with suppress(FileExistsError):
         folder.mkdir()
-    if unfinished == "refuse" and (folder / FILES[0]).exists():
+    if unfinished == "refuse" and (folder / JOURNAL).exists():
         raise RestorationError(
             f"An unfinished restoration lies in {folder}. Go on with it with --resume, or begin anew with --overwrite."
         )
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -156,14 +170,17 @@ def _locked(folder: Path, unfinished: Unfinished) -> Any:
     return lock
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """What was noted, as far as it was noted whole."""
+def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """What was noted, as far as it was noted whole, and how many bytes that takes."""
     found: list[dict[str, Any]] = []
-    with suppress(FileNotFoundError, UnicodeDecodeError, ValueError):
-        for line in path.read_text("utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                found.append(json.loads(line))
-    return found
+    size = 0
+    with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or not isinstance(record := json.loads(line.decode()), dict):
+                break
+            found.append(record)
+            size += len(line)
+    return found, size
 
 
 def noted(curve: Curve | None) -> Record | None:
