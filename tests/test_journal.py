@@ -241,6 +241,24 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
         restoration.bench.discard()
 
 
+@pytest.mark.parametrize("lost", ["all", "the end"])
+def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> None:
+    restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
+    sf.write(source, np.tile(tune(1), (9, 1)), 8000)
+    with pytest.raises(Cancelled) as stopped:
+        restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 4, steps=2)
+    assert stopped.value.partial is not None
+    stopped.value.partial.bench.close()
+    tape = tmp_path / "j" / "segments.f32"
+    if lost == "all":
+        tape.unlink()
+    else:
+        os.truncate(tape, tape.stat().st_size - 4)
+    with pytest.raises(RestorationError, match="is gone from its journal"):
+        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+    assert (tmp_path / "j" / "journal.jsonl").read_text().count("\n") > 1
+
+
 def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "long.wav"
     sf.write(source, np.tile(tune(2), (10, 1)), 8000)
