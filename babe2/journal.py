@@ -108,9 +108,10 @@ class Journal(Workbench):
         remove(self.folder)
 
     def _close_files(self) -> None:
-        for file in (self._file, *self._tapes):
-            with suppress(OSError):  # a full disk complains once more; what was noted is safe
-                file.close()
+        for tape in self._tapes:
+            tape.close()
+        with suppress(OSError):  # a full disk complains once more; what was noted is safe
+            self._file.close()
 
     def _secure(self) -> None:
         self._file.flush()
