@@ -123,9 +123,11 @@ class Journal(Workbench):
         try:
             yield
         except OSError as error:
-            lost = "What is finished is kept there: mend that, then go on with --resume." if self.records else ""
+            way_out = "Make room there, or choose another place for the result."
+            if self.records:
+                way_out = "What is finished is kept there: mend that, then go on with --resume."
             raise RestorationError(
-                f"What is being worked on cannot be written to {self.folder} ({error.strerror}). {lost}".strip()
+                f"What is being worked on cannot be written to {self.folder} ({error.strerror or error}). {way_out}"
             ) from error
 
 

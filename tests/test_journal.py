@@ -241,6 +241,18 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
         restoration.bench.discard()
 
 
+def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tmp_path: Path) -> None:
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
+    sf.write(source, tune(1), 44100)  # what lies above the model's band is read again in the end
+    restoration = restorer.restore_file(source, tmp_path / "j", steps=2)
+    sf.write(source, tune(1.5, channels=2), 44100)
+    with pytest.raises(RestorationError, match="was changed while it was worked on"):
+        restoration.save(tmp_path / "y.wav")
+    restoration.bench.close()
+    with pytest.raises(RestorationError, match=r"begun otherwise \(input\)"):
+        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+
+
 @pytest.mark.parametrize("lost", ["all", "the end"])
 def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> None:
     restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
