@@ -13,7 +13,6 @@ import torch
 
 from babe2.equalizer import Curve, Equalizer
 from babe2.errors import RestorationError
-from babe2.replacing import write_text
 from babe2.tape import Blank, FileTape, MemoryTape
 
 Record = dict[str, Any]  # what is known of one finished run of the sampler
@@ -72,18 +71,16 @@ class Journal(Workbench):
             )
         if lines:
             os.truncate(path, size)  # without a line that was begun when everything ended
-        else:
-            self._begin_anew(path, about)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
-        self._secure()
+        self._file = open(path, "a" if lines else "w", encoding="utf-8")  # noqa: SIM115 (as long as there is a journal)
+        if not lines:
+            self._begin_anew(about)
 
-    def _begin_anew(self, path: Path, about: dict[str, Any]) -> None:
-        _unlink(self.folder, TAPES)
+    def _begin_anew(self, about: dict[str, Any]) -> None:
         try:
-            write_text(path, json.dumps(about) + "\n")
+            self._note(about)
+            _unlink(self.folder, TAPES)
         except OSError:
-            self._lock.release()
-            remove(self.folder)
+            self.discard()
             raise
 
     def blank(self, name: str, channels: int) -> FileTape:
@@ -93,8 +90,7 @@ class Journal(Workbench):
     def note(self, record: Record) -> None:
         for tape in self._tapes:
             tape.secure()
-        self._file.write(json.dumps(record) + "\n")
-        self._secure()
+        self._note(record)
         super().note(record)
 
     def close(self) -> None:
@@ -113,7 +109,8 @@ class Journal(Workbench):
         with suppress(OSError):  # a full disk complains once more; what was noted is safe
             self._file.close()
 
-    def _secure(self) -> None:
+    def _note(self, record: Record) -> None:
+        self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,18 @@ RECORD = {
     "evaluations": 3,
     "batch": 1,
 }
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """As if the disk were full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_what_is_noted_is_there_again(tmp_path: Path) -> None:
@@ -144,18 +158,20 @@ def test_a_disk_that_is_full_when_a_line_is_noted_is_complained_of_once(tmp_path
     journal = Journal(tmp_path / "j", ABOUT)
     journal.note(RECORD)
     begun = (tmp_path / "j" / "journal.jsonl").stat().st_size
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (begun + 10, limits[1]))
-    try:
+    with no_file_longer_than(begun + 10):
         with pytest.raises(RestorationError, match="What is finished is kept"), journal.kept():
             journal.note(RECORD | {"segments": [1]})
         journal.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
     again = Journal(tmp_path / "j", ABOUT, "resume")
     assert again.records == [RECORD]
     again.discard()
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume", "discard"])
+def test_a_disk_that_is_full_from_the_beginning_keeps_nothing(tmp_path: Path, unfinished: Unfinished) -> None:
+    with no_file_longer_than(10), pytest.raises(RestorationError, match="Make room there"):
+        Journal(tmp_path / "j", ABOUT, unfinished)
+    assert not (tmp_path / "j").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
