@@ -186,7 +186,8 @@ def restore_one(
 ) -> dict[str, Any]:
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
-        say(f"{path.name}: {target} is there already.")
+        left = f" Remove {journal}, or go on with it with --overwrite." if journal.exists() else ""
+        say(f"{path.name}: {target} is there already.{left}")
         known = {"input": str(path), "output": str(target)}
         return reported_before(options.report).get(str(target), known) | {"skipped": True}
     try:

@@ -317,6 +317,8 @@ def test_what_is_to_replace_a_file_goes_on_too(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "long.restored.wav").write_bytes(b"old")
     run = interrupted_run("restore", tmp_path / "long.wav", "--overwrite", after="step.segment == 3")
     assert "The same with --resume goes on" in run.stderr
+    assert restore(tmp_path / "long.wav", "--resume", method="babe2") == 0
+    assert "is there already. Remove" in capsys.readouterr().err
     assert restore(tmp_path / "long.wav", "--overwrite", "--resume", method="babe2") == 0
     assert sf.info(tmp_path / "long.restored.wav").frames == 48000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.partial.wav", "long.restored.wav", "long.wav"]
