@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "piano-small"  # the checkpoint that comes along
 INTERRUPTED = 130
+LONGEST_NAME = 240  # bytes, so that a number still fits
 METHODS = ("babe2", "ltas-eq")
 OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
@@ -211,10 +212,12 @@ def restore_one(
     options: argparse.Namespace,
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
-    journal = target.with_name(f"{target.stem}.journal")
-    if options.resume and target.exists():
-        say(f"{path.name}: {target} is there already.")
-        return {"input": str(path), "output": str(target), "skipped": True}
+    journal = beside(target, f"{target.stem}.journal")
+    if options.resume and target.exists() and not (options.overwrite and journal.exists()):
+        left = f" Remove {journal}, or go on with it with --overwrite." if journal.exists() else ""
+        say(f"{path.name}: {target} is there already.{left}")
+        known = {"input": str(path), "output": str(target)}
+        return reported_before(options.report).get(str(target), known) | {"skipped": True}
     try:
         with progress_line(path.name) as show:
             restoration = restorer.restore_file(
@@ -238,27 +241,34 @@ def restore_one(
             said = "The same with --resume goes on from there." if journal.exists() else "Nothing was finished."
             say(f"stopped before there was anything to hear. {said}")
             return {"input": str(path), "error": "Stopped before anything was finished."}
-        part, kept = stopped.partial, free(target.with_name(f"{path.stem[:200]}.partial.wav"))
-        report = deliver(restorer, part, path, kept, options)
-        part.bench.close()
+        part = stopped.partial
+        kept = free(beside(target, f"{path.stem}.partial.wav"))
+        with closing(part.bench):
+            try:
+                part = deliver(part, path, kept, None, options)  # a WAV may not know the wished subtype
+            except RestorationError as error:
+                raise RestorationError(f"{error} The same with --resume goes on with what is finished.") from None
+            report = tell(restorer, part, path, kept, options)
         say(f"stopped; the finished {part.seconds:.1f} s are in {kept}. The same with --resume goes on from there.")
         return report
     try:
-        report = deliver(restorer, restoration, path, target, options)
+        restoration = deliver(restoration, path, target, options.subtype, options)
     except RestorationError as error:  # hours of work should not end here
         if not restoration.bench.records:
             restoration.bench.discard()
             raise
         restoration.bench.close()
         raise RestorationError(f"{error} The restoration is kept in {journal}; --resume goes on with it.") from None
-    restoration.bench.discard()
-    return report
+    try:
+        return tell(restorer, restoration, path, target, options)
+    finally:
+        restoration.bench.discard()
 
 
 def deliver(
-    restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Writes a restoration as the user wished it, whole or partial, and returns its report."""
+    restoration: Restoration, path: Path, target: Path, subtype: str | None, options: argparse.Namespace
+) -> Restoration:
+    """Writes a restoration, whole or partial, as the user wished it, and returns it so."""
     from babe2 import audio
 
     if options.amount != 1:
@@ -267,11 +277,20 @@ def deliver(
     with progress_line(path.name) as show:
         restoration.save(
             target,
-            options.subtype,
+            subtype,
             tags,
             overwrite=options.overwrite,
             on_block=lambda seconds: show(f"{clock(seconds)} written"),
         )
+    return restoration
+
+
+def tell(
+    restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Says and draws what was written, and returns the report of it."""
+    from babe2 import audio
+
     report = restoration.report | {"input": str(path), "output": str(target)}
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
@@ -293,6 +312,14 @@ def told(restoration: Restoration, report: dict[str, Any], highest: float) -> st
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
     doubt = "" if report["verified"] else f"\n  checkpoint: {report['checkpoint']}, from an unverified source"
     return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}"
+
+
+def reported_before(path: Path | None) -> dict[str, dict[str, Any]]:
+    """What an earlier run's report says of each output."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        found = json.loads(path.read_text("utf-8")) if path else []
+        return {report["output"]: report for report in (found if isinstance(found, list) else [found])}
+    return {}
 
 
 def conclude(reports: list[dict[str, Any]], options: argparse.Namespace) -> None:
@@ -373,6 +400,14 @@ def draw(
     except OSError as error:
         raise RestorationError(f"The plots cannot be written to {folder} ({error.strerror}).") from None
     return [str(path) for path in paths]
+
+
+def beside(target: Path, name: str) -> Path:
+    """A file of that name beside another; of a name too long for a disk, the first letters."""
+    stem, suffix = os.path.splitext(name)
+    while stem and len(os.fsencode(stem + suffix)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return target.with_name(stem + suffix)
 
 
 def free(path: Path) -> Path:

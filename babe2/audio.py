@@ -112,6 +112,7 @@ class SoundFile:
             )
         self.name, self.start, self.duration = os.fspath(path), start, duration
         with _readable(self.name) as source, _sound(source) as sound:
+            self._stamp = _stamp(source)
             _check_shape(self.name, sound.channels, sound.samplerate, "Copy it again from where it came from.")
             self.channels, self.sample_rate, self.subtype = int(sound.channels), int(sound.samplerate), sound.subtype
             carries = source.magic in CARRIES_CHUNKS
@@ -127,7 +128,7 @@ class SoundFile:
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """(channels, samples) at a time."""
         first, rate = self._first, self.sample_rate
-        with _readable(self.name) as source, _sound(source) as sound:
+        with self._unchanged() as source, _sound(source) as sound:
             promised = end = _promised(source, sound.frames)
             if self.duration is not None:
                 end = min(promised, first + max(1, round(min(self.duration * rate, promised))))
@@ -148,9 +149,16 @@ class SoundFile:
 
     def sha256(self) -> str:
         """Of the whole file."""
-        with _readable(self.name) as source:
+        with self._unchanged() as source:
             source.file.seek(0)
             return hashlib.file_digest(source.file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[_Source]:
+        with _readable(self.name) as source:
+            if _stamp(source) != self._stamp:
+                raise RestorationError(f"{self.name} was changed while it was worked on. Leave it as it is meanwhile.")
+            yield source
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:
@@ -263,6 +271,11 @@ def _look(name: str, file: BinaryIO) -> _Source:
     # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
     unclosed = data.length >= 2**62 or (data.length == 0 and size > chunks[-1].offset + chunks[-1].length)
     return _Source(name, file, size, magic, chunks[: names.index(b"data") + 1] if unclosed else chunks, unclosed)
+
+
+def _stamp(source: _Source) -> tuple[int, int]:
+    """What is another when a file is: its size, and when it was written."""
+    return source.size, os.fstat(source.file.fileno()).st_mtime_ns
 
 
 def _sound(source: _Source) -> Any:

@@ -129,10 +129,10 @@ def _powers(x: Tensor, fft: int) -> Tensor:
         return torch.zeros(3, fft // 2 + 1, dtype=torch.float64)
     mean = frames.mean(dim=1)
     if frames.shape[1] < FEWEST_FRAMES:
-        return torch.stack([mean, mean, torch.zeros_like(mean)]).double().cpu()
+        return torch.stack([mean, mean, torch.zeros_like(mean)]).cpu().double()
     shares = frames.new_tensor([QUIET_SHARE, LOUD_SHARE])
     quiet, loud = torch.cat([bins.quantile(shares, dim=1) for bins in frames.split(FEW_BINS)], dim=1)
-    return torch.stack([mean, loud / LOUD_OF_NOISE, quiet / QUIET_OF_NOISE]).double().cpu()
+    return torch.stack([mean, loud / LOUD_OF_NOISE, quiet / QUIET_OF_NOISE]).cpu().double()
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +13,12 @@ import torch
 
 from babe2.equalizer import Curve, Equalizer
 from babe2.errors import RestorationError
-from babe2.replacing import write_text
 from babe2.tape import Blank, FileTape, MemoryTape
 
 Record = dict[str, Any]  # what is known of one finished run of the sampler
 Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
 
-FILES = ("journal.jsonl", "recording.f32", "segments.f32", "lock")
+JOURNAL, TAPES, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "lock"
 
 
 class Workbench:
@@ -56,30 +55,33 @@ class Journal(Workbench):
             self._lock = _locked(folder, unfinished)
             try:
                 self._begin(json.loads(json.dumps(about)), unfinished)
-            except OSError:
-                if not self.records:
-                    self._lock.release()
-                    remove(folder)
+            except BaseException:
+                self._lock.release()
                 raise
 
     def _begin(self, about: dict[str, Any], unfinished: Unfinished) -> None:
-        path = self.folder / FILES[0]
-        lines = _lines(path) if unfinished == "resume" else []
-        self.threads: int = lines[0]["threads"] if lines else about["threads"]
-        if lines and (other := differences(lines[0], about | {"threads": self.threads})):
-            self._lock.release()
+        path = self.folder / JOURNAL
+        lines, size = _lines(path) if unfinished == "resume" else ([], 0)
+        begun, *self.records = lines or [about]
+        self.threads: int = begun.get("threads", about["threads"])
+        if other := differences(begun, about | {"threads": self.threads}):
             raise RestorationError(
                 f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other)}). "
                 "Finish it as it was begun, or begin anew with --overwrite."
             )
-        self.records = lines[1:]
+        if lines:
+            os.truncate(path, size)  # without a line that was begun when everything ended
+        self._file = open(path, "a" if lines else "w", encoding="utf-8")  # noqa: SIM115 (as long as there is a journal)
         if not lines:
-            for tape in self.folder.glob("*.f32"):
-                tape.unlink()
-        # Without a line that was begun when everything ended.
-        write_text(path, "".join(json.dumps(line) + "\n" for line in lines or [about]))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (open as long as there is something to note)
-        self._secure()
+            self._begin_anew(about)
+
+    def _begin_anew(self, about: dict[str, Any]) -> None:
+        try:
+            self._note(about)
+            _unlink(self.folder, TAPES)
+        except OSError:
+            self.discard()
+            raise
 
     def blank(self, name: str, channels: int) -> FileTape:
         self._tapes.append(FileTape(self.folder / f"{name}.f32", channels))
@@ -88,21 +90,27 @@ class Journal(Workbench):
     def note(self, record: Record) -> None:
         for tape in self._tapes:
             tape.secure()
-        self._file.write(json.dumps(record) + "\n")
-        self._secure()
+        self._note(record)
         super().note(record)
 
     def close(self) -> None:
-        self._file.close()
-        for tape in self._tapes:
-            tape.close()
+        self._close_files()
         self._lock.release()
 
     def discard(self) -> None:
-        self.close()
+        self._close_files()
+        _unlink(self.folder, (JOURNAL, *TAPES))  # before somebody else may work here
+        self._lock.release()
         remove(self.folder)
 
-    def _secure(self) -> None:
+    def _close_files(self) -> None:
+        for tape in self._tapes:
+            tape.close()
+        with suppress(OSError):  # a full disk complains once more; what was noted is safe
+            self._file.close()
+
+    def _note(self, record: Record) -> None:
+        self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -112,18 +120,24 @@ class Journal(Workbench):
         try:
             yield
         except OSError as error:
-            lost = "What is finished is kept there: mend that, then go on with --resume." if self.records else ""
+            way_out = "Make room there, or choose another place for the result."
+            if self.records:
+                way_out = "What is finished is kept there: mend that, then go on with --resume."
             raise RestorationError(
-                f"What is being worked on cannot be written to {self.folder} ({error.strerror}). {lost}".strip()
+                f"What is being worked on cannot be written to {self.folder} ({error.strerror or error}). {way_out}"
             ) from error
 
 
 def remove(folder: Path) -> None:
     """A journal, and nothing else that somebody may have put into its folder."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    _unlink(folder, (JOURNAL, *TAPES, LOCK))
     with suppress(OSError):
         folder.rmdir()
+
+
+def _unlink(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
@@ -144,11 +158,11 @@ def _locked(folder: Path, unfinished: Unfinished) -> Any:
 
     with suppress(FileExistsError):
         folder.mkdir()
-    if unfinished == "refuse" and (folder / FILES[0]).exists():
+    if unfinished == "refuse" and (folder / JOURNAL).exists():
         raise RestorationError(
             f"An unfinished restoration lies in {folder}. Go on with it with --resume, or begin anew with --overwrite."
         )
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -156,14 +170,17 @@ def _locked(folder: Path, unfinished: Unfinished) -> Any:
     return lock
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """What was noted, as far as it was noted whole."""
+def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """What was noted, as far as it was noted whole, and how many bytes that takes."""
     found: list[dict[str, Any]] = []
-    with suppress(FileNotFoundError, UnicodeDecodeError, ValueError):
-        for line in path.read_text("utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                found.append(json.loads(line))
-    return found
+    size = 0
+    with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or not isinstance(record := json.loads(line.decode()), dict):
+                break
+            found.append(record)
+            size += len(line)
+    return found, size
 
 
 def noted(curve: Curve | None) -> Record | None:

@@ -157,10 +157,10 @@ class Spread:
         self._sum, self._squares = torch.zeros(2, channels, dtype=torch.float64)
 
     def add(self, block: Tensor) -> None:
-        x = block.double()
+        x = block.cpu().double()  # Apple's cards know no float64
         self.samples += block.shape[1]
-        self._sum += x.sum(dim=-1).cpu()
-        self._squares += x.square().sum(dim=-1).cpu()
+        self._sum += x.sum(dim=-1)
+        self._squares += x.square().sum(dim=-1)
 
     def deviation(self, together: bool = False) -> Tensor:
         """(C,), or of all channels `together` ()."""

@@ -107,7 +107,12 @@ class Run:
         overlap = int(settings.overlap * length)
         self.starts = segment_starts(samples, length, overlap, last_fits=not settings.as_published)
         layers = 1 + settings.keep_low_band  # the prior's music, and what lies below its band
-        self.canvas = Canvas(self.starts, length, samples, bench.blank("segments", layers * self.channels), layers)
+        tape = bench.blank("segments", layers * self.channels)
+        if tape.samples < length * max((1 + i for record in bench.records for i in record["segments"]), default=0):
+            raise RestorationError(
+                "Some of what an earlier run had finished is gone from its journal. Begin anew with --overwrite."
+            )
+        self.canvas = Canvas(self.starts, length, samples, tape, layers)
         # What sampling follows, where it begins (None: there, too), and what brings each channel to level (C, 1).
         self.objective: Tape = self.observation
         self.begin_from: Tape | None = None
@@ -179,6 +184,8 @@ class Run:
             except (MemoryError, RuntimeError) as error:
                 if len(group) == 1 or not is_out_of_memory(error):
                     raise
+                if not self.found:
+                    self.history.clear()  # the first run begins again
                 self.batch = len(group) // 2
 
     def _sample_knowing(self, machine: Machine, gain: float, group: list[int]) -> None:

@@ -74,7 +74,8 @@ class FileTape(Tape):
     """In a file of raw float32, sample by sample."""
 
     def __init__(self, path: Path, channels: int) -> None:
-        self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 (open as long as the tape is there)
+        # Unbuffered: what a full disk refused is not tried again when the file is closed.
+        self._file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115 (as long as the tape)
         self.channels = channels
         self.samples = path.stat().st_size // (4 * channels)
 
@@ -85,8 +86,9 @@ class FileTape(Tape):
 
     def write(self, start: int, x: Tensor) -> None:
         self._file.seek(4 * self.channels * start)
-        self._file.write(np.ascontiguousarray(x.cpu().float().numpy().T).data)
-        self._file.flush()
+        left = np.ascontiguousarray(x.cpu().float().numpy().T).reshape(-1).view(np.uint8).data
+        while len(left):  # the system may take less than all at once
+            left = left[self._file.write(left) :]
         self.samples = max(self.samples, start + x.shape[1])
 
     def secure(self) -> None:
@@ -101,11 +103,12 @@ class Part(Tape):
     """Some channels of a tape, each times its gain (C,), where they are worked on."""
 
     def __init__(self, tape: Tape, which: Tensor, gain: Tensor, device: torch.device) -> None:
-        self._tape, self._which, self._gain, self._device = tape, which, gain, device
+        self._tape, self._device = tape, device
+        self._which, self._gain = which.cpu().nonzero().flatten().to(device), gain.to(device)[:, None]
         self.channels, self.samples = len(gain), tape.samples
 
     def _read(self, start: int, stop: int) -> Tensor:
-        return (self._tape.stretch(start, stop)[self._which] * self._gain[:, None]).to(self._device)
+        return self._tape.stretch(start, stop).to(self._device)[self._which] * self._gain
 
 
 Blank = MemoryTape | FileTape  # a tape to write on

@@ -52,8 +52,8 @@ def ltas(x: Tensor | Tape, fft: int, window: int, hop: int) -> Tensor:
     sums = []
     for first in range(0, count, FRAMES):
         frames = _frames(tape, first, min(first + FRAMES, count), fft, window, hop)
-        sums.append((frames / scale.to(frames.device)).abs().square().sum(dim=(0, 2)).double())
-    return (torch.stack(sums).sum(dim=0) / (count * tape.channels)).float()
+        sums.append((frames / scale.to(frames.device)).abs().square().sum(dim=(0, 2)).cpu().double())
+    return (torch.stack(sums).sum(dim=0) / (count * tape.channels)).float().to(frames.device)
 
 
 def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Tensor:

@@ -1,12 +1,16 @@
 """What a restoration keeps on disk while it runs, and how it goes on from there."""
 
+import errno
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ from test_main import CHECKPOINT, QUICK, tune
 
 from babe2 import Cancelled, RestorationError, Restorer
 from babe2.equalizer import Equalizer, Flank, SampledCurve
-from babe2.journal import Journal, noted, recalled
+from babe2.journal import Journal, Unfinished, noted, recalled
 
 ABOUT = {"seed": 0, "threads": 1, "settings": {"steps": 5, "overlap": 0.1}}
 RECORD = {
@@ -29,6 +33,18 @@ RECORD = {
     "evaluations": 3,
     "batch": 1,
 }
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """As if the disk were full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_what_is_noted_is_there_again(tmp_path: Path) -> None:
@@ -88,6 +104,74 @@ def test_what_others_put_there_stays(tmp_path: Path) -> None:
     (tmp_path / "j" / "notes.txt").write_text("mine")
     journal.discard()
     assert [path.name for path in (tmp_path / "j").iterdir()] == ["notes.txt"]
+
+
+def test_what_is_no_line_at_all_costs_no_line_before_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.note(RECORD)
+    journal.close()
+    path = tmp_path / "j" / "journal.jsonl"
+    whole = path.read_bytes()
+    for rubbish in (b"\0" * 50, b"\xff\xfe\x80 gone\n", b"[1]\n", b'{"segments": \n'):
+        path.write_bytes(whole + rubbish)
+        again = Journal(tmp_path / "j", ABOUT, "resume")
+        again.close()
+        assert again.records == [RECORD] and path.read_bytes() == whole
+
+
+def test_a_journal_that_cannot_be_read_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.note(RECORD)
+    journal.close()
+
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched, pytest.raises(RestorationError, match="Input/output error"):
+        patched.setattr("babe2.journal._lines", broken)
+        Journal(tmp_path / "j", ABOUT, "resume")
+    again = Journal(tmp_path / "j", ABOUT, "resume")
+    assert again.records == [RECORD]
+    again.discard()
+
+
+def test_a_file_of_that_name_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "journal.jsonl").write_text('{"dear": "diary"}\n')
+    with pytest.raises(RestorationError, match="begun otherwise"):
+        Journal(tmp_path / "j", ABOUT, "resume")
+    (tmp_path / "k").write_text("mine")
+    with pytest.raises(RestorationError, match="cannot be written"):
+        Journal(tmp_path / "k", ABOUT)
+    assert (tmp_path / "k").read_text() == "mine"
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume", "discard"])
+def test_sounds_that_others_put_there_stay(tmp_path: Path, unfinished: Unfinished) -> None:
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "mine.f32").write_text("mine")
+    Journal(tmp_path / "j", ABOUT, unfinished).discard()
+    assert [path.name for path in (tmp_path / "j").iterdir()] == ["mine.f32"]
+
+
+def test_a_disk_that_is_full_when_a_line_is_noted_is_complained_of_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.note(RECORD)
+    begun = (tmp_path / "j" / "journal.jsonl").stat().st_size
+    with no_file_longer_than(begun + 10):
+        with pytest.raises(RestorationError, match="What is finished is kept"), journal.kept():
+            journal.note(RECORD | {"segments": [1]})
+        journal.close()
+    again = Journal(tmp_path / "j", ABOUT, "resume")
+    assert again.records == [RECORD]
+    again.discard()
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume", "discard"])
+def test_a_disk_that_is_full_from_the_beginning_keeps_nothing(tmp_path: Path, unfinished: Unfinished) -> None:
+    with no_file_longer_than(10), pytest.raises(RestorationError, match="Make room there"):
+        Journal(tmp_path / "j", ABOUT, unfinished)
+    assert not (tmp_path / "j").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -173,12 +257,42 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
         restoration.bench.discard()
 
 
+def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tmp_path: Path) -> None:
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
+    sf.write(source, tune(1), 44100)  # what lies above the model's band is read again in the end
+    restoration = restorer.restore_file(source, tmp_path / "j", steps=2)
+    sf.write(source, tune(1.5, channels=2), 44100)
+    with pytest.raises(RestorationError, match="was changed while it was worked on"):
+        restoration.save(tmp_path / "y.wav")
+    restoration.bench.close()
+    with pytest.raises(RestorationError, match=r"begun otherwise \(input\)"):
+        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+
+
+@pytest.mark.parametrize("lost", ["all", "the end"])
+def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> None:
+    restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
+    sf.write(source, np.tile(tune(1), (9, 1)), 8000)
+    with pytest.raises(Cancelled) as stopped:
+        restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 4, steps=2)
+    assert stopped.value.partial is not None
+    stopped.value.partial.bench.close()
+    tape = tmp_path / "j" / "segments.f32"
+    if lost == "all":
+        tape.unlink()
+    else:
+        os.truncate(tape, tape.stat().st_size - 4)
+    with pytest.raises(RestorationError, match="is gone from its journal"):
+        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+    assert (tmp_path / "j" / "journal.jsonl").read_text().count("\n") > 1
+
+
 def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "long.wav"
     sf.write(source, np.tile(tune(2), (10, 1)), 8000)
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, {resource_infinity()}));"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, {resource.RLIM_INFINITY}));"
         "from babe2.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = command(source)[3:]
@@ -189,9 +303,3 @@ def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     again = subprocess.run(command(source, "--resume"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.restored.wav", "long.wav"]
-
-
-def resource_infinity() -> int:
-    import resource
-
-    return resource.RLIM_INFINITY

@@ -1,5 +1,6 @@
 """The command line, as a person or a script meets it: real files, exit codes, one sentence on stderr."""
 
+import errno
 import json
 import resource
 import subprocess
@@ -309,6 +310,61 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
     assert sf.info(tmp_path / "long.partial.wav").duration == pytest.approx(2 * 11700 / 8000, abs=0.1)
     assert json.loads(run.stdout)["output"] == str(tmp_path / "long.partial.wav")
     assert "stopped; the finished 2.9 s are in" in run.stderr and "--resume goes on" in run.stderr
+
+
+def test_what_is_to_replace_a_file_goes_on_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    (tmp_path / "long.restored.wav").write_bytes(b"old")
+    run = interrupted_run("restore", tmp_path / "long.wav", "--overwrite", after="step.segment == 3")
+    assert "The same with --resume goes on" in run.stderr
+    assert restore(tmp_path / "long.wav", "--resume", method="babe2") == 0
+    assert "is there already. Remove" in capsys.readouterr().err
+    assert restore(tmp_path / "long.wav", "--overwrite", "--resume", method="babe2") == 0
+    assert sf.info(tmp_path / "long.restored.wav").frames == 48000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.partial.wav", "long.restored.wav", "long.wav"]
+
+
+def test_a_stopped_run_hands_over_a_wav_whatever_was_wished(tmp_path: Path) -> None:
+    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    wish = ["-o", tmp_path / "new.ogg", "--subtype", "VORBIS"]
+    run = interrupted_run("restore", tmp_path / "long.wav", *wish, after="step.segment == 3")
+    assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr
+    assert sf.info(tmp_path / "long.partial.wav").format == "WAV"
+
+
+@pytest.mark.parametrize("letter", ["a", "\u3042"])
+def test_the_longest_names_are_restored_and_stopped(letter: str, tmp_path: Path) -> None:
+    stem = letter * ((255 - len(".restored.wav")) // len(letter.encode()))
+    sf.write(tmp_path / f"{stem}.wav", tune(6), 8000)
+    run = interrupted_run("restore", tmp_path / f"{stem}.wav", after="step.segment == 3")
+    assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr, run.stderr
+    assert restore(tmp_path / f"{stem}.wav", "--resume", method="babe2") == 0
+    assert (tmp_path / f"{stem}.restored.wav").exists()
+
+
+def test_plots_that_cannot_be_drawn_leave_the_result_and_no_journal(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("babe2.figures.save", full)
+    assert restore(wav, "--plots", tmp_path / "plots", method="babe2") == 1
+    said = capsys.readouterr().err
+    assert "The plots cannot be written" in said and "--resume" not in said
+    assert sf.info(wav.with_name("old.restored.wav")).frames == 4800
+    assert not wav.with_name("old.restored.journal").exists()
+
+
+def test_what_is_passed_over_keeps_its_report(wav: Path, tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    assert restore(wav, "--report", report) == 0
+    first = json.loads(report.read_text())
+    assert restore(wav, "--report", report, "--resume") == 0
+    assert json.loads(report.read_text()) == first | {"skipped": True}
+    report.write_text("[]")
+    assert restore(wav, "--report", report, "--resume") == 0
+    assert json.loads(report.read_text())["skipped"]
 
 
 def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

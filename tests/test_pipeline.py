@@ -584,6 +584,19 @@ def test_what_does_not_fit_is_restored_fewer_at_a_time(babbler: Restorer) -> Non
     np.testing.assert_array_equal(found.audio, babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK).audio)
 
 
+def test_steps_that_did_not_fit_are_no_part_of_the_history(babbler: Restorer) -> None:
+    def in_full(progress: Step) -> None:
+        if progress.step == 2 and not failed:
+            failed.append(progress)
+            raise torch.OutOfMemoryError
+
+    failed: list[Step] = []
+    recording = horned(piano(6.0))
+    found = babbler.restore(recording, SMALL_RATE, batch=4, on_step=in_full, **COMPACT_QUICK)
+    assert failed and found.report["batch"] == 2
+    assert len(found.history) == len(babbler.restore(recording, SMALL_RATE, batch=2, **COMPACT_QUICK).history)
+
+
 @pytest.mark.parametrize("seconds", [0.06, 0.5, 1.5])
 def test_short_recordings_are_restored_in_short_segments(compact: Restorer, seconds: float) -> None:
     recording = horned(piano(2.0))[:, : round(seconds * SMALL_RATE)]
