@@ -352,18 +352,20 @@ class Run:
         `undone` takes the machine off a piece (C, T) before it is measured.
         """
         length, samples = self.span.length, self.objective.samples
-        whole, each = [], []  # standard deviations of every segment
+        # Standard deviations of every segment, as numbers: small tensors would lie between the large ones of the next
+        # segment and the next, and keep what is freed there from being used again.
+        whole, each = [], []
         for start in self.starts:
             # The published program counts padding and silence as music.
             stop = start + length if self.settings.as_published else min(start + length, samples)
             piece = undone(self.objective.stretch(start, stop))
             whole.append(float(piece.std()))
-            each.append(piece.std(dim=-1))
+            each.append(piece.std(dim=-1).tolist())
         if not self.settings.as_published:
             each = [
                 channels for channels, all_of_them in zip(each, whole, strict=True) if all_of_them > SILENT * max(whole)
             ]
-        typical = median_level(each)
+        typical = median_level(each).to(self.prior.device)
         if self.settings.as_published and not typical.min() > 0:
             raise RestorationError(
                 "Most of this recording is silent, which the published algorithm cannot bring to its level. "

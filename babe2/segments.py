@@ -27,9 +27,9 @@ def cut(x: Tensor, start: int, segment: int) -> Tensor:
     return torch.nn.functional.pad(piece, (0, segment - piece.shape[-1]))
 
 
-def median_level(deviations: list[Tensor]) -> Tensor:
+def median_level(deviations: list[list[float]]) -> Tensor:
     """The lower median over segments of each channel's standard deviation (C,)."""
-    return torch.stack(deviations).median(dim=0).values
+    return torch.tensor(deviations).median(dim=0).values
 
 
 class Laid(NamedTuple):

@@ -96,5 +96,5 @@ def test_settled_ends_counts_from_both_sides() -> None:
 
 
 def test_the_typical_level_is_the_lower_median_per_channel() -> None:
-    deviations = [torch.tensor([1.0, 10.0]) * k for k in (1, 2, 3, 4)]
+    deviations = [[1.0 * k, 10.0 * k] for k in (1, 2, 3, 4)]
     torch.testing.assert_close(median_level(deviations), torch.tensor([2.0, 20.0]))
