@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 2**20  # samples, in all channels together, that are worked on at once
+BLOCK = 2**18  # samples, in all channels together, that are worked on at once
 
 
 class Tape(ABC):
