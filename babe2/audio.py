@@ -198,13 +198,17 @@ def write_blocks(
     subtype: str | None = None,
     tags: Tags | None = None,
     overwrite: bool = False,
+    draft: Path | None = None,
 ) -> Path:
-    """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much."""
+    """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much.
+
+    `draft` names the file until it is complete; it is on the same disk. Without one it has a hidden name beside.
+    """
     name, target = os.fspath(path), Path(path)
     shape = _shape(name, blocks(), sample_rate)
     container, subtype = _storage(name, shape, subtype)
-    with _hidden_beside(name, overwrite) as temporary:
-        with open(temporary, "x+b") as file:
+    with _hidden_beside(name, overwrite, draft) as temporary:
+        with open(temporary, "w+b" if draft else "x+b") as file:
             _encode(file, blocks(), shape.channels, sample_rate, container, subtype, tags or Tags())
             _check_complete(file, shape.samples)
             os.fsync(file.fileno())
@@ -448,10 +452,10 @@ def _roomy(container: str, subtype: str, size: int) -> str:
 
 
 @contextmanager
-def _hidden_beside(name: str, overwrite: bool) -> Iterator[Path]:
-    """A hidden name in the folder of a target that may be written; whatever bears it afterwards is removed."""
+def _hidden_beside(name: str, overwrite: bool, draft: Path | None = None) -> Iterator[Path]:
+    """A name for what a target that may be written is made from; whatever bears it afterwards is removed."""
     target = Path(name)
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    temporary = draft or target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
         _refuse_taken(target, overwrite)
         yield temporary

@@ -18,7 +18,7 @@ from babe2.tape import Blank, FileTape, MemoryTape
 Record = dict[str, Any]  # what is known of one finished run of the sampler
 Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
 
-JOURNAL, TAPES, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "lock"
+JOURNAL, TAPES, DRAFT, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "result", "lock"
 
 
 class Workbench:
@@ -33,6 +33,10 @@ class Workbench:
     def note(self, record: Record) -> None:
         """A run of the sampler is finished, and its segments are on tape."""
         self.records.append(record)
+
+    def draft(self, target: Path) -> Path | None:
+        """Where a target is written until it is whole, so that nothing else is left of it when all ends before."""
+        return None
 
     def close(self) -> None:
         """Whatever is here is left for another time."""
@@ -93,13 +97,17 @@ class Journal(Workbench):
         self._note(record)
         super().note(record)
 
+    def draft(self, target: Path) -> Path | None:
+        here = self.folder.is_dir() and self.folder.absolute().parent == target.absolute().parent
+        return self.folder / DRAFT if here else None
+
     def close(self) -> None:
         self._close_files()
         self._lock.release()
 
     def discard(self) -> None:
         self._close_files()
-        _unlink(self.folder, (JOURNAL, *TAPES))  # before somebody else may work here
+        _unlink(self.folder, (JOURNAL, *TAPES, DRAFT))  # before somebody else may work here
         self._lock.release()
         remove(self.folder)
 
@@ -130,7 +138,7 @@ class Journal(Workbench):
 
 def remove(folder: Path) -> None:
     """A journal, and nothing else that somebody may have put into its folder."""
-    _unlink(folder, (JOURNAL, *TAPES, LOCK))
+    _unlink(folder, (JOURNAL, *TAPES, DRAFT, LOCK))
     with suppress(OSError):
         folder.rmdir()
 

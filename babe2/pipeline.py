@@ -119,7 +119,15 @@ class Restoration:
                 done += block.shape[1]
                 on_block(done / self.sample_rate)
 
-        return audio.write_blocks(path, told, self.sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
+        return audio.write_blocks(
+            path,
+            told,
+            self.sample_rate,
+            subtype=subtype,
+            tags=tags,
+            overwrite=overwrite,
+            draft=self.bench.draft(Path(path)),
+        )
 
 
 class Restorer:

@@ -92,6 +92,20 @@ def test_the_threads_of_the_first_run_are_kept(tmp_path: Path) -> None:
     again.discard()
 
 
+def test_a_result_is_written_in_the_journal_until_it_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    draft = journal.draft(tmp_path / "x.wav")
+    assert draft is not None and draft.parent == tmp_path / "j"
+    draft.write_bytes(b"half of it")
+    journal.discard()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "elsewhere").mkdir()
+    assert journal.draft(tmp_path / "x.wav") is None  # the journal is gone
+    journal = Journal(tmp_path / "k", ABOUT)
+    assert journal.draft(tmp_path / "elsewhere" / "x.wav") is None  # perhaps another disk
+    journal.discard()
+
+
 def test_two_do_not_work_in_one_folder(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", ABOUT)
     with pytest.raises(RestorationError, match="Somebody is at work"):
