@@ -42,7 +42,7 @@ from babe2.prior import build_prior, build_transform
 from babe2.process import reuse_memory
 from babe2.recorded import Audio
 from babe2.run import Span
-from babe2.seams import seams
+from babe2.seams import Seams, seams
 from babe2.transforms import ltas
 
 ROOT = Path(__file__).parents[1]
@@ -194,6 +194,10 @@ def joins(starts: Sequence[float], seconds: float) -> list[tuple[float, float]]:
     return [(start, end) for start, end in places if end - start < 1.01 * shortest]
 
 
+def rounded(found: Seams) -> dict[str, float]:
+    return {name: round(figure, 3) for name, figure in found._asdict().items()}
+
+
 def joined(recording: str | None, seconds: float, preset: str, batch: int) -> Row:
     """The joins of a restoration, and beside them the recording itself at the same places."""
     if recording is None:
@@ -211,8 +215,8 @@ def joined(recording: str | None, seconds: float, preset: str, batch: int) -> Ro
     places = joins(starts, Span.of(samples, settings).length / own)
     return {
         "joins": len(places),
-        **seams(torch.from_numpy(restoration.audio), rate, places)._asdict(),
-        "recording_itself": seams(torch.from_numpy(heard), rate, places)._asdict(),
+        **rounded(seams(torch.from_numpy(restoration.audio), rate, places)),
+        "recording_itself": rounded(seams(torch.from_numpy(heard), rate, places)),
         "cpu_seconds": round(taken.cpu - began.cpu, 2),
         "wall_seconds": round(taken.wall - began.wall, 2),
         "peak_gb": round(peak_gb(), 2),
