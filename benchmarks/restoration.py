@@ -333,8 +333,8 @@ def card_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
 
 TABLES: dict[str, tuple[str, Callable[[Sequence[Row]], Iterator[list[object]]]]] = {
     "presets": (
-        "network | preset | precision | evaluations | units per segment | published program | CPU s per s of sound | "
-        "waiting | peak GB",
+        "network | preset | precision | evaluations | units per segment | faster | CPU s per s of sound | "
+        "waiting s | peak GB",
         preset_lines,
     ),
     "growth": ("length | preset | s | CPU s | per minute, of the first | peak GB | of the first", growth_lines),
