@@ -28,6 +28,7 @@ slow: .venv/ready
 
 benchmark: .venv/ready
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/restoration.py
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

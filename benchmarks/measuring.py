@@ -1,0 +1,175 @@
+"""What the benchmarks share: a unit of work, the full-size networks, the machine, and figures that are kept."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from babe2.config import Architecture, Model
+from babe2.network import CQTDiffPlus
+from babe2.pipeline import has_bfloat16
+
+RESULTS = Path(__file__).parent / "results"
+SIZES = {
+    "piano": Model(Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64), 22050, 184184, 0.063),
+    "voice": Model(
+        Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), 32), 44100, 262144, 1.0, "voice"
+    ),
+}
+PUBLISHED = {  # what the published program takes: units of an evaluation and of a whole segment, and memory
+    "piano": {"gradient": 14.8, "forward": 7.5, "segment": 1500, "GB": 11.4},
+    "voice": {"gradient": 13.5, "forward": 6.7, "segment": 1360, "GB": 13.6},
+}
+
+
+def untrained(size: str, precision: str = "float32") -> CQTDiffPlus:
+    """A full-size network whose weights are not those of any training, which are as fast as those of one."""
+    architecture = SIZES[size].architecture
+    assert isinstance(architecture, Architecture)
+    return CQTDiffPlus(architecture).requires_grad_(False).set_dtype(getattr(torch, precision))
+
+
+def use_threads() -> None:
+    """As many as the published program was measured with, unless OMP_NUM_THREADS wants others."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(2)
+
+
+# Time and memory
+
+
+def unit() -> float:
+    """CPU seconds of the calibration work."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 96, 128, 1024, generator=generator).requires_grad_()
+    kernels = [torch.randn(96, 96, 5, 3, generator=generator) / 40 for _ in range(3)]
+
+    def work() -> None:
+        y = x
+        for i, kernel in enumerate(kernels):
+            h = F.gelu(y / (y.std(dim=(1, 2, 3), keepdim=True) + 1e-7))
+            y = (y + F.conv2d(h, kernel, padding="same", dilation=(2**i, 1))) / 2**0.5
+        torch.autograd.grad(y.square().sum(), x)
+
+    return median_seconds(work, repeats=5)
+
+
+def median_seconds(work: Callable[[], object], repeats: int, clock: Callable[[], float] = time.process_time) -> float:
+    """The median after one warm-up; of CPU time, unless another clock is given."""
+    taken = []
+    for _ in range(repeats + 1):
+        began = clock()
+        work()
+        taken.append(clock() - began)
+    return statistics.median(taken[1:])
+
+
+def peak_gb() -> float:
+    """The most memory this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def alone(script: str, *arguments: str) -> dict[str, Any]:
+    """What a script prints, as JSON, in a process of its own, so that its peak memory is its own."""
+    process = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{process.stderr}")
+    found: dict[str, Any] = json.loads(process.stdout)
+    return found
+
+
+def unit_alone() -> float:
+    return float(alone(__file__)["cpu_seconds"])
+
+
+class Units:
+    """CPU seconds in units, which are measured right before and after; between two measurements once for both."""
+
+    def __init__(self, unit_now: Callable[[], float] = unit_alone) -> None:
+        self.unit_now = unit_now
+        self.before: float | None = None
+
+    def of(self, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        before = self.unit_now() if self.before is None else self.before
+        found = measure()
+        self.before = self.unit_now()
+        per_unit = (before + self.before) / 2
+        return {"units": round(found["cpu_seconds"] / per_unit, 2), "unit_seconds": round(per_unit, 3)} | found
+
+
+# What is kept
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "native_bfloat16": has_bfloat16("cpu"),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def processor(told: Path = Path("/proc/cpuinfo")) -> str:
+    if told.exists():
+        for line in told.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return f"{value.strip()} ({platform.machine()})"
+    return platform.processor() or platform.machine()
+
+
+@dataclass
+class Figures:
+    """Rows of a JSON file, each of them measured once: a case, and what was found."""
+
+    path: Path
+    machine: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
+
+    @classmethod
+    def at(cls, path: Path, machine: dict[str, Any]) -> Figures:
+        """Goes on with the file where there is one."""
+        if not path.exists():
+            return cls(path, machine)
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["machine"] != machine:
+            raise SystemExit(f"{path} holds figures of another machine: {kept['machine']}. Name another file (--json).")
+        return cls(path, machine, kept["rows"], kept["date"])
+
+    def row(self, case: dict[str, Any], measure: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        for row in self.rows:
+            if all(name in row and row[name] == value for name, value in case.items()):
+                return row
+        self.rows.append(case | measure(case))
+        self.save()
+        return self.rows[-1]
+
+    def save(self) -> None:
+        kept = {"date": self.date, "machine": self.machine, "rows": self.rows}
+        unfinished = self.path.with_suffix(".new")
+        unfinished.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+        unfinished.replace(self.path)
+
+
+if __name__ == "__main__":  # one unit, in a process of its own
+    use_threads()
+    print(json.dumps({"cpu_seconds": unit()}))

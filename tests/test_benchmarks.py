@@ -1,0 +1,100 @@
+"""What the benchmarks work out of what they measure."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from measuring import Figures, Units
+from restoration import extended, fill_card, growth, joins, material, presets, tables
+
+MACHINE = {"processor": "one", "cores": 2}
+
+
+def row_of(figures: Figures, done: list[dict[str, Any]], **case: Any) -> dict[str, Any]:
+    def measure(case: dict[str, Any]) -> dict[str, Any]:
+        done.append(case)
+        return {"cpu_seconds": len(done)}
+
+    return figures.row(case, measure)
+
+
+def test_a_run_of_few_steps_is_extended_by_what_its_evaluations_took() -> None:
+    # 1 s before the first step, 2 s for every evaluation; the last step has one of them.
+    assert extended(11.0, [5.0, 9.0, 11.0], evaluations=5, order=2, wanted=101) == pytest.approx(1 + 2 * 101)
+    assert extended(7.0, [3.0, 5.0, 7.0], evaluations=3, order=1, wanted=16) == pytest.approx(1 + 2 * 16)
+
+
+def test_a_whole_run_is_told_as_it_was() -> None:
+    assert extended(11.0, [], evaluations=16, order=1, wanted=16) == 11.0
+
+
+def test_units_are_measured_before_and_after_and_once_between_two() -> None:
+    measured = iter([1.0, 3.0, 5.0])
+    units = Units(lambda: next(measured))
+    assert units.of(lambda: {"cpu_seconds": 8.0})["units"] == 4.0
+    assert units.of(lambda: {"cpu_seconds": 8.0})["units"] == 2.0
+
+
+def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
+    done: list[dict[str, Any]] = []
+    path = tmp_path / "figures.json"
+    first = row_of(Figures.at(path, MACHINE), done, network="piano", steps=None)
+    resumed = Figures.at(path, MACHINE)
+    assert row_of(resumed, done, network="piano", steps=None) == first
+    assert row_of(resumed, done, network="piano", steps=3) == {"network": "piano", "steps": 3, "cpu_seconds": 2}
+    assert len(done) == len(Figures.at(path, MACHINE).rows) == 2
+
+
+def test_figures_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    row_of(Figures.at(path, MACHINE), [], network="piano")
+    with pytest.raises(SystemExit, match="another machine"):
+        Figures.at(path, MACHINE | {"cores": 4})
+
+
+def test_growth_is_told_per_minute() -> None:
+    rows = [
+        {"minutes": 1, "cpu_seconds": 10.0, "peak_gb": 0.5},
+        {"minutes": 4, "cpu_seconds": 44.0, "peak_gb": 0.6},
+    ]
+    assert growth(rows) == [(1.0, 1.0), (pytest.approx(1.1), pytest.approx(1.2))]
+
+
+def test_joins_are_where_segments_overlap_by_as_much_as_others_do() -> None:
+    assert joins([0.0, 9.0, 19.0], 10.0) == [(9.0, 10.0)]
+    assert joins([0.0, 9.0, 18.0, 21.0], 10.0) == [(9.0, 10.0), (18.0, 19.0)]
+    assert joins([0.0], 10.0) == []
+
+
+def test_paper_is_scaled_for_the_full_networks_and_everything_when_in_haste() -> None:
+    def scaled(quick: bool) -> list[tuple[str, str]]:
+        cases = presets(("piano", "piano-small"), ("paper", "draft"), ("float32",), quick)
+        return [(case["network"], case["preset"]) for case in cases if case["steps"]]
+
+    assert scaled(quick=False) == [("piano", "paper")]
+    assert len(scaled(quick=True)) == 4
+
+
+def test_a_card_is_filled_until_no_more_fits() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def measured(case: dict[str, Any]) -> dict[str, Any]:
+        asked.append((case["preset"], case["batch"]))
+        return case | {"taken_at_once": min(case["batch"], 4)}
+
+    fill_card(measured, presets(("piano",), ("paper", "draft"), ("bfloat16",), quick=False), "cuda", most=256)
+    assert asked == [("paper", 1), ("draft", 1), ("draft", 2), ("draft", 4), ("draft", 8)]
+
+
+def test_long_material_has_its_length_and_never_clips() -> None:
+    blocks = np.concatenate(list(material(30.0)), axis=1)
+    assert blocks.shape == (1, 30 * 22050)
+    assert np.abs(blocks).max() < 1
+
+
+def test_tables_say_what_was_scaled() -> None:
+    row = {"part": "presets", "network": "piano", "preset": "paper", "precision": "float32", "steps": 3}
+    figures = {"evaluations": 101, "scaled_from": 5, "units": 750.0, "sound_seconds": 8.0}
+    told = tables([row | figures | {"cpu_seconds": 80.0, "wall_seconds": 40.0, "peak_gb": 5.0}])
+    assert "| full piano | `paper` | float32 | 101, scaled from 5 | 750 | 2.0 x | 10.00 | 5.00 | 5.0 |" in told
