@@ -15,7 +15,9 @@ from babe2.analysis import ReferenceLtas
 from babe2.equalizer import Equalizer, Flank, SampledCurve
 from babe2.errors import RestorationError
 from babe2.figures import encoded, live, ltas_curves, of_restoration, response, save, spectrogram_pair, spectrograms
+from babe2.journal import Workbench
 from babe2.pipeline import Restoration
+from babe2.recorded import Recorded, Samples
 
 RATE = 16_000  # Hz
 
@@ -165,7 +167,8 @@ def test_drawing_needs_no_screen_and_leaves_pyplot_alone() -> None:
 
 def test_a_restoration_is_told_in_three_pictures() -> None:
     curve = equalizer(5000)
-    restoration = Restoration(tone(440)[None], RATE, curve, (curve,), 0, {})
+    recorded = Recorded.of(Samples(torch.from_numpy(tone(440))[None], RATE), RATE, None, fold=False)
+    restoration = Restoration(recorded, recorded.observation, Workbench(), RATE, curve, (curve,), 0, {})
     before, reference = (tone(440, rate=44100), 44100), ReferenceLtas(torch.full((1025,), 7.0), 16_000)
     drawn = of_restoration(before, (restoration.audio, RATE), restoration, reference)
     assert list(drawn) == ["spectrograms", "ltas", "response"]
