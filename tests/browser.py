@@ -28,8 +28,9 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage",  # a container's is small
 ]
-# What Gradio's own client says whenever a stream ends, and when a page is left while it asks for something.
-HARMLESS = ("Method not implemented.", "AbortError")
+# What Gradio's own client says whenever a stream ends, when a page is left while it asks for something, and when a part
+# of the page is taken away.
+HARMLESS = ("Method not implemented.", "AbortError", "svelte.dev/e/derived_inert")
 HERE = {"127.0.0.1", "localhost", ""}  # "" is that of data: and blob: addresses
 
 

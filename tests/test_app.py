@@ -188,13 +188,13 @@ def test_empty_fields_show_what_they_mean(page: Page, house: House) -> None:
     page.goto(house.address)
     page.get_by_text("More", exact=True).click()
     page.get_by_text("How it is sampled").click()
-    steps, start = (page.locator(f"#set-{name}").get_by_role("textbox") for name in ("steps", "sigma_start"))
+    steps, start = (page.locator(f"#set-{name}").get_by_role("textbox") for name in ("steps", "sigma_min"))
     expect(steps).to_have_attribute("placeholder", "16")
     page.get_by_label("Draft").check()
     expect(steps).to_have_attribute("placeholder", "10", timeout=PATIENCE)
     page.get_by_label("Which music").click()
     page.get_by_role("option", name="Singing voice, general", exact=True).click()  # which is not on this machine
-    expect(start).to_have_attribute("placeholder", "10.0", timeout=PATIENCE)
+    expect(start).to_have_attribute("placeholder", "0.001", timeout=PATIENCE)
     expect(start).to_have_value("")
 
 

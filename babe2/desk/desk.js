@@ -77,7 +77,7 @@ class Deck {
   }
 
   mix() { // every gain takes the same way at the same time: together they never add up to a bump
-    const time = context.currentTime + Math.max(0.005, 256 / rate);
+    const time = context.currentTime + MARGIN;
     this.gains.forEach((node, i) => node.gain.setTargetAtTime(i === heard() ? level(i) : 0, time, FADE));
     this.before?.mix();
   }
@@ -145,8 +145,9 @@ function nextTask(task) { // unlike a timer's, not put off while the page is in 
 function pause() {
   if (!deck) return;
   listened();
-  position = here();
-  deck.end(clock());
+  const at = clock() + Math.ceil(MARGIN * rate); // a fade that begins late begins with a jump
+  position = deck.frame(at);
+  deck.end(at);
   deck = null;
   rest = setTimeout(() => context.suspend(), 500); // once it has faded out, a phone can rest
   refresh();
