@@ -91,8 +91,8 @@ def _dress(axes: Axes, title: str) -> None:
     axes.spines[["left", "bottom"]].set_color(INK)
 
 
-def draw_newest(results: Path, folder: Path) -> list[Path]:
-    """solvers.png and solvers.svg, of the newest figures there are."""
+def draw_newest(results: Path, folder: Path) -> Path:
+    """solvers.png, of the newest figures there are."""
     newest = max(results.glob("*-solvers.json"))
     figure = quality(json.loads(newest.read_text("utf-8"))["rows"], evaluations())
-    return [save(figure, folder / f"solvers.{kind}") for kind in ("png", "svg")]
+    return save(figure, folder / "solvers.png")

@@ -407,7 +407,7 @@ def main() -> None:
     if chosen.draw:
         from quality import draw_newest  # not for the cases: what draws takes memory, which is measured
 
-        print(*draw_newest(RESULTS, ROOT / "docs"), sep="\n")
+        print(draw_newest(RESULTS, ROOT / "docs"))
         return
     use_threads()
     if chosen.case:
