@@ -207,22 +207,27 @@ def command(source: Path, *more: object) -> list[str]:
 
 
 def killed_at_random_moments(folder: Path, kills: int, *wishes: object) -> None:
-    """The result is that of a run nobody disturbed, to the last bit."""
-    source, choose = folder / "long.wav", random.Random(kills)
+    """However often it is killed, the result is that of a run nobody disturbed, to the last bit."""
+    source, target, choose = folder / "long.wav", folder / "long.restored.wav", random.Random(kills)
     sf.write(source, np.tile(tune(2, channels=2), (10, 1)), 8000)
     began = time.monotonic()
     subprocess.run(command(source, "-o", folder / "whole.wav", *wishes), check=True, capture_output=True)
-    longest, times = time.monotonic() - began, 0
-    while not (folder / "long.restored.wav").exists():
+    longest, whole = time.monotonic() - began, sf.read(folder / "whole.wav")[0]
+    while kills > 0:
         process = subprocess.Popen(command(source, "--resume", *wishes), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if times < kills:
-            time.sleep(choose.uniform(0.3, 1) * longest)
+        try:
+            _, said = process.communicate(timeout=choose.uniform(0.3, 1) * longest)
+        except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
-            times += 1
-        _, said = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), said
-    found, whole = (sf.read(folder / name)[0] for name in ("long.restored.wav", "whole.wav"))
-    np.testing.assert_array_equal(found, whole)
+            process.communicate()
+            kills -= 1
+            continue
+        assert process.returncode == 0, said
+        np.testing.assert_array_equal(sf.read(target)[0], whole)
+        target.unlink()
+    target.unlink(missing_ok=True)
+    subprocess.run(command(source, "--resume", *wishes), check=True, capture_output=True)
+    np.testing.assert_array_equal(sf.read(target)[0], whole)
     assert sorted(path.name for path in folder.iterdir()) == ["long.restored.wav", "long.wav", "whole.wav"]
 
 
