@@ -446,9 +446,7 @@ def test_the_desk_says_when_it_is_empty_and_when_a_sound_cannot_be_read(desk: De
 def test_a_phone_shows_the_whole_desk_in_light_and_dark(desk: Desk, address: str) -> None:
     desk.page.set_viewport_size({"width": 390, "height": 844})
     for scheme in ("light", "dark"):
-        desk.page.wait_for_timeout(
-            1000
-        )  # Gradio calls it an error to be left unanswered
+        desk.page.wait_for_timeout(1000)  # Gradio calls it an error to be left unanswered
         desk.page.goto(f"{address}?__theme={scheme}")
         desk.lay("ramps")
         for blind in (False, True):
