@@ -6,6 +6,7 @@ onset, too; so a join is good when its largest jump is one among those found in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ class Seams(NamedTuple):
 
 def seams(x: Tensor, sample_rate: int, joins: Sequence[tuple[float, float]]) -> Seams:
     """Of a restoration (1, T) that was joined from each start to each end in `joins`, seconds."""
-    fft = 2 ** round(torch.tensor(FRAME_SECONDS * sample_rate).log2().item())
+    fft = 2 ** round(math.log2(FRAME_SECONDS * sample_rate))
     hop = fft // 4
     frames = torch.stft(x[0], fft, hop, window=torch.hann_window(fft), return_complex=True)
     jumps = torch.stack(_jumps(frames))  # (3, N), from each frame to the next
