@@ -21,7 +21,6 @@ from babe2.process import forget_peak_memory, memory_now, peak_memory
 from babe2.recorded import Recorded, Samples
 from babe2.run import Span
 from babe2.sampler import guidance
-from babe2.segments import segment_starts
 
 Clock = Callable[[], float]
 
@@ -101,8 +100,7 @@ def estimate(
         channels = 1
     samples = math.ceil(seconds * model.sample_rate)
     span = Span.of(samples, settings)
-    overlap = int(settings.overlap * span.length)
-    segments = len(segment_starts(samples, span.length, overlap, last_fits=not settings.as_published))
+    segments = len(span.starts(samples, settings))
     batches = [channels * count for count in runs_of(settings, segments, batch)]
     each = evaluations_of(settings)
     sampling = each * sum(pace.evaluation.at(batch * span.whole) for batch in batches)
@@ -153,23 +151,19 @@ def _tried(restorer: Restorer, settings: Settings, length: int, clock: Clock) ->
     prior, rate = restorer.prior(length), restorer.model.sample_rate
     noisy = settings.level * torch.randn(1, length, generator=torch.Generator().manual_seed(0)).to(prior.device)
     forget_peak_memory(prior.device)
-    work = {"guided": _guided, "closed-form": _closed_form, "bandwise": _bandwise}[settings.solver]
+    work = _guided if settings.solver == "guided" else _without_gradient
     seconds = _seconds(lambda: float(work(prior, noisy, settings, rate).sum()), clock)  # a card answers when it is done
     return seconds, peak_memory(prior.device)
 
 
 @torch.no_grad()
-def _bandwise(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
-    assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+def _without_gradient(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
     level = noisy.new_full((noisy.shape[-1] // 2 + 1,), settings.level)
-    clean = prior.at_levels(noisy, level)
-    return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
-
-
-@torch.no_grad()
-def _closed_form(prior: Prior, noisy: Tensor, settings: Settings, sample_rate: int) -> Tensor:
-    clean = prior(noisy, noisy.new_tensor(settings.level))
-    level = noisy.new_full((noisy.shape[-1] // 2 + 1,), settings.level)
+    if settings.solver == "bandwise":
+        assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
+        clean = prior.at_levels(noisy, level)
+    else:
+        clean = prior(noisy, level[0])
     return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
 
 

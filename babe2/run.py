@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -77,6 +78,11 @@ class Span(NamedTuple):
     def whole(self) -> int:
         return self.length + 2 * self.margin
 
+    def starts(self, samples: int, settings: Settings) -> list[int]:
+        """Where the segments of a recording of so many samples begin."""
+        overlap = int(settings.overlap * self.length)
+        return segment_starts(samples, self.length, overlap, last_fits=not settings.as_published)
+
 
 class Run:
     """Restores a recording segment by segment."""
@@ -104,8 +110,7 @@ class Run:
         self.observation = Part(recording.observation, sounding, torch.ones(self.channels), prior.device)
         self.span = Span.of(self.observation.samples, settings)
         length, samples = self.span.length, self.observation.samples
-        overlap = int(settings.overlap * length)
-        self.starts = segment_starts(samples, length, overlap, last_fits=not settings.as_published)
+        self.starts = self.span.starts(samples, settings)
         layers = 1 + settings.keep_low_band  # the prior's music, and what lies below its band
         tape = bench.blank("segments", layers * self.channels)
         if tape.samples < length * max((1 + i for record in bench.records for i in record["segments"]), default=0):
@@ -220,8 +225,12 @@ class Run:
         return restore_bandwise(denoise, recording, response, replace(settings, sigma_start=start), **hooks)
 
     def _closed_form(self, recording: Own, response: Curve, **hooks: Any) -> Sampled:
-        spread = spread_of(self._reference(), self.settings.level, self.span.whole).to(recording.observation)
-        return restore_closed_form(self._denoise, recording, spread, response, self.settings, **hooks)
+        return restore_closed_form(self._denoise, recording, self._spread, response, self.settings, **hooks)
+
+    @cached_property
+    def _spread(self) -> Tensor:
+        """The music's standard deviation at each frequency of a segment, which is the same for all of them."""
+        return spread_of(self._reference(), self.settings.level, self.span.whole).to(self.level)
 
     def _sounding_segments(self) -> list[int]:
         """The segments there is something to restore in; the others are laid as they are."""
