@@ -204,16 +204,17 @@ UNCONDITIONAL: dict[str, dict[str, Any]] = {
 
 def settings_for(model: Model, ltas_bins: int | None) -> Settings:
     """The settings for a checkpoint, with what follows from its rate, its segment and its LTAS."""
-    column = COLUMNS[model.column]
     # The compact network takes any length at once, however long the excerpts it learned from.
-    segment = column.segment_length if isinstance(model.architecture, BandwiseArchitecture) else model.segment
-    return replace(
-        column,
-        guidance_length=segment,
-        segment_length=segment,
-        filter_max_hz=float(model.sample_rate // 2),
-        ltas_fft=2 * (ltas_bins - 1) if ltas_bins else column.ltas_fft,
-    )
+    segment = None if isinstance(model.architecture, BandwiseArchitecture) else model.segment
+    own = column_for(model.column, model.sample_rate, segment)
+    return replace(own, ltas_fft=2 * (ltas_bins - 1)) if ltas_bins else own
+
+
+def column_for(name: str, sample_rate: int, segment: int | None) -> Settings:
+    """A column for a checkpoint of this rate and segment; None is the column's own."""
+    column = COLUMNS[name]
+    segment = segment or column.segment_length
+    return replace(column, guidance_length=segment, segment_length=segment, filter_max_hz=float(sample_rate // 2))
 
 
 Preset = Literal["paper", "standard", "draft"]

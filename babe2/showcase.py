@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from babe2 import audio
 from babe2.analysis import ReferenceLtas
 from babe2.checkpoints_command import described, told_state
-from babe2.config import COLUMNS, preset_settings
+from babe2.config import column_for, preset_settings
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate, told
 from babe2.evidence import as_text
@@ -102,9 +102,7 @@ class Showcase:
         entry = self.shelf.manifest.get(checkpoint)
         if entry is None:
             return {}
-        own = replace(COLUMNS[entry.settings], filter_max_hz=float(entry.sample_rate // 2))
-        if entry.settings != "compact":  # whose segment is as long as one likes
-            own = replace(own, guidance_length=entry.segment, segment_length=entry.segment)
+        own = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
         return {name: as_text(value) for name, value in asdict(preset_settings(own, preset)).items()}
 
     def words_on_time(
