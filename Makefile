@@ -15,8 +15,8 @@ example: .venv/ready
 	@echo "Hear build/old_variation.restored.wav against examples/variation.flac, which it never saw. Plots: build/."
 
 test: .venv/ready lint
-	$(BIN)/pytest -n auto --dist loadfile --ignore tests/test_desk.py --ignore tests/test_app.py
-	$(BIN)/pytest tests/test_desk.py tests/test_app.py # what is heard in a browser needs the machine to itself
+	$(BIN)/pytest -n auto --dist loadfile --ignore tests/page/test_desk.py --ignore tests/test_app.py
+	$(BIN)/pytest tests/page/test_desk.py tests/test_app.py # what is heard in a browser needs the machine to itself
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -12,20 +12,21 @@ from typing import Any
 
 import gradio as gr
 
-from babe2 import Restoration, audio, figures
-from babe2.complaints import in_a_sentence
-from babe2.endpoints import FIRST, add_endpoints
-from babe2.excerpt import EXCERPT_SECONDS, Excerpt, given
-from babe2.first_look import FirstLook, first_look, preview, restored_beforehand
-from babe2.glossary import GLOSSARY, PRESETS
-from babe2.job import Moment
-from babe2.lent_card import restored
-from babe2.listening import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
-from babe2.outcome import IMAGINED, KINDS, Outcome
+from babe2 import Restoration, audio
+from babe2.checkpoints.shelf import Shelf
+from babe2.page.checkpoint_cards import Showcase
+from babe2.page.endpoints import FIRST, add_endpoints
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, given
+from babe2.page.first_look import FirstLook, first_look, preview, restored_beforehand
+from babe2.page.glossary import GLOSSARY, PRESETS
+from babe2.page.job import Moment
+from babe2.page.messages import in_a_sentence
+from babe2.page.outcome import IMAGINED, KINDS, Outcome
+from babe2.page.stop import Stop
+from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
+from babe2.page.zerogpu import restored
 from babe2.process import reuse_memory
-from babe2.shelf import Shelf
-from babe2.showcase import Showcase
-from babe2.stop import Stop
+from babe2.report import figures
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"

@@ -2,8 +2,9 @@
 
 from babe2.analysis import analyse
 from babe2.errors import Cancelled, RestorationError
-from babe2.pipeline import Restoration, Restorer
+from babe2.restoration import Restoration
+from babe2.restorer import Restorer
 from babe2.run import Step
+from babe2.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Cancelled", "Restoration", "RestorationError", "Restorer", "Step", "analyse"]
+__all__ = ["Cancelled", "Restoration", "RestorationError", "Restorer", "Step", "__version__", "analyse"]

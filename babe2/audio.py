@@ -27,7 +27,9 @@ import numpy as np
 import soundfile as sf  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from babe2.chunks import (
+from babe2.dsp.waveform import MAX_CHANNELS, SAMPLE_RATES
+from babe2.errors import RestorationError
+from babe2.recordings.chunks import (
     CARRIES_CHUNKS,
     INFO_FIELDS,
     LAYOUTS,
@@ -40,8 +42,7 @@ from babe2.chunks import (
     list_chunks,
     retimed,
 )
-from babe2.errors import RestorationError
-from babe2.waveform import MAX_CHANNELS, SAMPLE_RATES, clock
+from babe2.wording import clock
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
 _CONTAINERS = {

@@ -6,50 +6,17 @@ gain is 0 dB. `EqualizerFit` finds it while the sampler runs, from nothing but t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from babe2.config import Settings, Weighting
-from babe2.transforms import amplitude, bin_frequencies, framed_spectrum, unframed
+from babe2.dsp.curves import Curve
+from babe2.dsp.spectra import framed_spectrum, unframed
 
-Array = npt.NDArray[np.floating[Any]]
 APART_HZ = 1e-3  # how far neighbouring breakpoints are kept from each other
-
-
-class Curve(ABC):
-    """A response given by `_gain_db`, a function on float64 tensors."""
-
-    @overload
-    def gain_db(self, frequencies: Tensor) -> Tensor: ...
-    @overload
-    def gain_db(self, frequencies: Array) -> Array: ...
-    def gain_db(self, frequencies: Tensor | Array) -> Tensor | Array:
-        """Gain in dB at `frequencies` (F,): Hz, positive, ascending. Tensor in, tensor out; array in, array out."""
-        if not isinstance(frequencies, Tensor):
-            hertz = np.asarray(frequencies, dtype=float)
-            found: Array = self._gain_db(torch.from_numpy(hertz)).detach().cpu().numpy()
-            return found
-        kind = frequencies.dtype if frequencies.is_floating_point() else torch.float32
-        return self._gain_db(frequencies.cpu().double()).to(frequencies.device, kind)
-
-    @abstractmethod
-    def _gain_db(self, frequencies: Tensor) -> Tensor: ...
-
-    def magnitude(self, fft: int, sample_rate: float) -> Tensor:
-        """Gain as a factor at the bins of a real FFT (fft / 2 + 1,); nothing passes at DC."""
-        frequencies = bin_frequencies(sample_rate, fft)[1:]
-        return torch.nn.functional.pad(amplitude(self.gain_db(frequencies)), (1, 0))
-
-    def as_dict(self) -> dict[str, float | list[float]]:
-        """For a report: the curve at every sixth of an octave, or what it is made of."""
-        hertz = 20.0 * 2 ** (torch.arange(60, dtype=torch.float64) / 6)
-        return {"frequencies_hz": hertz.tolist(), "gain_db": self._gain_db(hertz).tolist()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,36 +88,6 @@ class Equalizer(Curve):
             "breakpoints_above_hz": self.above.breakpoints.tolist(),
             "slopes_above_db": self.above.slopes.tolist(),
         }
-
-
-@dataclass(frozen=True, eq=False)
-class SampledCurve(Curve):
-    """A response known at the bins of an FFT, straight between them on a dB / octave chart."""
-
-    frequencies: Tensor  # (F,) Hz, positive, ascending
-    decibels: Tensor  # (F,)
-
-    def _gain_db(self, frequencies: Tensor) -> Tensor:
-        known, wanted = (np.log2(hertz.cpu().double().numpy()) for hertz in (self.frequencies, frequencies))
-        return torch.from_numpy(np.interp(wanted, known, self.decibels.cpu().double().numpy())).to(frequencies.device)
-
-
-@dataclass(frozen=True)
-class WeightedSum(Curve):
-    """Several responses, weighted and added in dB: a mean, or one machine behind another (Eq. 11)."""
-
-    curves: tuple[Curve, ...]
-    weights: tuple[float, ...]
-
-    @property
-    def edges(self) -> Tensor | None:
-        """Where the lines of the one curve that has lines meet, if it is one."""
-        lined = [curve.edges for curve in self.curves if isinstance(curve, Equalizer)]
-        return lined[0] if len(lined) == 1 else None
-
-    def _gain_db(self, frequencies: Tensor) -> Tensor:
-        gains = [weight * curve._gain_db(frequencies) for curve, weight in zip(self.curves, self.weights, strict=True)]
-        return torch.stack(gains).sum(dim=0)
 
 
 def apply_magnitude(magnitude: Tensor, x: Tensor) -> Tensor:
@@ -292,3 +229,23 @@ def project(parameters: Tensor, above: int, below: int, settings: Settings) -> T
     slopes[above], slopes[-1] = -settings.outer_slope_db, settings.outer_slope_db
     # Rounded to float32, so that a breakpoint that rests on a bin stays there, as it does in the published code.
     return torch.tensor([reference, *high, *low, *slopes]).to(parameters.dtype)
+
+
+def noted(curve: Curve | None) -> dict[str, Any] | None:
+    """An equalizer as a record, exact to the last bit; other curves follow from the recording and are found again."""
+    if not isinstance(curve, Equalizer):
+        return None
+    return {
+        "parameters": curve.parameters.tolist(),
+        "dtype": str(curve.parameters.dtype).removeprefix("torch."),
+        "above": len(curve.above.breakpoints),
+        "below": len(curve.below.breakpoints),
+        "bin_hz": curve.bin_hz,
+    }
+
+
+def recalled(record: dict[str, Any] | None, otherwise: Curve | None) -> Curve | None:
+    if record is None:
+        return otherwise
+    parameters = torch.tensor(record["parameters"], dtype=getattr(torch, record["dtype"]))
+    return Equalizer.from_parameters(parameters, record["above"], record["below"], record["bin_hz"])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from babe2.pipeline import Restoration
+from typing import Any
 
 
 class RestorationError(Exception):
@@ -13,8 +10,9 @@ class RestorationError(Exception):
 
 
 class Cancelled(Exception):
-    """The run was stopped by its caller. `partial` is the finished part, an exact prefix of the result."""
+    """The run was stopped by its caller. `partial` is the `Restoration` of the finished part, an exact prefix of the
+    result, or None where nothing was finished."""
 
-    def __init__(self, partial: Restoration | None = None) -> None:
+    def __init__(self, partial: Any = None) -> None:
         super().__init__("The restoration was cancelled.")
         self.partial = partial

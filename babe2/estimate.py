@@ -11,15 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from babe2.bandwise_sampler import shaped
-from babe2.blind_response import Spectrum
+from babe2.analysis.response import Spectrum
 from babe2.config import Model, Settings
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
-from babe2.pipeline import Restorer
-from babe2.prior import BandwisePrior, Prior, next_length
+from babe2.methods.base import Span
+from babe2.methods.undone import shaped
+from babe2.networks.models import next_length
+from babe2.prior import BandwisePrior, Prior
 from babe2.process import forget_peak_memory, memory_now, peak_memory
-from babe2.recorded import Recorded, Samples
-from babe2.run import Span
+from babe2.recordings.recorded import Recorded, Samples
+from babe2.restorer import Restorer
 from babe2.sampler import guidance
 
 Clock = Callable[[], float]
@@ -111,18 +112,6 @@ def estimate(
         memory=None if pace.memory is None else round(pace.memory.at(max(batches) * span.whole)),
         disk=4 * channels * (samples + (1 + settings.keep_low_band) * segments * span.length),
     )
-
-
-def told(seconds: float) -> str:
-    """A length of time as one would say it: about 20 seconds, about 3 minutes."""
-    count, unit = seconds, "second"
-    for larger in ("minute", "hour"):
-        if count >= 57.5:  # it would be rounded to 60
-            count, unit = count / 60, larger
-    count = max(1, round(count) if count < 10 else 5 * round(count / 5))
-    if count == 1:
-        return "about an hour" if unit == "hour" else f"about a {unit}"
-    return f"about {count} {unit}s"
 
 
 # What a restoration consists of

@@ -8,17 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from babe2 import folded_cqt
-from babe2.bandwise import BandwiseUNet
-from babe2.config import BandwiseArchitecture, Model
-from babe2.cqt import ConstantQ, next_legal_length
-from babe2.folded_cqt import PATCH, FoldedConstantQ
+from babe2.config import Model
+from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus, Poll
+from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.folded_cqt import PATCH, FoldedConstantQ
+from babe2.networks.models import Network, Transform
 
 DROWNING = 5.0  # times the spread of music: noise in which nothing of it is left
-
-Network = CQTDiffPlus | BandwiseUNet
-Transform = ConstantQ | FoldedConstantQ
 
 
 @dataclass(frozen=True)
@@ -117,31 +114,9 @@ def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
     ]
 
 
-def build_network(model: Model) -> Network:
-    """The network of a model, its weights not yet those of any training."""
-    if isinstance(model.architecture, BandwiseArchitecture):
-        return BandwiseUNet(model.architecture, model.sample_rate)
-    return CQTDiffPlus(model.architecture)
-
-
-def build_transform(model: Model, length: int) -> Transform:
-    size = model.architecture
-    if isinstance(size, BandwiseArchitecture):
-        return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
-    return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
-
-
 def build_prior(model: Model, network: Network, transform: Transform, poll: Poll | None = None) -> Prior:
     if isinstance(network, BandwiseUNet):
         assert isinstance(transform, FoldedConstantQ)
         return BandwisePrior(network, transform, poll)
     assert isinstance(transform, ConstantQ)
     return PublishedPrior(network, transform, model.sigma_data, poll)
-
-
-def next_length(model: Model, length: int) -> int:
-    """The shortest segment of at least `length` samples that the model's transform can stand on."""
-    size = model.architecture
-    if isinstance(size, BandwiseArchitecture):
-        return folded_cqt.next_length(length)
-    return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

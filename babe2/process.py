@@ -11,8 +11,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from babe2.version import __version__
+
 if TYPE_CHECKING:
     import torch
+import platform
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from babe2.errors import RestorationError
+
+if TYPE_CHECKING:
+    pass
 
 LOOK_SECONDS = 0.1
 STAT = Path("/proc/stat")
@@ -118,3 +129,46 @@ def is_out_of_memory(error: BaseException) -> bool:
     import torch
 
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
+DEVICES = ("cpu", "cuda", "mps")
+
+
+@contextmanager
+def enough_memory(
+    way_out: str = "Save memory (--save-memory), restore one channel at a time or choose a shorter excerpt.",
+) -> Iterator[None]:
+    """Says in a sentence what torch says in a page."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise RestorationError(f"There is not enough memory for this. {way_out}") from None
+        raise
+
+
+def choose_device(device: str) -> str:
+    """ "auto" is a CUDA card, else Apple's, else the processor."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        if torch.device(device).type not in DEVICES:
+            raise RuntimeError
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise RestorationError(f"There is no device {device!r} on this machine. Choose auto or cpu.") from None
+    return device
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies matrices of bfloat16 several times faster than of float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+    return torch.device(device).type == "cpu" and bool(capabilities.get("amx_bf16", False))
+
+
+def versions() -> dict[str, str]:
+    return {"babe2": __version__, "torch": torch.__version__, "python": platform.python_version()}

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from babe2 import transforms
-from babe2.analysis import ReferenceLtas
-from babe2.bandwise_sampler import MARGIN, Own, faded, inner_length, restore_bandwise, segment_length, with_margins
-from babe2.blind_response import Machine, Spectrum, find_machine
-from babe2.closed_form_sampler import restore_closed_form, spread_of
+from babe2.analysis.response import Machine, Spectrum, find_machine
 from babe2.config import Settings
-from babe2.equalizer import Curve, SampledCurve
+from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
+from babe2.dsp.spectra import ReferenceLtas, at_unit_level, bin_frequencies, equalise
+from babe2.dsp.tape import Part, Tape, deviation
+from babe2.equalizer import noted, recalled
 from babe2.errors import RestorationError
-from babe2.journal import Workbench, noted, recalled
-from babe2.ltas_eq import at_unit_level, ltas_equalise, ltas_response
+from babe2.methods.bandwise import restore_bandwise
+from babe2.methods.base import Span
+from babe2.methods.closed_form import restore_closed_form, spread_of
+from babe2.methods.ltas_eq import ltas_equalise, ltas_response
+from babe2.methods.undone import Own, faded, with_margins
 from babe2.prior import BandwisePrior, Prior
 from babe2.process import is_out_of_memory
-from babe2.recorded import SHORTEST_SECONDS, SILENT, Audio, Recorded, deviation
+from babe2.recordings.journal import Workbench
+from babe2.recordings.recorded import SHORTEST_SECONDS, SILENT, Audio, Recorded
+from babe2.recordings.segments import Canvas, agreement, median_level
+from babe2.restoration import Restoration
 from babe2.sampler import Known, Noise, Progress, Sampled, restore
-from babe2.segments import Canvas, agreement, median_level, segment_starts
-from babe2.tape import Part, Tape
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -57,31 +63,6 @@ class Found(NamedTuple):
     equalizer: Curve
     misfit: float
     share: float  # of the segment that no neighbour had settled before
-
-
-class Span(NamedTuple):
-    """How much of a recording is restored at once, and how much on either side with it to be dropped; in samples."""
-
-    length: int
-    margin: int
-
-    @staticmethod
-    def of(samples: int, settings: Settings) -> Span:
-        """For a recording of so many samples at the model's rate."""
-        if settings.solver == "guided":
-            return Span(settings.segment_length, 0)
-        if settings.solver == "closed-form":  # the network hears as much at once as it was trained on
-            return Span(inner_length(settings.segment_length), MARGIN)
-        return Span(segment_length(samples, settings.segment_length), MARGIN)
-
-    @property
-    def whole(self) -> int:
-        return self.length + 2 * self.margin
-
-    def starts(self, samples: int, settings: Settings) -> list[int]:
-        """Where the segments of a recording of so many samples begin."""
-        overlap = int(settings.overlap * self.length)
-        return segment_starts(samples, self.length, overlap, last_fits=not settings.as_published)
 
 
 class Run:
@@ -141,7 +122,7 @@ class Run:
         rate, fft = self.recording.model_rate, settings.ltas_fft
         response_db = ltas_response(self.observation, reference, rate, fft, settings.ltas_floor_db)
         equalised, kept_db = ltas_equalise(self.observation, response_db)
-        frequencies = transforms.bin_frequencies(rate, fft)
+        frequencies = bin_frequencies(rate, fft)
         self.ltas_response = SampledCurve(frequencies[1:], response_db[1:].cpu() - kept_db)
         return equalised
 
@@ -175,9 +156,9 @@ class Run:
         if self.response is not None:
             machine = replace(machine, response=self.response)
         fft = self.settings.filter_fft
-        inverse = torch.nn.functional.pad(machine.inverse(transforms.bin_frequencies(rate, fft)[1:]), (1, 0))
+        inverse = torch.nn.functional.pad(machine.inverse(bin_frequencies(rate, fft)[1:]), (1, 0))
         inverse = inverse.float().to(prior.device)
-        self.level = self._level(lambda piece: transforms.equalise(piece, inverse, fft, fft, fft // 4))
+        self.level = self._level(lambda piece: equalise(piece, inverse, fft, fft, fft // 4))
         gain = float((self.level * loudness.to(self.level)).mean())
         segments = self._sounding_segments()
         self._recall(machine.response)
@@ -455,3 +436,54 @@ def neighbours(segments: list[int], count: int) -> list[int]:
             break
         together.append(segment)
     return together
+
+
+def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | None = None) -> Restoration:
+    """The result of a run: `restored` (C, T) at the model's rate, and everything that was learned on the way."""
+    learned = [run.found[i] for i in sorted(run.found)]
+    equalizers: tuple[Curve, ...] = tuple(found.equalizer for found in learned) or (run.ltas_response or FLAT,)
+    report = about | {
+        "batch": run.batch,
+        "evaluations": run.evaluations,
+        "seconds": round(time.monotonic() - run.began, 3),
+        "segments": [
+            {
+                "start": run.starts[i] / run.recording.model_rate,
+                "misfit": run.found[i].misfit,
+                "equalizer": run.found[i].equalizer.as_dict(),
+            }
+            for i in sorted(run.found)
+        ],
+        "warnings": list(run.recording.warnings),
+    }
+    return Restoration(
+        recorded=run.recording,
+        restored=restored,
+        bench=run.bench,
+        sample_rate=run.recording.output_rate,
+        equalizer=weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned]),
+        equalizers=equalizers,
+        seed=about["seed"],
+        report=report,
+        ltas_response=run.ltas_response,
+        history=tuple((sigma, behind(curve, run.ltas_response)) for sigma, curve in run.history),
+        seconds=seconds,
+    )
+
+
+def finished_part(run: Run, about: dict[str, Any]) -> Restoration | None:
+    """What a stopped run had finished, an exact prefix of its result; None where that is nothing."""
+    seconds = run.finished_seconds()
+    if not run.found or int(seconds * run.recording.output_rate) == 0:
+        return None
+    part = finished(run, run.canvas, about, seconds)
+    part.report["warnings"].append(f"The restoration was stopped; this is its finished part, {seconds:.1f} s.")
+    return part
+
+
+def weighted_mean(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:
+    """The mean in dB."""
+    if len(curves) == 1:
+        return curves[0]
+    total = sum(weights)
+    return WeightedSum(tuple(curves), tuple(weight / total for weight in weights))

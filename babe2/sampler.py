@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from babe2.config import Settings
-from babe2.equalizer import BandSums, Curve, EqualizerFit, apply_magnitude
+from babe2.dsp.curves import Curve
+from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
 Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from babe2.config import Architecture, Model
 from babe2.network import CQTDiffPlus
-from babe2.pipeline import has_bfloat16
+from babe2.process import has_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {

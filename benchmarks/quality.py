@@ -14,8 +14,8 @@ from solvers import MEASURES, SOLVERS
 
 from babe2 import Restorer
 from babe2.estimate import evaluations_of
-from babe2.evaluation import confidence
-from babe2.figures import GRID, INK, LINES, PAPER, save
+from babe2.evaluation.table import confidence
+from babe2.report.figures import GRID, INK, LINES, PAPER, save
 
 WITHOUT = "LTAS-EQ"  # needs no evaluation
 WAYS = {  # solvers that differ in their steps only; how they are marked, and how far aside, to be told apart

@@ -34,16 +34,17 @@ import torch
 from measuring import PUBLISHED, RESULTS, SIZES, Figures, Units, alone, machine, peak_gb, untrained, use_threads
 
 from babe2 import RestorationError, Restorer, audio
-from babe2.__main__ import main as command_line
+from babe2.commands.main import main as command_line
 from babe2.config import PRESETS
+from babe2.dsp.spectra import ltas
 from babe2.estimate import evaluations_of
-from babe2.pipeline import MOST_AT_ONCE
-from babe2.prior import build_prior, build_transform
+from babe2.evaluation.seams import Seams, seams
+from babe2.methods.base import Span
+from babe2.networks.models import build_transform
+from babe2.prior import build_prior
 from babe2.process import reuse_memory
-from babe2.recorded import Audio
-from babe2.run import Span
-from babe2.seams import Seams, seams
-from babe2.transforms import ltas
+from babe2.recordings.recorded import Audio
+from babe2.restorer import MOST_AT_ONCE
 
 ROOT = Path(__file__).parents[1]
 OLD = ROOT / "examples" / "old_variation.flac"

@@ -21,10 +21,12 @@ from typing import Any
 import torch
 
 from babe2 import Restorer
-from babe2.bandwise_sampler import MARGIN
-from babe2.degradation import ResponseFamily
-from babe2.evaluation import SCORING_RATE, Clip, as_truth, confidence, restoring, score, spoiled
-from babe2.evaluation_command import clips_of, files_of
+from babe2.degradations.families import ResponseFamily
+from babe2.evaluation.clips import clips_of, files_of
+from babe2.evaluation.measures import SCORING_RATE
+from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
+from babe2.evaluation.table import confidence
+from babe2.methods.undone import MARGIN
 
 LENGTH = 133_120  # samples of a clip, which the transforms of all solvers can stand on
 WHOLE = {"segment_length": LENGTH, "guidance_length": LENGTH}

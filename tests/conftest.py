@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from babe2.bandwise import BandwiseUNet
 from babe2.config import PIANO, Architecture
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
+from babe2.networks.bandwise import BandwiseUNet
 from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 

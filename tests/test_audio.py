@@ -589,7 +589,7 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from babe2.audio import write, Tags
+from babe2.audio import Tags, write
 from babe2.errors import RestorationError
 limit, name, overwrite = int(sys.argv[1]), sys.argv[2], len(sys.argv) > 3
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

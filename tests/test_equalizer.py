@@ -15,20 +15,18 @@ from conftest import Vectors, deviation
 from torch import Tensor
 
 from babe2.config import PIANO, Settings, Weighting
+from babe2.dsp.curves import Curve, SampledCurve, WeightedSum
+from babe2.dsp.spectra import amplitude, bin_frequencies, decibels
 from babe2.equalizer import (
     BandSums,
-    Curve,
     Equalizer,
     EqualizerFit,
     Flank,
-    SampledCurve,
-    WeightedSum,
     apply_magnitude,
     collapse_cost,
     frequency_weight,
     project,
 )
-from babe2.transforms import amplitude, bin_frequencies, decibels
 
 RECORDED = {"small": (8000, 1024), "piano": (22050, 4096), "voice": (44100, 4096)}  # sample rate, FFT
 # The recorded numbers' own tolerances; ours, in float64, meet them at 2e-6.

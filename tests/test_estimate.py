@@ -15,7 +15,8 @@ import torch
 
 from babe2 import Restorer, audio
 from babe2.config import COMPACT, PIANO, BandwiseArchitecture, Model, Settings
-from babe2.estimate import Estimate, Line, Pace, calibrate, estimate, told
+from babe2.estimate import Estimate, Line, Pace, calibrate, estimate
+from babe2.wording import told
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
 SMALL = Path(__file__).parent / "reference" / "small_checkpoint"

@@ -14,18 +14,10 @@ from torch import Tensor
 
 from babe2.config import Model
 from babe2.cqt import ConstantQ
-from babe2.folded_cqt import GRAIN, PATCH, FoldedConstantQ
 from babe2.network import CQTDiffPlus, Poll
-from babe2.prior import (
-    BandwisePrior,
-    Prior,
-    PublishedPrior,
-    build_network,
-    build_prior,
-    build_transform,
-    next_length,
-    scaled,
-)
+from babe2.networks.folded_cqt import GRAIN, PATCH, FoldedConstantQ
+from babe2.networks.models import build_network, build_transform, next_length
+from babe2.prior import BandwisePrior, Prior, PublishedPrior, build_prior, scaled
 
 SIGMA_DATA = {"piano": 0.063, "voice": 1.0}
 # The recorded numbers' own tolerance; measured at 5e-7.

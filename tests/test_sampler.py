@@ -13,6 +13,7 @@ from torch import Tensor
 
 from babe2.config import PIANO, UNCONDITIONAL, VOICE, Settings
 from babe2.cqt import ConstantQ
+from babe2.dsp.spectra import bin_frequencies
 from babe2.equalizer import BandSums, Equalizer, EqualizerFit, Flank, apply_magnitude
 from babe2.prior import PublishedPrior
 from babe2.sampler import (
@@ -30,7 +31,6 @@ from babe2.sampler import (
     restore,
     sample,
 )
-from babe2.transforms import bin_frequencies
 
 RATE = SMALL_RATE
 BIN_HZ = SMALL_RATE / SMALL_SETTINGS.filter_fft

@@ -1,0 +1,5 @@
+"""What a recording tells of itself and of the machine that made it; nothing is restored here."""
+
+from babe2.analysis.description import analyse
+
+__all__ = ["analyse"]

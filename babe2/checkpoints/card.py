@@ -1,0 +1,202 @@
+"""Model cards: what a person should know of a checkpoint before using it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from babe2.checkpoints.checkpoint import CARD, WEIGHTS, Checkpoint
+from babe2.checkpoints.manifest import REPO
+from babe2.errors import RestorationError
+from babe2.networks.bandwise import BandwiseUNet
+
+ANY_REPO = "owner/name"  # stands in a card until it is known where the checkpoint is published
+UNKNOWN = "not stated"
+TAGS = ("audio", "music-restoration", "bandwidth-extension", "diffusion", "historical-recordings", "babe2")
+PAPERS = ("arxiv:2403.18636", "arxiv:2306.01433")
+# Licences that the Hub has a name for, among those that recordings, weights and code come under.
+LICENCE = re.compile(
+    r"apache-2\.0|mit|isc|zlib|bsd|bsd-[23]-clause|gpl-[23]\.0|lgpl-(2\.1|3\.0)|agpl-3\.0|mpl-2\.0|unlicense|wtfpl"
+    r"|artistic-2\.0|(bigscience-|creativeml-)openrail-m|openrail|odbl|odc-by|pddl|cc|cc0-1\.0|cc-by-(2\.0|2\.5|3\.0|4\.0)"
+    r"|cc-by-(sa|nc|nc-sa|nc-nd)-[34]\.0|cc-by-nd-4\.0|cc-by-nc(-sa)?-2\.0|unknown|other"
+)
+# From the root, from home, from here, a drive, a share: what means something on one machine only.
+A_PATH = re.compile(r"""(?:^|[\s"'(=,;])(?:(?:~\w*/|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)[^\s/]|file:/)""")
+
+
+# The model card
+
+
+def model_card(
+    checkpoint: Checkpoint,
+    *,
+    title: str,
+    licence: str,
+    description: str,
+    credit: str,
+    training_data: str,
+    intended: str = "",
+    datasets: Sequence[str] = (),
+    base_model: str | None = None,
+    repo: str | None = None,
+    results: str | None = None,
+) -> str:
+    """Front matter for the Hub, then what a person asks. `results` is Markdown, as `babe2 evaluate` writes it;
+    `datasets` and `base_model` are names on the Hub, where they are there."""
+    metadata = with_metadata({}, checkpoint, licence)
+    if datasets:
+        metadata["datasets"] = list(datasets)
+    if base_model:
+        metadata |= {"base_model": base_model, "base_model_relation": "finetune"}
+    sections = {
+        f"# {_line(title)}": _what_it_is(_line(description), _line(intended)),
+        "## How to use it": _how_to_use(repo or ANY_REPO),
+        "## What is missing is imagined": IMAGINED,
+        "## Sound and network": _sound_and_network(checkpoint),
+        "## Training": _training(checkpoint.provenance, _line(training_data)),
+        "## Results": results or "",
+        "## Licence and credit": _licence_and_credit(_line(licence), _line(credit), checkpoint.provenance),
+    }
+    body = "\n\n".join(f"{heading}\n\n{text.strip()}" for heading, text in sections.items() if text.strip())
+    return _joined(metadata, f"\n{body}\n")
+
+
+def unsaid_card(checkpoint: Checkpoint, title: str) -> str:
+    """What can be told of a checkpoint of which nobody has said anything."""
+    return model_card(checkpoint, title=title, licence=UNKNOWN, description="", credit=UNKNOWN, training_data=UNKNOWN)
+
+
+IMAGINED = """Where a recording has lost a band or a sound, this prior puts what fits the music it learned from: it is
+generated, plausible, and not evidence of what was played. Of other music it knows little. Say so wherever a restoration
+is heard, keep the original recording, and do not use it to pass off invented sound or to imitate a person."""
+
+
+def _what_it_is(description: str, intended: str) -> str:
+    does = "A prior for the restoration of old music recordings with [BABE-2](https://arxiv.org/abs/2403.18636)."
+    return " ".join(part for part in (description, does, f"Intended for: {intended}." if intended else "") if part)
+
+
+def _how_to_use(repo: str) -> str:
+    return f"""```python
+from babe2 import Restorer
+restorer = Restorer.from_checkpoint("{repo}")
+restorer.restore(recording, sample_rate).save("restored.wav")
+```"""
+
+
+def _sound_and_network(checkpoint: Checkpoint) -> str:
+    model = checkpoint.model
+    network = checkpoint.network()
+    parameters = sum(one.numel() for one in network.parameters())
+    precision = sorted({str(value.dtype).removeprefix("torch.") for value in checkpoint.weights.values()})
+    spectrum = f"{len(checkpoint.ltas)} bins, in `{WEIGHTS}`" if checkpoint.ltas is not None else "none"
+    kind = "compact" if isinstance(network, BandwiseUNet) else "CQT-Diff+"
+    return f"""* network: {kind}, {parameters:,} parameters, {", ".join(precision)}
+* sound: {model.sample_rate} Hz, trained on segments of {model.segment / model.sample_rate:.2f} s
+* settings: the `{model.column}` column
+* average spectrum of the music it learned from: {spectrum}"""
+
+
+def _training(provenance: dict[str, Any], training_data: str) -> str:
+    """What a training or a conversion left in the configuration, as far as it concerns others."""
+    data, parent, origin = (_mapping(provenance.get(name)) for name in ("data", "parent", "converted"))
+    told = {
+        "data": training_data if training_data != UNKNOWN else "",
+        "iterations": _number(provenance.get("iterations"), "{:,}"),
+        "heard": _number(provenance.get("hours_heard"), "{:.1f} hours of excerpts"),
+        "files": _number(data.get("files"), "{:,}"),
+        "length": _number(data.get("hours"), "{:.2f} hours"),
+        "trained further from": _with_sha256(parent, "name"),
+        "converted from": _with_sha256(origin, "file"),
+    }
+    return "\n".join(f"* {name}: {text}" for name, text in told.items() if text)
+
+
+def _licence_and_credit(licence: str, credit: str, provenance: dict[str, Any]) -> str:
+    owed = _mapping(provenance.get("data")).get("credit")
+    thanks = [_line(name) for name in owed if isinstance(name, str)] if isinstance(owed, list) else []
+    lines = [f"Licence of the weights: {licence or UNKNOWN}.", f"Credit: {credit or UNKNOWN}."]
+    return "\n\n".join(lines) + "".join(f"\n* {name}" for name in thanks if name and not A_PATH.search(name))
+
+
+def _with_sha256(known: dict[str, Any], name: str) -> str:
+    called, digest = _line(str(known.get(name) or "")), str(known.get("sha256") or "")
+    if not called or A_PATH.search(called):
+        return ""
+    return f"`{called}`" + (f", sha256 `{digest}`" if re.fullmatch("[0-9a-f]{64}", digest) else "")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any, form: str) -> str:
+    known = type(value) in (int, float) and math.isfinite(value) and value > 0
+    return form.format(value) if known else ""
+
+
+def _line(text: str) -> str:
+    """A person's text in one line, without what a terminal or a page would act upon."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split()).rstrip(".")
+
+
+# The card's front matter
+
+
+def with_metadata(metadata: dict[str, Any], checkpoint: Checkpoint, licence: str | None = None) -> dict[str, Any]:
+    """What the Hub goes by, completed; what a person wrote stands."""
+    said = metadata.get("license")
+    said = (licence or UNKNOWN) if said in (None, "", "unknown") else said
+    completed = {"library_name": "babe2", "pipeline_tag": "audio-to-audio"} | metadata | {"license": said}
+    if isinstance(said, str):  # the Hub takes a list, too; then it is left alone
+        completed["license"] = _licence(said)
+        if completed["license"] == "other":
+            completed.setdefault("license_name", re.sub(r"[^a-z0-9.]+", "-", said.lower()).strip("-") or "other")
+    if "base_model" not in completed and (parent := _parent_on_the_hub(checkpoint)):
+        completed |= {"base_model": parent, "base_model_relation": "finetune"}
+    tags = metadata.get("tags", [])
+    completed["tags"] = [*tags, *(tag for tag in (*TAGS, *PAPERS) if tag not in tags)]
+    return completed
+
+
+def _licence(stated: str) -> str:
+    """The Hub's name for a licence as people write it."""
+    name = re.sub(r"[\s_]+", "-", stated.strip().lower()).removesuffix("-licence").removesuffix("-license")
+    name = {"": "unknown", "not-stated": "unknown", "cc0": "cc0-1.0"}.get(name, name)
+    return name if LICENCE.fullmatch(name) else "other"
+
+
+def _parent_on_the_hub(checkpoint: Checkpoint) -> str | None:
+    """Only a repository can be linked to; other parents are told of in words."""
+    name = str(_mapping(checkpoint.provenance.get("parent")).get("name") or "").split("@")[0]
+    return name if REPO.fullmatch(name) else None
+
+
+def _joined(metadata: dict[str, Any], body: str) -> str:
+    import yaml
+
+    front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120)
+    return f"---\n{front}---\n{body}"
+
+
+def completed_card(text: str, checkpoint: Checkpoint, licence: str | None, repo: str) -> str:
+    """A card a person wrote: its front matter completed, its body as it is, but for where the checkpoint is found."""
+    import yaml
+
+    text = text.replace("\r\n", "\n")
+    parts = re.fullmatch(r"---\n(.*?)^---[ \t]*(?:\n(.*))?", text, re.DOTALL | re.MULTILINE)
+    front, body = (parts[1], parts[2] or "") if parts else ("", text)
+    try:
+        metadata = yaml.safe_load(front) or {}
+        if not all(isinstance(tag, str) for tag in metadata.get("tags", [])):
+            raise ValueError
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError):
+        raise RestorationError(
+            f"What stands between the first two lines of `---` in {CARD} cannot be read as a model card's YAML. "
+            "Mend it, or remove the file to have one made."
+        ) from None
+    body = body.replace(f'from_checkpoint("{ANY_REPO}")', f'from_checkpoint("{repo}")')
+    completed = with_metadata(metadata, checkpoint, licence)
+    return _joined(completed, body) if completed != metadata else f"---\n{front}---\n{body}"

@@ -1,0 +1,245 @@
+"""From a name or a path to a network with its weights: read, checked, and never executed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from babe2.checkpoints.cache import digest
+from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
+from babe2.cqt import legal
+from babe2.dsp.waveform import SAMPLE_RATES
+from babe2.errors import RestorationError
+from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.folded_cqt import GRAIN, PATCH, reaches_down
+from babe2.networks.models import Network, build_network
+
+if TYPE_CHECKING:
+    pass
+
+FORMAT = "babe2"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+LTAS = "ltas"
+LARGEST_CONFIG = 2**20  # bytes
+MOST_WEIGHTS = 10_000
+NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A prior on disk: what it is, its weights, and the average spectrum of the music it learned."""
+
+    model: Model
+    weights: dict[str, Tensor]
+    ltas: Tensor | None  # (F,) one-sided power
+    name: str
+    sha256: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    verified: bool = False  # whether its hash is what a manifest or the Hub says
+
+    def network(self) -> Network:
+        """The network with these weights; every missing, surplus and misshapen key is named."""
+        with torch.device("meta"), Unfilled():
+            network = build_network(self.model)
+        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        found = {key: tuple(value.shape) for key, value in self.weights.items()}
+        faults = [
+            ("missing", sorted(expected.keys() - found.keys())),
+            ("surplus", sorted(found.keys() - expected.keys())),
+            ("misshapen", sorted(key for key in expected.keys() & found.keys() if expected[key] != found[key])),
+        ]
+        if any(keys for _, keys in faults):
+            told = "; ".join(f"{kind}: {few(keys)}" for kind, keys in faults if keys)
+            raise RestorationError(f"The weights of {self.name} do not fit its configuration ({told}).")
+        weights = {key: value.float() for key, value in self.weights.items()}
+        if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
+            raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({few(broken)}).")
+        if isinstance(network, BandwiseUNet) and not weights["spread"].min() > 0:
+            raise RestorationError(f"The weights of {self.name} hold a spread of music that is not above zero.")
+        network.load_state_dict(weights, assign=True)
+        return network.requires_grad_(False).eval()
+
+
+class Unfilled(TorchFunctionMode):
+    """Modules made within draw no weights: others are about to come, and to draw none on the meta device torch would
+    import its compiler, which takes two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def few(keys: list[str]) -> str:
+    """Names out of a file, as far as they can be shown: their number, length and letters are a stranger's choice."""
+    shown = ("".join(letter if letter.isprintable() else "?" for letter in key[:80]) for key in keys[:8])
+    return ", ".join(shown) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+
+
+def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
+    """Our own format: `path` is the .safetensors file, `sha256` its hash where somebody has just taken it."""
+    folder = path.parent.resolve()  # and not the file's own link, which in a cache leads elsewhere
+    beside = path.with_name(CONFIG)
+    if not beside.is_file():
+        raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {folder}.")
+    try:
+        if beside.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
+        described = json.loads(beside.read_text("utf-8"))
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
+            raise ValueError(f'its "format" is not "{FORMAT}"')
+        model = model_of(described["model"], described.get("network", NETWORKS[Architecture]))
+        provenance = dict(described.get("provenance", {}))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RestorationError(f"{beside} is not a babe2 configuration: {fault(error)}.") from None
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = file.keys()
+            if len(keys) > MOST_WEIGHTS:
+                raise ValueError(f"it holds {len(keys)} tensors, and no network of this kind more than {MOST_WEIGHTS}")
+            weights = {key: file.get_tensor(key) for key in keys}
+    except (SafetensorError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+        raise RestorationError(f"{path} is damaged or not a safetensors file: {fault(error)}.") from None
+    ltas = weights.pop(LTAS, None)
+    try:
+        check_weights(weights)
+        check_ltas(ltas)
+    except ValueError as error:
+        raise RestorationError(f"{path} is damaged: {error}.") from None
+    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256 or digest(path), provenance)
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes our own format."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.contiguous() for key, value in checkpoint.weights.items()}
+    if checkpoint.ltas is not None:
+        tensors[LTAS] = checkpoint.ltas.contiguous()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    described = {
+        "format": FORMAT,
+        "network": NETWORKS[type(checkpoint.model.architecture)],
+        "model": asdict(checkpoint.model),
+        "provenance": checkpoint.provenance,
+    }
+    (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+
+
+def model_of(described: dict[str, Any], network: str) -> Model:
+    """The model that a configuration describes; what is wrong with it is a ValueError, KeyError or TypeError."""
+    kinds = {name: kind for kind, name in NETWORKS.items()}
+    if network not in kinds:
+        raise ValueError(f"network must be one of {', '.join(kinds)}")
+    sizes = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
+    }
+    model = Model(**{**described, "architecture": kinds[network](**sizes)})
+    check_model(model)
+    return model
+
+
+def check_model(model: Model) -> None:
+    if not _whole(model.sample_rate, model.segment):
+        raise ValueError("sizes must be positive whole numbers")
+    if model.segment > 2**24:
+        raise ValueError("sizes are beyond any network of this kind")
+    if not _number_between(model.sigma_data, 1e-9, 1e6):
+        raise ValueError("sigma_data must be a positive number")
+    if not _number_between(model.window_beta, 0, 100):
+        raise ValueError("window_beta must be a number between 0 and 100")
+    if model.column not in COLUMNS:
+        raise ValueError(f"column must be one of {', '.join(COLUMNS)}")
+    lowest, highest = SAMPLE_RATES
+    if not lowest <= model.sample_rate <= highest:
+        raise ValueError(f"sample_rate must lie between {lowest} and {highest} Hz")
+    if isinstance(model.architecture, BandwiseArchitecture):
+        _check_bandwise(model, model.architecture)
+    else:
+        _check_published(model, model.architecture)
+
+
+def _check_published(model: Model, size: Architecture) -> None:
+    of_attention = [size.attention_heads, size.attention_buckets, size.attention_distance]
+    if not _whole(size.bins_per_octave, size.embedding, *size.channels, *size.layers, *of_attention):
+        raise ValueError("sizes must be positive whole numbers")
+    if not 1 <= len(size.channels) == len(size.layers) <= 16 or any(channels % 8 for channels in size.channels):
+        raise ValueError("channels and layers must be given per octave, channels in eights")
+    if not isinstance(size.attention, tuple) or not all(type(there) is bool for there in size.attention):
+        raise ValueError("attention must be true or false in each place")
+    if size.attention and len(size.attention) not in (size.octaves, size.octaves + 1):
+        raise ValueError("attention must be given per octave")
+    if any(size.attention) and not 4 <= size.attention_buckets < 4 * size.attention_distance:
+        raise ValueError("attention needs at least 4 buckets, and a quarter of them within its distance")
+    if max(size.layers) > 24 or max(*size.channels, size.embedding, *of_attention) > 4096:
+        raise ValueError("sizes are beyond any network of this kind")
+    _check_bins(size.octaves, size.bins_per_octave)
+    if not legal(model.sample_rate, model.segment, size.octaves, size.bins_per_octave):
+        raise ValueError(f"a segment of {model.segment} samples does not fit the transform's {size.octaves} octaves")
+
+
+def _check_bandwise(model: Model, size: BandwiseArchitecture) -> None:
+    if not _whole(size.octaves, size.bins_per_octave, size.embedding, *size.channels, *size.blocks):
+        raise ValueError("sizes must be positive whole numbers")
+    if not 1 <= len(size.channels) == len(size.blocks) <= 3:
+        raise ValueError("channels and blocks must be given per level, for at most three levels")
+    if max(size.blocks) > 8 or max(*size.channels, size.embedding) > 4096:
+        raise ValueError("sizes are beyond any network of this kind")
+    _check_bins(size.octaves, size.bins_per_octave)
+    if size.bins_per_octave % PATCH or (size.octaves * size.bins_per_octave) % (4 * PATCH):
+        raise ValueError(f"bins_per_octave must be a multiple of {PATCH}, and all bins a multiple of {4 * PATCH}")
+    if not reaches_down(model.sample_rate, size.octaves, size.bins_per_octave):
+        raise ValueError(f"{size.octaves} octaves do not reach down far enough")
+    if model.segment % GRAIN:
+        raise ValueError(f"a segment must be a multiple of {GRAIN} samples")
+
+
+def _check_bins(octaves: int, bins_per_octave: int) -> None:
+    if bins_per_octave < 4 or octaves * bins_per_octave > 4096:
+        raise ValueError("bins_per_octave must be at least 4, and all octaves' bins at most 4096 together")
+
+
+def _whole(*numbers: Any) -> bool:
+    return all(type(number) is int and 0 < number < 2**31 for number in numbers)
+
+
+def _number_between(value: Any, lowest: float, highest: float) -> bool:
+    return type(value) in (int, float) and lowest <= value <= highest  # never true of NaN
+
+
+def check_weights(weights: dict[str, Tensor]) -> None:
+    if odd := sorted(key for key, value in weights.items() if not _is_plain(value)):
+        raise ValueError(f"its weights are not all plain numbers with a fraction ({few(odd)})")
+
+
+def check_ltas(ltas: Tensor | None) -> None:
+    if ltas is None:
+        return
+    whole = _is_plain(ltas) and ltas.ndim == 1 and 33 <= len(ltas) <= 2**17 and len(ltas) % 2 == 1
+    if not whole or not ltas.isfinite().all() or ltas.min() < 0 or ltas.max() == 0:
+        raise ValueError(
+            "its average spectrum is not one row of an odd number of finite values, none negative and some positive"
+        )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return (
+        tensor.dtype in floats
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and tensor.device.type == "cpu"
+    )
+
+
+def fault(error: Exception) -> str:
+    told = f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+    return told.partition("\n")[0][:300]  # torch tells its own stack on the lines that follow

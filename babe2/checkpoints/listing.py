@@ -1,0 +1,49 @@
+"""What is said of a checkpoint in a list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from babe2.checkpoints.manifest import Entry, Manifest
+from babe2.checkpoints.shelf import Shelf, State
+
+STATES: dict[State, str] = {"bundled": "comes along", "cached": "on this machine", "remote": "to be fetched"}
+
+
+def table(entries: Manifest) -> str:
+    """What a manifest offers, as Markdown."""
+    lines = ["| id | what it knows | sound | parameters | licence | from |", "| --- | --- | --- | --- | --- | --- |"]
+    for entry in entries.values():
+        sound = f"{entry.sample_rate / 1000:g} kHz"
+        source = told_source(asdict(entry.sources[0]))
+        origin = f"[its authors]({source})" if entry.sources[0].url else "comes along" if entry.bundled() else source
+        cells = (f"`{entry.id}`", f"**{entry.title}.** {entry.description}", sound, f"{entry.parameters / 1e6:.1f} M")
+        lines.append(f"| {' | '.join((*cells, entry.licence, origin))} |")
+    return "\n".join(lines)
+
+
+def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
+    """A manifest's entry and how it stands on this machine, for machines."""
+    state, found = shelf.state(entry)
+    row = {name: value for name, value in asdict(entry).items() if name != "base"}
+    row["sources"] = [{k: v for k, v in source.items() if v is not None} for source in row["sources"]]
+    return row | {
+        "state": state,
+        "verified": found.verified if found else entry.sha256 is not None,
+        "path": str(found.path) if found else None,
+        "kept": shelf.size_of(entry) if state == "cached" else 0,
+    }
+
+
+def told_state(row: dict[str, Any]) -> str:
+    size = f", {megabytes(row['bytes'])}" if row["bytes"] else ""
+    return f"{STATES[row['state']]}{size}{'' if row['verified'] else ', unverified source'}"
+
+
+def told_source(source: dict[str, Any]) -> str:
+    return source.get("url") or source.get("bundled") or f"{source['repo']}@{source['revision'][:8]}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

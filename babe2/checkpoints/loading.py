@@ -1,0 +1,54 @@
+"""A checkpoint by whatever name a person has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babe2.checkpoints.cache import digest
+from babe2.checkpoints.checkpoint import Checkpoint, load_folder
+from babe2.checkpoints.published import load_published
+from babe2.checkpoints.shelf import find
+from babe2.errors import RestorationError
+
+if TYPE_CHECKING:
+    from babe2.checkpoints.transfer import OnTransfer
+
+
+def load(
+    spec: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    manifest: str | Path | None = None,
+    on_transfer: OnTransfer | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Checkpoint:
+    """`spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and
+    config.json, that .safetensors file, or a published .pt file.
+    """
+
+    try:
+        found = find(
+            spec,
+            cache_dir=cache_dir,
+            extra_manifest=manifest,
+            offline=offline,
+            on_transfer=on_transfer,
+            cancelled=cancelled,
+        )
+    except (OSError, ValueError, TypeError) as error:  # what can be no name: too long, with a null, not text
+        reason = getattr(error, "strerror", None) or error
+        raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
+    try:
+        if found.sha256 is not None and digest(found.path) != found.sha256:
+            raise RestorationError(
+                f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. {found.way_out}"
+            )
+        reader = load_folder if found.path.suffix == ".safetensors" else load_published
+        checkpoint = reader(found.path, found.sha256)
+    except OSError as error:
+        raise RestorationError(f"The checkpoint {spec} cannot be read: {error.strerror or error}.") from None
+    return replace(checkpoint, name=found.name, verified=found.verified)

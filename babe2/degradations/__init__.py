@@ -1,0 +1,1 @@
+"""What happens to music on its way to an old recording, done on purpose or undone."""

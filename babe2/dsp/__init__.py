@@ -1,0 +1,1 @@
+"""Signal processing: tensors in, tensors out; no file, no network, no settings."""

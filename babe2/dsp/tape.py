@@ -1,0 +1,116 @@
+"""Samples by the stretch: what is being worked on is in memory, the rest of a long recording may lie in a file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Spread:
+    """The standard deviation of each channel of what comes block by block."""
+
+    def __init__(self, channels: int) -> None:
+        self.samples = 0
+        self._sum, self._squares = torch.zeros(2, channels, dtype=torch.float64)
+
+    def add(self, block: Tensor) -> None:
+        x = block.cpu().double()  # Apple's cards know no float64
+        self.samples += block.shape[1]
+        self._sum += x.sum(dim=-1)
+        self._squares += x.square().sum(dim=-1)
+
+    def deviation(self, together: bool = False) -> Tensor:
+        """(C,), or of all channels `together` ()."""
+        count = self.samples * (len(self._sum) if together else 1)
+        total, squares = (part.sum() if together else part for part in (self._sum, self._squares))
+        return ((squares - total**2 / count).clamp(min=0) / max(count - 1, 1)).sqrt().float()
+
+
+def deviation(tape: Tape, together: bool = False) -> Tensor:
+    """The standard deviation of each channel (C,), or of all channels `together` ()."""
+    spread = Spread(tape.channels)
+    for block in tape.blocks():
+        spread.add(block)
+    return spread.deviation(together)
+
+
+BLOCK = 2**18  # samples, in all channels together, that are worked on at once
+
+
+class Tape(ABC):
+    """Samples of several channels, read by the stretch."""
+
+    channels: int
+    samples: int
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> Tensor:
+        """(C, stop - start), all of it on the tape."""
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """(C, stop - start), zeros before the beginning and behind the end."""
+        first, last = (min(max(place, 0), self.samples) for place in (start, stop))
+        return F.pad(self._read(first, last), (first - start, stop - last) if first < last else (0, stop - start))
+
+    def mirrored(self, start: int, stop: int) -> Tensor:
+        """The same, going on as its mirror image beyond either end, as far as that reaches."""
+        x, reach = self.stretch(start, stop), self.samples - 1
+        if start < 0 < stop:
+            image = self.stretch(1, 1 + min(-start, reach)).flip(-1)
+            x[:, -start - image.shape[1] : -start] = image
+        if start < self.samples < stop:
+            image = self.stretch(reach - min(stop - self.samples, reach), reach).flip(-1)
+            x[:, self.samples - start : self.samples - start + image.shape[1]] = image
+        return x
+
+    def blocks(self) -> Iterator[Tensor]:
+        """All of it, (C, n) at a time."""
+        size = max(1, BLOCK // self.channels)
+        for start in range(0, self.samples, size):
+            yield self._read(start, min(start + size, self.samples))
+
+
+class Blank(Tape):
+    """A tape to write on."""
+
+    @abstractmethod
+    def write(self, start: int, x: Tensor) -> None:
+        """Puts x (C, n) there; the tape grows as it is written."""
+
+
+class MemoryTape(Blank):
+    """In memory; it grows as it is written."""
+
+    def __init__(self, x: Tensor) -> None:
+        self._held = x
+        self.channels, self.samples = x.shape
+
+    @staticmethod
+    def blank(channels: int) -> MemoryTape:
+        return MemoryTape(torch.zeros(channels, 0))
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        return self._held[:, start:stop].clone()
+
+    def write(self, start: int, x: Tensor) -> None:
+        stop = start + x.shape[1]
+        if stop > self._held.shape[1]:
+            self._held = F.pad(self._held, (0, max(stop, 2 * self.samples) - self._held.shape[1]))
+        self._held[:, start:stop] = x
+        self.samples = max(self.samples, stop)
+
+
+class Part(Tape):
+    """Some channels of a tape, each times its gain (C,), where they are worked on."""
+
+    def __init__(self, tape: Tape, which: Tensor, gain: Tensor, device: torch.device) -> None:
+        self._tape, self._device = tape, device
+        self._which, self._gain = which.cpu().nonzero().flatten().to(device), gain.to(device)[:, None]
+        self.channels, self.samples = len(gain), tape.samples
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        return self._tape.stretch(start, stop).to(self._device)[self._which] * self._gain

@@ -1,0 +1,1 @@
+"""How good restorations are, measured where the truth is known."""

@@ -1,0 +1,87 @@
+"""What scores cannot say: one clip spoiled, restored and true, to be looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babe2.dsp.spectra import decibels
+from babe2.evaluation.measures import RESPONSE_HZ, SCORING_RATE, matched
+from babe2.evaluation.synthetic import ClipResult
+from babe2.report.figures import GRID, INK, LINES, OCTAVES_HZ, PAPER, picture_levels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_RANGE_DB = 100.0  # down into the noise of the degraded recording
+
+
+def sheet(result: ClipResult) -> Figure:
+    """Spectrograms of recording, LTAS-EQ, ours and truth to one scale, above the response: true and as estimated.
+
+    Frequency is linear, so that partials are as far apart at 8 kHz as at 300 Hz and haze between them shows.
+    """
+    from matplotlib.figure import Figure
+
+    truth = result.degraded.truth
+    sounds = {
+        "Degraded recording": matched(result.degraded.observation, truth),
+        "LTAS-EQ": result.ltas_eq.audio,
+        "Ours": result.ours.audio,
+        "Truth": truth,
+    }
+    figure = Figure(figsize=(11, 18), facecolor=PAPER, layout="constrained")
+    figure.suptitle(f"{result.degraded.name}, seed {result.degraded.seed}", fontsize=15, color=INK)
+    *panels, below = figure.subplots(len(sounds) + 1, 1, height_ratios=[1] * len(sounds) + [1.3])
+    loudest = float(_levels(truth).max())
+    for axes, (title, sound) in zip(panels, sounds.items(), strict=True):
+        extent = (0, len(sound) / SCORING_RATE, 0, SCORING_RATE / 2000)
+        image = picture_levels(axes, _levels(sound).numpy() - loudest, extent, title, _RANGE_DB)
+        axes.set_ylabel("Frequency (kHz)", fontsize=12, color=INK)
+        axes.set_yticks(range(0, 11, 2))
+        axes.tick_params(colors=INK, labelsize=11, labelbottom=axes is panels[-1])
+    panels[-1].set_xlabel("Time (s)", fontsize=12, color=INK)
+    bar = figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03)
+    bar.set_label("Level (dB, 0 is the truth's loudest point)", fontsize=12, color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=11)
+    _draw_responses(below, result)
+    return figure
+
+
+def _levels(x: Tensor) -> Tensor:
+    """Level in dB (frequencies, frames) of x (T,): 93 ms every 12."""
+    fft, hop = 2048, 256
+    window = torch.hann_window(fft)
+    return decibels(torch.stft(x, fft, hop, window=window, center=False, return_complex=True).abs().square())
+
+
+def _draw_responses(axes: Axes, result: ClipResult) -> None:
+    """All three with their median levels laid on each other, as they are scored."""
+
+    hertz = np.geomspace(50, SCORING_RATE / 2, 600)
+    scored = (hertz >= RESPONSE_HZ[0]) & (hertz <= RESPONSE_HZ[1])
+    true = result.degraded.degradation.response.gain_db(hertz)
+    axes.plot(hertz, true, color=INK, linewidth=4, alpha=0.45, label="true")
+    for name, rendition, (colour, style) in (("LTAS-EQ", result.ltas_eq, LINES[1]), ("ours", result.ours, LINES[0])):
+        assert rendition.response is not None
+        gain = rendition.response.gain_db(hertz)
+        gain = gain - np.median((gain - true)[scored])
+        axes.plot(hertz, gain, color=colour, linestyle=style, linewidth=2.4, label=name)
+    axes.axvspan(*RESPONSE_HZ, color=GRID, alpha=0.35, linewidth=0, label="scored")
+    axes.set_xscale("log")
+    axes.set_xlim(hertz[0], hertz[-1])
+    octaves = [octave for octave in OCTAVES_HZ if hertz[0] <= octave <= hertz[-1]]
+    axes.set_xticks(octaves, [f"{octave:g}" for octave in octaves])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(-60, float(true.max()) + 12)
+    axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
+    axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_facecolor(PAPER)
+    axes.tick_params(colors=INK, labelsize=11)
+    axes.legend(loc="lower left", frameon=False, fontsize=12, labelcolor=INK)

@@ -1,0 +1,217 @@
+"""How good a restoration is, where the truth is known: a good recording, degraded on purpose and restored blind.
+
+Each measure is a short function of signals (T,) or (C, T); `evaluate_synthetic` takes them all on a set of clips, and
+`summary` and `table` say what came out, beside what is demanded. Everything is scored at 22.05 kHz and one level.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from babe2.degradations.families import Degradation, ResponseFamily, degrade
+from babe2.dsp.curves import FLAT, Curve
+from babe2.dsp.resampling import resample
+from babe2.dsp.spectra import ReferenceLtas
+from babe2.errors import RestorationError
+from babe2.evaluation.measures import (
+    LOST_HZ,
+    RECORDED_HZ,
+    SCORING_RATE,
+    TRUTH_LEVEL,
+    WHOLE_HZ,
+    at_level,
+    band_si_sdr,
+    envelope_correlation,
+    flatness_excess,
+    level_error,
+    log_spectral_distance,
+    ltas_distance,
+    matched,
+    response_difference,
+    response_error,
+)
+from babe2.restorer import Restorer
+from babe2.run import OnStep
+
+Clip = tuple[str, Tensor, int]  # its name, its sound (T,), its sample rate in Hz
+RestoreKnown = Callable[[Tensor, int, Curve], Tensor]  # (observation (T,), sample_rate, response) -> restored (T,)
+Restore = Callable[[Tensor, int], tuple[Tensor, Curve]]  # (observation (T,), seed) -> restored (T,), its response
+
+
+# The scores of one clip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one sound, at TRUTH_LEVEL, is worth beside the truth."""
+
+    lsd_recorded: float  # dB
+    si_sdr_gain: float  # dB over the recording as it came
+    response_error: float | None  # dB; the recording as it came claims no response
+    level_error: float  # dB, absolute
+    envelope_correlation: float
+    flatness_excess: float  # dB
+    ltas_distance: float  # dB
+    lsd_lost: float  # dB
+
+
+@dataclass(frozen=True, eq=False)
+class Degraded:
+    """A clip and what an old machine made of it, at SCORING_RATE."""
+
+    name: str
+    seed: int
+    degradation: Degradation
+    truth: Tensor  # (T,) at TRUTH_LEVEL
+    observation: Tensor  # (T,)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendition:
+    """A sound that stands for the truth, and what response its maker took the machine to have."""
+
+    audio: Tensor  # (T,) at SCORING_RATE and TRUTH_LEVEL
+    response: Curve | None
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult:
+    """One clip through one machine and back."""
+
+    degraded: Degraded
+    input: Rendition
+    ltas_eq: Rendition
+    ours: Rendition
+    seconds: float  # our restoration took per 10 s of sound
+    known_si_sdr: float | None  # dB in CORE_HZ, given the true response; None where nobody can be given it
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """What is done to a recording with which nothing was wrong."""
+
+    name: str
+    lsd: float  # dB over the whole band: by so much it was changed
+    deviation: float  # dB: how far the response found is from flat, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All that was found out; `summary` says it briefly."""
+
+    clips: tuple[ClipResult, ...]
+    clean: tuple[CleanResult, ...]
+    repeatable: bool  # the same seed twice gave the same bits
+
+
+def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: ReferenceLtas) -> Rendition:
+    """Any sound (T,) as long as the clip, brought to the truth's level and measured."""
+    truth, rate = degraded.truth, SCORING_RATE
+    x = matched(audio, truth)
+    scores = Scores(
+        lsd_recorded=log_spectral_distance(x, truth, rate, RECORDED_HZ),
+        si_sdr_gain=band_si_sdr(x, truth, rate) - band_si_sdr(degraded.observation, truth, rate),
+        response_error=None if response is None else response_error(response, degraded.degradation.response),
+        level_error=abs(level_error(x, truth, rate)),
+        envelope_correlation=envelope_correlation(x, truth, rate),
+        flatness_excess=flatness_excess(x, truth, rate),
+        ltas_distance=ltas_distance(x, rate, reference),
+        lsd_lost=log_spectral_distance(x, truth, rate, LOST_HZ),
+    )
+    return Rendition(x, response, scores)
+
+
+# Evaluating
+
+
+def evaluate_synthetic(
+    restorer: Restorer,
+    clips: Sequence[Clip],
+    *,
+    seeds: Sequence[int] = (0,),
+    preset: str = "standard",
+    family: ResponseFamily | None = None,
+    restore_known: RestoreKnown | None = None,
+    on_step: OnStep | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **overrides: Any,
+) -> Evaluation:
+    """Spoils each clip once per seed, restores it blind, and scores the recording, LTAS-EQ's and our restoration.
+
+    A seed decides on the machine, its noise and the restoration. LTAS distances are those to the restorer's own
+    reference. Besides, each clip is restored unspoiled, and one twice. `overrides` are settings by name.
+    """
+    reference = restorer.reference
+    if reference is None:
+        raise RestorationError("This checkpoint holds no average spectrum to compare with. Choose one that does.")
+    if not clips or not seeds:
+        raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
+    options = {"preset": preset, "cancelled": cancelled} | overrides
+    blind, ltas_eq = restoring(restorer, on_step=on_step, **options), restoring(restorer, method="ltas-eq", **options)
+    truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
+    results = []
+    for name, truth in truths:
+        for seed in seeds:
+            degraded = spoiled(name, truth, seed, family or ResponseFamily())
+            results.append(clip_result(degraded, blind, ltas_eq, restore_known, reference))
+    clean = [clean_result(name, truth, *blind(truth, seeds[0])) for name, truth in truths]
+    again, _ = blind(results[0].degraded.observation, seeds[0])
+    repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
+    return Evaluation(tuple(results), tuple(clean), repeatable)
+
+
+def restoring(restorer: Restorer, **options: Any) -> Restore:
+    """What a restorer does with these options, to signals at SCORING_RATE."""
+
+    def restore(observation: Tensor, seed: int) -> tuple[Tensor, Curve]:
+        restoration = restorer.restore(observation, SCORING_RATE, seed=seed, **options)
+        return torch.from_numpy(restoration.audio[0]), restoration.response
+
+    return restore
+
+
+def as_truth(audio: Tensor, sample_rate: int) -> Tensor:
+    """A clip (T,) as everything is scored against it."""
+    return at_level(resample(audio.float()[None], sample_rate, SCORING_RATE)[0], TRUTH_LEVEL)
+
+
+def spoiled(name: str, truth: Tensor, seed: int, family: ResponseFamily) -> Degraded:
+    """The truth (T,) through one machine of a family, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    degradation = family.draw(generator)
+    return Degraded(name, seed, degradation, truth, degrade(truth, SCORING_RATE, degradation, generator))
+
+
+def clip_result(
+    degraded: Degraded, blind: Restore, ltas_eq: Restore, restore_known: RestoreKnown | None, reference: ReferenceLtas
+) -> ClipResult:
+    """Each method tried on one recording."""
+    observation, seed = degraded.observation, degraded.seed
+    began = time.perf_counter()
+    restored = blind(observation, seed)
+    seconds = (time.perf_counter() - began) * 10 * SCORING_RATE / len(observation)
+    known = None
+    if restore_known is not None:
+        informed = restore_known(observation, SCORING_RATE, degraded.degradation.response)
+        known = band_si_sdr(informed, degraded.truth, SCORING_RATE)
+    return ClipResult(
+        degraded,
+        input=score(observation, None, degraded, reference),
+        ltas_eq=score(*ltas_eq(observation, seed), degraded, reference),
+        ours=score(*restored, degraded, reference),
+        seconds=seconds,
+        known_si_sdr=known,
+    )
+
+
+def clean_result(name: str, truth: Tensor, audio: Tensor, response: Curve) -> CleanResult:
+    """What a restoration (T,) did to the truth itself, and the response it believed in."""
+    changed = log_spectral_distance(matched(audio, truth), truth, SCORING_RATE, WHOLE_HZ)
+    return CleanResult(name, changed, float(response_difference(response, FLAT).abs().max()))

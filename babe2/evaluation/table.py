@@ -1,0 +1,127 @@
+"""Scores of many clips as one table with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from babe2.evaluation.synthetic import ClipResult, Evaluation, Scores
+
+# Saying it
+
+
+class Interval(NamedTuple):
+    """A mean, and the bounds between which it lies with a confidence of 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def confidence(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:
+    """The mean of the clips' scores, and how it would scatter had other clips like these been taken.
+
+    The interval is the percentile bootstrap's; of one clip it is a point, which says nothing.
+    """
+    sample = np.asarray(values, dtype=float)
+    chosen = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
+    low, high = np.quantile(sample[chosen].mean(axis=1), (0.025, 0.975))
+    return Interval(float(sample.mean()), float(low), float(high))
+
+
+class Measure(NamedTuple):
+    """A row of the table: what is measured, and what is demanded of our restoration."""
+
+    key: str
+    title: str
+    floor: str
+    wanted: str
+
+
+MEASURES = (
+    Measure("seconds", "seconds for 10 s of sound", "<= 30", "<= 15"),
+    Measure("lsd_recorded", "LSD 0.1-3 kHz, dB", "<= 3.7", "<= 3.0"),
+    Measure("si_sdr_gain", "SI-SDR 120-2500 Hz, gain, dB", "> 0", ">= 2"),
+    Measure("response_error", "response error to 6 kHz, dB", "<= 4", "<= 2.5"),
+    Measure("level_error", "level error 5-8 kHz, dB", "<= 4.5", "<= 3.5"),
+    Measure("envelope_correlation", "envelope correlation 5-8 kHz", ">= 0.60", ">= 0.75"),
+    Measure("flatness_excess", "flatness over truth 3.5-8 kHz, dB", "<= 7", "<= 3"),
+    Measure("ltas_distance", "LTAS distance to reference, dB", "<= -2.0", "<= -2.5"),
+    Measure("lsd_lost", "LSD above 3 kHz, dB", "<= 7.5", "<= 6.5"),
+    Measure("known_si_sdr", "response known: SI-SDR, dB", ">= 35", ">= 35"),
+    Measure("clean_lsd", "clean input: LSD change, dB", "<= 1.5", "<= 1.5"),
+    Measure("clean_deviation", "clean input: response off flat, dB", "<= 2", "<= 2"),
+)
+COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ours": "ours [95 %]"}
+
+Values = list[tuple[str, float | None]]  # by the names of clips, of which several may be the same
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """Plain numbers and words, ready for JSON: the table's rows, and what they were made of."""
+    return {
+        "rows": [measure._asdict() | _columns(evaluation, measure.key) for measure in MEASURES],
+        "repeatable": evaluation.repeatable,
+        "clips": [_told(result) for result in evaluation.clips],
+        "clean": [asdict(result) for result in evaluation.clean],
+    }
+
+
+def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | None]:
+    """A measure's mean with its interval in each column, None where it says nothing."""
+    results = evaluation.clips
+    if key in {field.name for field in fields(Scores)}:
+        return {
+            column: _over_clips([(r.degraded.name, getattr(getattr(r, column).scores, key)) for r in results])
+            for column in COLUMNS
+        }
+    ours: dict[str, Values] = {
+        "seconds": [(result.degraded.name, result.seconds) for result in results],
+        "known_si_sdr": [(result.degraded.name, result.known_si_sdr) for result in results],
+        "clean_lsd": [(result.name, result.lsd) for result in evaluation.clean],
+        "clean_deviation": [(result.name, result.deviation) for result in evaluation.clean],
+    }
+    return {column: _over_clips(ours[key]) if column == "ours" else None for column in COLUMNS}
+
+
+def _over_clips(values: Values) -> dict[str, float] | None:
+    """Several machines' scores of one clip are averaged first, as only clips are independent of each other."""
+    by_clip: dict[str, list[float]] = {}
+    for name, value in values:
+        if value is not None:
+            by_clip.setdefault(name, []).append(value)
+    if not by_clip:
+        return None
+    return confidence([sum(scores) / len(scores) for scores in by_clip.values()])._asdict()
+
+
+def _told(result: ClipResult) -> dict[str, Any]:
+    """One clip's numbers."""
+    scores = {column: asdict(getattr(result, column).scores) for column in COLUMNS}
+    about = {"name": result.degraded.name, "seed": result.degraded.seed}
+    return about | scores | {"seconds": result.seconds, "known_si_sdr": result.known_si_sdr}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """A `summary` as lines of text: measures down, the recording, LTAS-EQ, ours and what is demanded across."""
+    lines = [["measure", *COLUMNS.values(), "floor", "wanted"]]
+    for row in found["rows"]:
+        cells = [_cell(row[column], whole=column == "ours") for column in COLUMNS]
+        lines.append([row["title"], *cells, row["floor"], row["wanted"]])
+    same = "bit-identical" if found["repeatable"] else "different"
+    lines.append(["same seed twice", "-", "-", same, "bit-identical", "bit-identical"])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def _cell(interval: Mapping[str, float] | None, *, whole: bool) -> str:
+    if interval is None:
+        return "-"
+    mean, low, high = (f"{interval[name]:.2f}" for name in Interval._fields)
+    return f"{mean} [{low}, {high}]" if whole else mean

@@ -1,0 +1,59 @@
+"""The networks by name and size, and the transforms they stand on."""
+
+from __future__ import annotations
+
+from babe2.config import Architecture, BandwiseArchitecture, Model
+from babe2.cqt import ConstantQ, next_legal_length
+from babe2.network import CQTDiffPlus
+from babe2.networks import folded_cqt
+from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.folded_cqt import FoldedConstantQ
+
+Network = CQTDiffPlus | BandwiseUNet
+Transform = ConstantQ | FoldedConstantQ
+
+
+def build_network(model: Model) -> Network:
+    """The network of a model, its weights not yet those of any training."""
+    if isinstance(model.architecture, BandwiseArchitecture):
+        return BandwiseUNet(model.architecture, model.sample_rate)
+    return CQTDiffPlus(model.architecture)
+
+
+def build_transform(model: Model, length: int) -> Transform:
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
+    return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
+
+
+def next_length(model: Model, length: int) -> int:
+    """The shortest segment of at least `length` samples that the model's transform can stand on."""
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return folded_cqt.next_length(length)
+    return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)
+
+
+MODELS = {
+    "piano": Model(
+        Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), bins_per_octave=64),
+        sample_rate=22050,
+        segment=184184,
+        sigma_data=0.063,
+    ),
+    "voice": Model(
+        Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), bins_per_octave=32),
+        sample_rate=44100,
+        segment=262144,
+        sigma_data=1.0,
+        column="voice",
+    ),
+    "compact": Model(
+        BandwiseArchitecture((128, 192, 256), (2, 2, 2)),
+        sample_rate=22050,
+        segment=45056,
+        sigma_data=0.08,
+        column="compact",
+    ),
+}

@@ -1,0 +1,127 @@
+"""The listening desk's tracks: files to play, how loud each sounds, and the gains at which they sound equally loud.
+
+The desk itself is a page component in desk/: `gr.HTML(**desk_parts(), apply_default_css=False)`, whose value is what
+`desk_tracks` returns. Files named in a value are copied by Gradio to its own cache and served from there, so the
+folder may be a private one under the system's temporary folder and needs no `allowed_paths`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from babe2 import audio
+from babe2.dsp.loudness import integrated_loudness
+from babe2.dsp.waveform import as_channels
+from babe2.wording import clock
+
+RECORDING, LTAS_EQ, RESTORED, ADDED = "recording", "ltas_eq", "restored", "added"
+WORDS = {
+    RECORDING: ("Recording", "What you put in."),
+    LTAS_EQ: ("LTAS-EQ", "The recording through a filter that corrects its average spectrum. Nothing is imagined."),
+    RESTORED: ("Restored", "The restoration. What the recording had lost is imagined from what remains."),
+    ADDED: (
+        "What was added",
+        "Restored minus recording, sample by sample. It plays at Restored's gain: as loud as it is within Restored.",
+    ),
+}
+PEAK_DB = -1.0  # dBFS; the loudest peak to be played, with room for what rises between samples
+LONGEST_VALUES = 100_000_000  # samples of all channels and tracks: 400 MB in the listener's browser
+
+
+def desk_tracks(
+    sounds: Mapping[str, npt.ArrayLike | Tensor], sample_rate: int, folder: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, LTAS_EQ and RESTORED.
+
+    The recording must be among them; all have its sample rate and channels. A sound that is not finished yet may be
+    shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was added
+    comes along where there is a restoration. Files of a sound that has not changed keep their names in `folder`, which
+    is what lets the desk go on playing while a restoration grows.
+
+    Gains bring every track to the loudness of the recording, and all of them down together where one would peak above
+    -1 dBFS. What was added is not matched: it has the gain of the restoration that it is a part of.
+    """
+    tracks = {key: as_channels(sounds[key], sample_rate).numpy() for key in WORDS if key in sounds}
+    channels, whole = tracks[RECORDING].shape
+    count = len(tracks) + (RESTORED in tracks)
+    length = min(whole, LONGEST_VALUES // (count * channels))
+    tracks = {key: track[:, :length] for key, track in tracks.items()}
+    assert all(len(track) == channels for track in tracks.values())
+    gains = _matching_gains(tracks, sample_rate)
+    if RESTORED in tracks:
+        restored = tracks[RESTORED]
+        tracks[ADDED] = restored - tracks[RECORDING][:, : restored.shape[1]]
+        gains[ADDED] = gains[RESTORED]
+    peaks = {key: _peak_db(track) for key, track in tracks.items()}
+    headroom = min(0.0, *(PEAK_DB - peaks[key] - gains[key] for key in tracks))
+    note = None
+    if length < whole:
+        note = f"The desk plays the first {clock(length / sample_rate)} of {clock(whole / sample_rate)}."
+    return {
+        "sample_rate": sample_rate,
+        "plain_gain_db": round(min(0.0, PEAK_DB - max(peaks.values())), 3),  # for all, when they are not matched
+        "note": note,
+        "tracks": [
+            {
+                "key": key,
+                "title": WORDS[key][0],
+                "hint": WORDS[key][1],
+                "matched": key != ADDED,
+                "loudness": _finite(integrated_loudness(track, sample_rate)),
+                "peak_db": _finite(peaks[key]),
+                "gain_db": round(gains[key] + headroom, 3),
+                "file": _written(Path(folder), key, _filled(track, length), sample_rate),
+            }
+            for key, track in tracks.items()
+        ],
+    }
+
+
+def desk_parts() -> dict[str, Any]:
+    """The desk's markup, style and script, under the names by which `gr.HTML` takes them."""
+    desk = files("babe2") / "page" / "desk"
+    names = {"html_template": "desk.html", "css_template": "desk.css", "js_on_load": "desk.js"}
+    return {parameter: (desk / name).read_text("utf-8") for parameter, name in names.items()}
+
+
+def _matching_gains(tracks: Mapping[str, npt.NDArray[np.float32]], sample_rate: int) -> dict[str, float]:
+    """By how many dB each track is softer than as much of the recording as there is of the track."""
+    recording, gains = tracks[RECORDING], {}
+    for key, track in tracks.items():
+        target = integrated_loudness(recording[:, : track.shape[1]], sample_rate)
+        gain = target - integrated_loudness(track, sample_rate)
+        gains[key] = gain if math.isfinite(gain) else 0.0  # silence cannot be made louder
+    return gains
+
+
+def _peak_db(track: npt.NDArray[np.float32]) -> float:
+    peak = float(np.abs(track).max())
+    return 20 * math.log10(peak) if peak > 0 else -math.inf
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None  # JSON has no infinity
+
+
+def _filled(track: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+    return np.pad(track, ((0, 0), (0, length - track.shape[1])))
+
+
+def _written(folder: Path, key: str, track: npt.NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
+    """The track in a file that is named after its content, as Gradio describes files."""
+
+    digest = hashlib.sha256(f"{sample_rate} {track.shape}".encode() + track.tobytes()).hexdigest()[:16]
+    path = folder / f"{key}-{digest}.wav"
+    if not path.exists():
+        audio.write(path, track, sample_rate, overwrite=True)
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}

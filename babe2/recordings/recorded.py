@@ -1,0 +1,168 @@
+"""A recording brought to the model's rate and back, block by block, so that its length costs no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from babe2.dsp.resampling import resampled
+from babe2.dsp.tape import BLOCK, Blank, MemoryTape, Spread, Tape
+from babe2.dsp.waveform import as_channels, as_sample_rate
+from babe2.errors import RestorationError
+from babe2.recordings.segments import cut
+
+Audio = npt.NDArray[np.float32]
+OnBlock = Callable[[float], None]  # told, in seconds of sound, how far one is
+SHORTEST_SECONDS = 0.05
+SILENT = 1e-4  # a segment or channel this far below the loudest one has nothing to restore
+
+
+class Sound(Protocol):
+    """A recording as it comes, from its beginning and as often as one asks: from an array, or from a file."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def sample_rate(self) -> int: ...
+    def blocks(self) -> Iterator[Audio]:
+        """All of it, (C, n) at a time."""
+
+
+class Samples(NamedTuple):
+    """A recording as a person hands it over in a program."""
+
+    held: Tensor  # (C, T)
+    sample_rate: int
+
+    @staticmethod
+    def of(audio: Any, sample_rate: Any) -> Samples:
+        return Samples(as_channels(audio, sample_rate), as_sample_rate(sample_rate))
+
+    @property
+    def channels(self) -> int:
+        return len(self.held)
+
+    def blocks(self) -> Iterator[Audio]:
+        return (block.numpy() for block in MemoryTape(self.held).blocks())
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A recording, and what of it lies in the model's band."""
+
+    original: Sound
+    samples: int  # of the original, per channel
+    observation: Tape  # (C, T') at the model's rate; of one channel where the original's were averaged
+    sounding: Tensor  # (C,) whether a channel holds anything to restore; the others stay as they are
+    model_rate: int
+    output_rate: int
+    warnings: tuple[str, ...]
+
+    @staticmethod
+    def of(
+        original: Sound,
+        model_rate: int,
+        output_rate: int | None,
+        *,
+        fold: bool,
+        blank: Callable[[int], Blank] = MemoryTape.blank,
+        on_block: OnBlock = lambda seconds: None,
+    ) -> Recorded:
+        """Reads a recording for the first time; `fold` averages its channels, `blank` gives a tape for so many."""
+        rate = original.sample_rate
+        output_rate = rate if output_rate is None else as_sample_rate(output_rate)
+        warnings = []
+        if fold and original.channels > 1:
+            warnings.append(f"The {original.channels} channels were averaged to one, as the published program does.")
+        channels = 1 if fold else original.channels
+        spread, tape = Spread(channels), blank(channels)
+
+        def heard() -> Iterator[Tensor]:
+            for block in _folded(original, channels):
+                spread.add(block)
+                on_block(spread.samples / rate)
+                yield block
+
+        place = 0
+        for block in resampled(heard(), rate, model_rate):
+            tape.write(place, block)
+            place += block.shape[1]
+        if spread.samples < SHORTEST_SECONDS * rate:
+            raise RestorationError(
+                f"The recording is only {spread.samples} samples long; "
+                f"a restoration needs at least {SHORTEST_SECONDS} s of it."
+            )
+        loudness = spread.deviation()
+        if not float(loudness.max()) > 1e-8:
+            raise RestorationError("The recording is silent, so there is nothing to restore in it.")
+        sounding = loudness > SILENT * loudness.max()
+        return Recorded(original, spread.samples, tape, sounding, model_rate, output_rate, tuple(warnings))
+
+    @property
+    def rate(self) -> int:
+        return self.original.sample_rate
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+    def length(self, output_rate: int) -> int:
+        """Samples per channel at another rate, for exactly the recording's duration."""
+        return round(self.samples * output_rate / self.rate)
+
+    def all_channels(self, restored: Tensor, start: int) -> Tensor:
+        """restored (sounding channels, n) from a place on -> (C, n) on the host, the silent channels as recorded."""
+        every = self.observation.stretch(start, start + restored.shape[1])
+        every[self.sounding] = restored.cpu()
+        return every
+
+    def bring_back(self, restored: Tape, output_rate: int, amount: float = 1.0) -> Iterator[Audio]:
+        """The tape (sounding channels, T') -> blocks (C, n) at a rate, over exactly the recording's duration.
+
+        What the recording has above the model's band is not the prior's to judge and stays. By so much as the amount
+        falls short of one, the recording is mixed in.
+        """
+        above = min(self.rate, output_rate) > self.model_rate
+        size = max(1, BLOCK // self.observation.channels)
+
+        def inside() -> Iterator[Tensor]:
+            for start in range(0, self.observation.samples, size):
+                block = restored.stretch(start, min(start + size, self.observation.samples))
+                every = self.all_channels(block, start)
+                yield amount * (every - self.observation.stretch(start, start + block.shape[1]) if above else every)
+
+        length = self.length(output_rate)
+        blocks = even(resampled(inside(), self.model_rate, output_rate), size, length)
+        share = 1.0 if above else 1 - amount
+        whole: Iterable[Tensor | None] = repeat(None)
+        if share > 0:
+            folded = _folded(self.original, self.observation.channels)
+            whole = even(resampled(folded, self.rate, output_rate), size, length)
+        for block, recorded in zip(blocks, whole, strict=False):
+            yield (block if recorded is None else block + share * recorded).numpy()
+
+
+def _folded(original: Sound, channels: int) -> Iterator[Tensor]:
+    for block in original.blocks():
+        x = torch.from_numpy(block)
+        yield x if len(x) == channels else x.mean(dim=0, keepdim=True)
+
+
+def even(blocks: Iterable[Tensor], size: int, length: int) -> Iterator[Tensor]:
+    """Blocks (C, n) of any size as blocks of one size, `length` samples in all, zeros where there are not so many."""
+    held = torch.zeros(1, 0)
+    for block in blocks:
+        held = torch.cat([held, block], dim=1) if held.shape[1] else block
+        while held.shape[1] >= size and length > 0:
+            yield held[:, : min(size, length)]
+            held, length = held[:, size:], length - size
+    while length > 0:
+        yield cut(held, 0, min(size, length))
+        held, length = held[:, size:], length - size

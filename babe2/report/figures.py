@@ -1,0 +1,340 @@
+"""Pictures of a restoration: before and after, average spectra, and how the old machine coloured the sound."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from babe2.analysis.description import MATCHED_HZ
+from babe2.dsp.curves import Array, Curve
+from babe2.dsp.spectra import ReferenceLtas, as_reference, bin_frequencies, decibels, excerpts, power_spectra
+from babe2.dsp.waveform import as_channels
+from babe2.errors import RestorationError
+from babe2.replacing import replacing
+from babe2.restoration import Restoration
+from babe2.wording import clock
+
+Sound = tuple[npt.ArrayLike | Tensor, int]  # (channels, samples) or (samples,), and its sample rate in Hz
+
+OCTAVES_HZ = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
+INK, PAPER, GRID = "#222222", "white", "#dddddd"
+# Okabe and Ito's colours, told apart by every eye; line styles serve those who print in grey.
+LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."))
+# Viridis without its yellow end, which vanishes on paper; late estimates are the dark ones.
+FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
+
+_RANGE_DB = 80.0
+LOWEST_HZ = 40.0
+_ROWS_PER_OCTAVE = 40
+_COLUMNS = 1200
+_FRAMES_PER_COLUMN = 4
+_FRAME_SECONDS = 0.12
+
+
+def of_restoration(
+    before: Sound, after: Sound, restoration: Restoration, reference: ReferenceLtas | None
+) -> dict[str, Callable[[], Figure]]:
+    """The three that tell what was done, by name; each is drawn when it is called."""
+    # The response matters as far up as the prior's music, and an octave beyond.
+    rate = min(before[1], 2 * reference.sample_rate) if reference else before[1]
+    return {
+        "spectrograms": lambda: spectrograms(before, after),
+        "ltas": lambda: ltas_curves({"recording": before, "restored": after}, reference),
+        "response": lambda: response(restoration.history, restoration.response, rate),
+    }
+
+
+def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
+    """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
+    figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    pictures = _pictures([before, after])
+    for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        image = _draw_spectrogram(axes, picture, title)
+    _time_ticks(panels[1], pictures[1].longest)
+    _level_bar(figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03))
+    return figure
+
+
+def spectrogram_pair(
+    before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
+) -> tuple[Figure, Figure]:
+    """What `spectrograms` shows, as two figures that lie over each other to the pixel, for a slider: of the first the
+    left part is seen and of the second the right, and there their titles are. Small, to be read on a phone.
+    """
+    figures = []
+    sides: list[Literal["left", "right"]] = ["left", "right"]
+    for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
+        figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)  # a layout would follow what is written in it
+        axes = figure.add_axes((0.115, 0.15, 0.745, 0.76))
+        image = _draw_spectrogram(axes, picture, "")
+        axes.set_title(title, loc=side, fontsize=18, color=INK)
+        _time_ticks(axes, picture.longest)
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.88, 0.15, 0.02, 0.76))))
+        figures.append(figure)
+    return figures[0], figures[1]
+
+
+def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Figure:
+    """A restoration under way: its sound by now, and how the old machine is thought to have coloured it.
+
+    Small and quickly drawn, as the restoration waits for it.
+    """
+    figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)
+    above = figure.add_axes((0.105, 0.52, 0.875, 0.405))
+    (picture,) = _pictures([estimate], columns=400, frames_per_column=1)
+    _draw_spectrogram(above, picture, title)
+    above.set_ylabel("Hz", fontsize=12, color=INK)
+    _time_ticks(above, picture.longest)
+    below = figure.add_axes((0.105, 0.125, 0.875, 0.24))
+    hertz = np.geomspace(LOWEST_HZ, estimate[1] / 2, 200)
+    gain = np.zeros_like(hertz) if equalizer is None else equalizer.gain_db(hertz)
+    below.axhline(0, color=INK, linewidth=0.8)
+    if equalizer is not None:
+        below.plot(hertz, gain, color=LINES[0][0], linewidth=2.5)
+    _chart(below, estimate[1] / 2, [gain], deepest_db=50)
+    below.set_ylabel("Gain (dB)", fontsize=12, color=INK)
+    return figure
+
+
+def picture_levels(
+    axes: Axes, levels: npt.NDArray[Any], extent: tuple[float, float, float, float], title: str, range_db: float
+) -> AxesImage:
+    """Levels (frequencies, frames), dB below the loudest point, as a titled picture."""
+    axes.set_title(title, loc="left", fontsize=14, color=INK)
+    return axes.imshow(
+        levels,
+        extent=extent,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-range_db,
+        vmax=0,
+        interpolation="antialiased",
+    )
+
+
+def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = None) -> Figure:
+    """Average spectra in third octaves, at equal level from 200 Hz to 2 kHz so that their colours can be compared."""
+    figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
+    drawn = []
+    for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
+        drawn.append(third_octaves(average_power(sound), sound[1], pitches(sound[1])))
+        width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
+        axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
+    if reference is not None:
+        reference = as_reference(reference)
+        rate = reference.sample_rate
+        drawn.append(third_octaves(reference.power, rate, pitches(rate)))
+        axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
+    _chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
+    axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
+    _legend(axes)
+    return figure
+
+
+def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int) -> Figure:
+    """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
+    figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
+    history = [(sigma, curve) for sigma, curve in history if sigma > 0]
+    if history:
+        sigmas = [sigma for sigma, _ in history]
+        colours = ScalarMappable(LogNorm(min(sigmas), max(max(sigmas), 1.001 * min(sigmas))), FADING)
+        for (_, curve), colour in zip(history, colours.to_rgba(np.array(sigmas)), strict=True):
+            axes.plot(hertz, curve.gain_db(hertz), color=colour, linewidth=0.9)
+        bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04, format="{x:g}")
+        bar.set_label("Earlier estimates, by noise level", fontsize=12, color=INK)
+        bar.ax.tick_params(colors=INK, labelsize=11)
+    gain = final.gain_db(hertz)
+    axes.plot(hertz, gain, color=PAPER, linewidth=5)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
+    edges = getattr(final, "edges", None)
+    if edges is not None:
+        bends = np.sort(np.asarray(edges, dtype=float))
+        bends = bends[(bends > hertz[0]) & (bends < hertz[-1])]
+        axes.plot(
+            bends,
+            final.gain_db(bends),
+            linestyle="none",
+            marker="o",
+            markersize=9,
+            markerfacecolor=PAPER,
+            markeredgecolor=LINES[0][0],
+            markeredgewidth=2.2,
+            label="Breakpoints",
+        )
+    _chart(axes, sample_rate / 2, [gain], deepest_db=50)
+    axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
+    _legend(axes)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Writes a PNG or an SVG, as the extension says; it appears under its name only when it is complete."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise RestorationError(f"{path} is neither a .png nor an .svg picture. Choose such a name.")
+    try:
+        with replacing(path) as new:
+            new.write_bytes(encoded(figure, kind))
+    except OSError as error:
+        raise RestorationError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+    return path
+
+
+def encoded(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a "png" or an "svg" file."""
+    # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
+    rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, dpi=120, facecolor=PAPER, **rest)
+    return file.getvalue()
+
+
+# Spectra
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """What one spectrogram shows, one of several of the same rows, columns in time and scale."""
+
+    levels: npt.NDArray[np.float32]  # (rows, columns) dB below the loudest point of all
+    rows_hz: Array
+    seconds: float
+    longest: float  # seconds, of all
+
+
+def _pictures(
+    sounds: Sequence[Sound], columns: int = _COLUMNS, frames_per_column: int = _FRAMES_PER_COLUMN
+) -> list[_Picture]:
+    top_hz = max(rate for _, rate in sounds) / 2
+    rows_hz = LOWEST_HZ * 2 ** (np.arange(int(_ROWS_PER_OCTAVE * math.log2(top_hz / LOWEST_HZ))) / _ROWS_PER_OCTAVE)
+    levels = [_spectrogram(sound, rows_hz, columns, frames_per_column) for sound in sounds]
+    loudest = max(-120.0, *(float(level.max()) for level in levels))
+    seconds = [np.shape(audio)[-1] / rate for audio, rate in sounds]
+    return [
+        _Picture(level - loudest, rows_hz, length, max(seconds)) for level, length in zip(levels, seconds, strict=True)
+    ]
+
+
+def _draw_spectrogram(axes: Axes, picture: _Picture, title: str) -> AxesImage:
+    bottom, top = (math.log2(picture.rows_hz[i]) for i in (0, -1))
+    image = picture_levels(axes, picture.levels, (0, picture.seconds, bottom, top), title, _RANGE_DB)
+    axes.set_xlim(0, picture.longest)
+    axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
+    octaves, labels = _octaves(picture.rows_hz[0], picture.rows_hz[-1])
+    axes.set_yticks(np.log2(octaves), labels)
+    axes.tick_params(colors=INK, labelsize=11)
+    return image
+
+
+def _spectrogram(sound: Sound, rows_hz: Array, columns: int, frames_per_column: int) -> npt.NDArray[np.float32]:
+    """Level in dB (rows, columns), rows at given frequencies; equal tones look alike at every pitch."""
+    x, rate = as_channels(*sound), sound[1]
+    fft, samples = 2 * round(_FRAME_SECONDS * rate / 2), x.shape[1]
+    columns = max(1, min(columns, 16 * samples // fft))  # neighbours closer than that look the same
+    centres = (torch.arange(columns * frames_per_column) + 0.5) / (columns * frames_per_column) * samples
+    starts = (centres - fft / 2).long().view(columns, frames_per_column)
+    bins, rows = bin_frequencies(rate, fft)[:, None], torch.from_numpy(rows_hz)
+    # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
+    width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
+    weights = (1 - (bins - rows).abs() / width).clamp(min=0).float()
+    window = torch.hann_window(fft)
+    picture = []
+    for some in torch.split(starts, 16):
+        places = (some.flatten()[:, None] + torch.arange(fft)).abs()
+        mirrored = (samples - 1 - (samples - 1 - places).abs()).clamp(min=0)  # an edge would look like a click
+        power = torch.fft.rfft(x[:, mirrored] * window).abs().square().mean(dim=0) / window.sum() ** 2
+        picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
+    return decibels(torch.cat(picture)).T.numpy()
+
+
+def average_power(sound: Sound) -> Tensor:
+    """The long-term average spectrum (F,) in frames of a fifth of a second."""
+    cuts, _ = excerpts(as_channels(*sound), sound[1])
+    fft = 2 * (sound[1] // 10)
+    return torch.cat([power for cut in cuts.unbind(dim=1) for power in power_spectra(cut, fft, fft // 2)]).mean(dim=0)
+
+
+def pitches(sample_rate: int) -> Array:
+    """Evenly spaced ones, Hz."""
+    return np.geomspace(LOWEST_HZ, sample_rate / 2, 400)
+
+
+def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array, Array]:
+    """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, level from 200 Hz to 2 kHz."""
+    wanted = torch.from_numpy(hertz)[:, None]
+    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1)).double()
+    weights = torch.exp(-((bins - wanted) ** 2) / (2 * (wanted / 3 / math.pi) ** 2))
+    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
+    matched = (bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])
+    return hertz, (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
+
+
+# Axes
+
+
+def _chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
+    """A chart of decibels over octaves that shows the levels as far down as they matter."""
+    axes.set_xscale("log")
+    axes.set_xlim(LOWEST_HZ, top_hz)
+    axes.set_xticks(*_octaves(LOWEST_HZ, top_hz))
+    axes.set_xticks([], minor=True)
+    top = max(float(level.max()) for level in levels)
+    bottom = max(min(float(level.min()) for level in levels), top - deepest_db)
+    axes.set_ylim(bottom - 4, top + 6)
+    axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_facecolor(PAPER)
+    axes.tick_params(colors=INK, labelsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
+
+
+def _level_bar(bar: Colorbar) -> None:
+    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=11)
+
+
+def _octaves(lowest_hz: float, highest_hz: float) -> tuple[list[float], list[str]]:
+    """Where octaves are marked, and how musicians write them: 63, 125, ... 1k, 2k, ..."""
+    octaves = [hertz for hertz in OCTAVES_HZ if lowest_hz <= hertz <= highest_hz]
+    return octaves, [f"{hertz / 1000:.0f}k" if hertz >= 1000 else f"{hertz:g}" for hertz in octaves]
+
+
+def _time_ticks(axes: Axes, seconds: float) -> None:
+    long = seconds > 90
+    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 6, 10] if long else [1, 2, 5, 10]))
+    if long:
+        axes.xaxis.set_major_formatter(lambda value, _: clock(value))
+    axes.set_xlabel("Time (minutes:seconds)" if long else "Time (s)", fontsize=12, color=INK)

@@ -1,0 +1,119 @@
+"""The command that makes a restoration again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from babe2.config import Settings
+from babe2.errors import RestorationError
+from babe2.restorer import Restorer
+
+LONGEST_NAME = 200  # bytes; most file systems take 255
+
+
+# Names
+
+
+def plain_name(name: str) -> str:
+    """A file name as a person gave it, fit for any folder: no path, nothing that cannot be seen."""
+    name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    name = "".join("_" if letter in '<>:"|?*' else letter for letter in name if letter.isprintable())
+    name = name.strip(" .") or "recording"
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or len(suffix) > 10:
+        stem, suffix = name, ""
+    room = LONGEST_NAME - len(f"{dot}{suffix}".encode())
+    stem = stem.encode()[:room].decode(errors="ignore").rstrip(" .")
+    return f"{stem}.{suffix}" if suffix else stem
+
+
+def portable(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without the place where this machine keeps its checkpoint."""
+    checkpoint = str(report["checkpoint"])
+    if PurePosixPath(checkpoint).is_absolute() or PureWindowsPath(checkpoint).is_absolute():
+        checkpoint = plain_name(checkpoint)
+    return {**report, "checkpoint": checkpoint}
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What tells a file from all others."""
+    try:
+        with open(path, "rb") as file:
+            return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise RestorationError(f"The recording cannot be read any more ({error.strerror}). Open it again.") from None
+
+
+# How to do it again
+
+
+def command_line(
+    report: Mapping[str, Any],
+    restorer: Restorer,
+    *,
+    recording: str,
+    start: float = 0.0,
+    duration: float | None = None,
+    rate: int | None = None,
+    subtype: str | None = None,
+    output: str | None = None,
+) -> list[str]:
+    """The `babe2` command, word for word, that makes the restoration of a report again from a file `recording`."""
+    if report["seed"] is None:
+        raise RestorationError("This restoration's noise was given, so no seed makes it again. Restore with a seed.")
+    report, name = portable(report), plain_name(recording)
+    words = ["babe2", "restore", f"./{name}" if name.startswith("-") else name]
+    options = {
+        "--output": output,
+        "--checkpoint": report["checkpoint"],
+        "--method": report["method"],
+        "--preset": report["preset"],
+        "--seed": report["seed"],
+        "--start": start or None,
+        "--duration": duration,
+        "--rate": rate,
+        "--subtype": subtype,
+        "--amount": report.get("amount"),
+    }
+    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    for name, value in chosen_settings(report, restorer).items():
+        words += ["--set", f"{name}={as_text(value)}"]
+    return words
+
+
+def chosen_settings(report: Mapping[str, Any], restorer: Restorer) -> dict[str, Any]:
+    """The settings of a report that its preset alone would not give."""
+    wanted = {field.name: report["settings"][field.name] for field in fields(Settings)}
+    chosen: dict[str, Any] = {}
+    while True:  # in a preset one setting may follow from another, so that a choice changes what else must be said
+        given = restorer.settings(report["preset"], **chosen)
+        missing = {name for name, value in wanted.items() if as_text(value) != as_text(getattr(given, name))}
+        if not missing:
+            return {name: chosen[name] for name in wanted if name in chosen}
+        chosen |= {name: wanted[name] for name in missing}
+
+
+def as_text(value: Any) -> str:
+    """A setting's value as --set takes it, to the last digit."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(repr, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def recipe(command: Sequence[str], report: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return (
+        f"{shlex.join(command)}\n\n"
+        "makes the same file again, to the bit on the same kind of machine with the same versions.\n\n"
+        f"made with: {versions}\n"
+        f"seed: {report['seed']}\n"
+        f"checkpoint: {report['checkpoint']}, sha256 {report['sha256'] or 'unknown'}\n"
+        f"recording: {report['input']['name']}, sha256 {report['input']['sha256']}\n"
+    )

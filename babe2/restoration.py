@@ -1,0 +1,111 @@
+"""A restored recording: its sound, its response, and how it was come by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from babe2.dsp.curves import Curve, SampledCurve, behind
+from babe2.dsp.tape import Tape
+from babe2.dsp.waveform import as_sample_rate
+from babe2.errors import RestorationError
+from babe2.recordings.journal import Workbench
+from babe2.recordings.recorded import Audio, OnBlock, Recorded
+
+if TYPE_CHECKING:
+    from babe2.recordings.chunks import Tags
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A restored recording and how it was come by."""
+
+    recorded: Recorded = field(repr=False)
+    restored: Tape = field(repr=False)  # (channels, samples) at the model's rate
+    bench: Workbench = field(repr=False)  # on which it was made; where that is a journal, it may be discarded now
+    sample_rate: int
+    equalizer: Curve  # how the objective was coloured: of several segments the misfit-weighted mean, in dB
+    equalizers: tuple[Curve, ...]  # of each segment
+    seed: int | None  # None when the noise was given
+    report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
+    ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
+    history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
+    seconds: float | None = None  # that are finished, where it was stopped
+    amount: float = 1.0
+
+    @property
+    def response(self) -> Curve:
+        """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
+        return behind(self.equalizer, self.ltas_response)
+
+    @property
+    def samples(self) -> int:
+        """Per channel."""
+        if self.seconds is None:
+            return self.recorded.length(self.sample_rate)
+        return int(self.seconds * self.sample_rate)
+
+    def blocks(self, samples: int | None = None) -> Iterator[Audio]:
+        """All of its sound, or the first so many samples, (channels, n) at a time."""
+        left = self.samples if samples is None else min(samples, self.samples)
+        for block in self.recorded.bring_back(self.restored, self.sample_rate, self.amount):
+            yield np.ascontiguousarray(block[:, :left])
+            left -= block.shape[1]
+            if left <= 0:
+                return
+
+    @cached_property
+    def audio(self) -> Audio:
+        """(channels, samples)"""
+        return np.concatenate(list(self.blocks()), axis=1)
+
+    def first(self, seconds: float) -> Audio:
+        """So many seconds of it, or all."""
+        return np.concatenate(list(self.blocks(round(seconds * self.sample_rate))), axis=1)
+
+    def at_rate(self, sample_rate: int) -> Restoration:
+        """The same as if it had been asked for at another sample rate."""
+        return replace(self, sample_rate=as_sample_rate(sample_rate))
+
+    def mixed(self, amount: float) -> Restoration:
+        """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
+        check_amount(amount)
+        return replace(self, amount=amount, report=self.report | {"amount": amount})
+
+    def save(
+        self,
+        path: str | Path,
+        subtype: str | None = None,
+        tags: Tags | None = None,
+        overwrite: bool = True,
+        on_block: OnBlock = lambda seconds: None,
+    ) -> Path:
+        """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
+        from babe2 import audio  # the rim: the one place where a result reaches upward to a codec
+
+        def told() -> Iterator[Audio]:
+            done = 0
+            for block in self.blocks():
+                yield block
+                done += block.shape[1]
+                on_block(done / self.sample_rate)
+
+        return audio.write_blocks(
+            path,
+            told,
+            self.sample_rate,
+            subtype=subtype,
+            tags=tags,
+            overwrite=overwrite,
+            draft=self.bench.draft(Path(path)),
+        )
+
+
+def check_amount(amount: float) -> None:
+    if not 0 <= amount <= 1:
+        raise RestorationError(f"The amount of restoration lies between 0 and 1, not at {amount}.")

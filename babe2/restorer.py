@@ -1,0 +1,358 @@
+"""Restorer: from a recording to its restoration; channels, level, segments, progress and result, still no files."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babe2.config import UNCONDITIONAL, BandwiseArchitecture, Model, Settings, preset_settings, settings_for
+from babe2.dsp.curves import Curve
+from babe2.dsp.spectra import ReferenceLtas
+from babe2.errors import Cancelled, RestorationError
+from babe2.methods.base import Span
+from babe2.network import CQTDiffPlus
+from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.models import Network, Transform, build_transform, next_length
+from babe2.prior import Prior, build_prior
+from babe2.process import (
+    PRECISIONS,
+    Precision,
+    choose_device,
+    enough_memory,
+    has_bfloat16,
+    threads,
+    versions,
+)
+from babe2.recordings.journal import Journal, Unfinished, Workbench
+from babe2.recordings.recorded import Audio, OnBlock, Recorded, Samples, Sound
+from babe2.restoration import Restoration
+from babe2.run import OnStep, Run, finished, finished_part
+from babe2.sampler import Noise, Progress, sample
+
+if TYPE_CHECKING:
+    from babe2.checkpoints.transfer import OnTransfer
+AT_ONCE = {"cuda": 8}  # segments
+MOST_AT_ONCE = 256
+LONGEST_DREAM = 2**22  # samples
+
+
+class Restorer:
+    """A prior, ready to restore recordings on one device."""
+
+    def __init__(
+        self,
+        network: Network,
+        model: Model,
+        ltas: Tensor | None,
+        *,
+        device: str | torch.device = "cpu",
+        name: str = "",
+        sha256: str = "",
+        verified: bool = False,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model
+        self.ltas = ltas
+        self.name, self.sha256, self.verified = name, sha256, verified
+        self._network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._transforms: dict[int, Transform] = {}
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        spec: str | Path,
+        *,
+        device: str = "auto",
+        cache_dir: str | Path | None = None,
+        offline: bool = False,
+        manifest: str | Path | None = None,
+        on_transfer: OnTransfer | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        precision: Precision = "auto",
+        save_memory: bool = False,
+        compile: bool = False,
+    ) -> Restorer:
+        """`spec`: a manifest's id (`piano-small` comes along), a Hub repository `owner/name[@revision]`, a folder with
+        model.safetensors and config.json, that file, or a published .pt file.
+
+        What is not on this machine is fetched, verified and kept in `cache_dir`, by default the Hub's cache; `offline`
+        takes only what is there. `manifest` names a second one, for checkpoints of your own.
+        bfloat16 is faster; a published network deviates by half a percent per evaluation, a compact one's restorations
+        by less than another seed's. "auto" takes it for compact networks where the processor multiplies it natively.
+        `save_memory` trades time for memory; `compile` makes the first evaluation half a minute longer and the others a
+        tenth shorter; both concern the published networks, the compact one is small and quick as it is.
+        """
+        from babe2 import checkpoints  # the rim: the one place where the front door reaches upward to a disk
+
+        device = choose_device(device)
+        if precision not in PRECISIONS:
+            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
+        checkpoint = checkpoints.load(
+            spec,
+            cache_dir=cache_dir,
+            offline=offline,
+            manifest=manifest,
+            on_transfer=on_transfer,
+            cancelled=cancelled,
+        )
+        network = checkpoint.network()
+        if precision == "auto":
+            precision = "bfloat16" if isinstance(network, BandwiseUNet) and has_bfloat16(device) else "float32"
+        network.set_dtype(getattr(torch, precision))
+        if isinstance(network, CQTDiffPlus):
+            network.save_memory = save_memory
+            if compile:
+                network.compile_pointwise()
+        return cls(
+            network,
+            checkpoint.model,
+            checkpoint.ltas,
+            device=device,
+            name=checkpoint.name,
+            sha256=checkpoint.sha256,
+            verified=checkpoint.verified,
+        )
+
+    @property
+    def reference(self) -> ReferenceLtas | None:
+        """The average spectrum of the music this prior knows."""
+        return None if self.ltas is None else ReferenceLtas(self.ltas, self.model.sample_rate)
+
+    def settings(self, preset: str = "standard", **overrides: Any) -> Settings:
+        """The settings a restoration with this checkpoint runs with."""
+        own = settings_for(self.model, None if self.ltas is None else len(self.ltas))
+        settings = preset_settings(own, preset, **overrides)
+        if settings.solver == "bandwise" and not isinstance(self.model.architecture, BandwiseArchitecture):
+            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
+        return settings
+
+    def restore(
+        self,
+        audio: Any,
+        sample_rate: int,
+        *,
+        method: str = "babe2",
+        preset: str = "standard",
+        seed: int | None = 0,
+        noise: Noise | None = None,
+        output_rate: int | None = None,
+        on_step: OnStep | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        response: Curve | None = None,
+        batch: int | None = None,
+        **overrides: Any,
+    ) -> Restoration:
+        """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
+
+        `method` is "babe2" or "ltas-eq"; `overrides` are settings by name. All randomness comes from `noise(shape)`
+        where given, else from generators seeded with `seed` (None draws a seed) and the segment they are for. The
+        result covers the recording's duration exactly, at `output_rate` or else its own. A known `response` of the
+        machine is kept to instead of being estimated. `batch` segments are restored at once, in agreement where they
+        overlap; by default several on a graphics card and one elsewhere. When `cancelled()` turns true, raises
+        `Cancelled` with the finished part.
+        """
+        settings = self.settings(preset, **overrides)
+        about = self._about(method, preset, settings, None if noise else checked_seed(seed), batch)
+        return self._restore(
+            Samples.of(audio, sample_rate),
+            Workbench(),
+            settings,
+            about,
+            noise=noise,
+            output_rate=output_rate,
+            on_step=on_step,
+            cancelled=cancelled,
+            response=response,
+        )
+
+    def restore_file(
+        self,
+        path: str | Path,
+        journal: str | Path,
+        *,
+        unfinished: Unfinished = "refuse",
+        start: float = 0.0,
+        duration: float | None = None,
+        method: str = "babe2",
+        preset: str = "standard",
+        seed: int | None = 0,
+        output_rate: int | None = None,
+        on_step: OnStep | None = None,
+        on_block: OnBlock = lambda seconds: None,
+        cancelled: Callable[[], bool] | None = None,
+        batch: int | None = None,
+        **overrides: Any,
+    ) -> Restoration:
+        """The same for a file of any length, or `duration` seconds of it from `start` on, in the memory of a segment.
+
+        What is worked on and all that is finished lies in the folder `journal`. After a crash the same call with
+        `unfinished="resume"` goes on from there, and the result is the same to the last bit; "discard" begins anew.
+        Discard the journal when the result is safe: `restoration.bench.discard()`. `on_block` is told how many seconds
+        have been read.
+        """
+        from babe2 import audio
+
+        source = audio.SoundFile(path, start=start, duration=duration)
+        settings = self.settings(preset, **overrides)
+        about = self._about(method, preset, settings, checked_seed(seed), batch)
+        begun = {"input": source.sha256(), "start": start, "duration": duration}
+        bench = Journal(Path(journal), about | begun, unfinished)
+        try:
+            with bench.kept(), threads(bench.threads):
+                restoration = self._restore(
+                    source,
+                    bench,
+                    settings,
+                    about | {"threads": bench.threads},
+                    output_rate=output_rate,
+                    on_step=on_step,
+                    on_block=on_block,
+                    cancelled=cancelled,
+                )
+        except BaseException as error:
+            if isinstance(error, Cancelled) and error.partial is not None:
+                error.partial.report["warnings"][:0] = source.warnings
+            elif bench.records:
+                bench.close()
+            else:
+                bench.discard()
+            raise
+        restoration.report["warnings"][:0] = source.warnings
+        return restoration
+
+    def _restore(
+        self,
+        original: Sound,
+        bench: Workbench,
+        settings: Settings,
+        about: dict[str, Any],
+        *,
+        noise: Noise | None = None,
+        output_rate: int | None = None,
+        on_step: OnStep | None = None,
+        on_block: OnBlock = lambda seconds: None,
+        cancelled: Callable[[], bool] | None = None,
+        response: Curve | None = None,
+    ) -> Restoration:
+        def read(seconds: float) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            on_block(seconds)
+
+        recording = Recorded.of(
+            original,
+            self.model.sample_rate,
+            output_rate,
+            fold=settings.as_published,
+            blank=partial(bench.blank, "recording"),
+            on_block=read,
+        )
+
+        def noise_of(segment: int) -> Noise:
+            return noise or seeded_noise(about["seed"], segment, self.device)
+
+        prior = self.prior(Span.of(recording.observation.samples, settings).whole, cancelled)
+        run = Run(prior, recording, settings, noise_of, self.ltas, response, on_step, bench, about["batch"])
+        try:
+            with enough_memory():
+                restored = run.equalise() if about["method"] == "ltas-eq" else run.restore()
+            if cancelled is not None and cancelled():
+                raise Cancelled
+        except Cancelled:
+            raise Cancelled(finished_part(run, about)) from None
+        return finished(run, restored, about)
+
+    def batch_of(self, wished: int | None) -> int:
+        """How many segments are restored at once; fewer where they turn out not to fit."""
+        if wished is not None and not 1 <= wished <= MOST_AT_ONCE:
+            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
+        return wished or AT_ONCE.get(self.device.type, 1)
+
+    def _about(
+        self, method: str, preset: str, settings: Settings, seed: int | None, batch: int | None
+    ) -> dict[str, Any]:
+        """Everything that decides the numbers, but for the recording."""
+        if method not in ("babe2", "ltas-eq"):
+            raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
+        return {
+            "checkpoint": self.name,
+            "sha256": self.sha256,
+            "verified": self.verified,
+            "method": method,
+            "preset": preset,
+            "settings": asdict(settings),
+            "seed": seed,
+            "batch": self.batch_of(batch),
+            "precision": str(self._network.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
+            "versions": versions(),
+        }
+
+    def sample(
+        self,
+        count: int = 1,
+        seconds: float | None = None,
+        *,
+        seed: int | None = 0,
+        noise: Noise | None = None,
+        preset: str = "standard",
+        on_step: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        **overrides: Any,
+    ) -> Audio:
+        """Music out of nothing (count, samples) at the model's rate, by default one segment of its training long."""
+        schedule = UNCONDITIONAL[self.model.column] | ({"steps": 10} if preset == "draft" else {})
+        settings = self.settings("paper" if preset == "paper" else "standard", **(schedule | overrides))
+        rate = self.model.sample_rate
+        if count < 1 or not (seconds is None or 1 <= seconds * rate <= LONGEST_DREAM):
+            longest = LONGEST_DREAM / rate
+            raise RestorationError(f"Ask for one piece or more, each longer than nothing and at most {longest:.0f} s.")
+        length = settings.segment_length if seconds is None else round(seconds * rate)
+        seed = checked_seed(seed)
+        whole = next_length(self.model, max(length, settings.segment_length))
+        prior = self.prior(whole, cancelled)
+        shape = torch.Size((count, whole))
+        with enough_memory():
+            drawn = sample(prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step)
+        return drawn[:, :length].cpu().numpy()
+
+    def prior(self, length: int, cancelled: Callable[[], bool] | None = None) -> Prior:
+        """The denoiser for segments of `length` samples."""
+        if length not in self._transforms:
+            self._transforms[length] = build_transform(self.model, length).to(self.device)
+        poll = None
+        if cancelled is not None:
+
+            def poll() -> None:
+                if cancelled():
+                    raise Cancelled
+
+        return build_prior(self.model, self._network, self._transforms[length], poll)
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed to draw from: the given one, or one drawn now."""
+    try:
+        seed = secrets.randbits(31) if seed is None else operator.index(seed)
+    except TypeError:
+        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r}.") from None
+    if not 0 <= seed < 2**63:
+        raise RestorationError(f"A seed lies between 0 and 2**63 - 1, so it cannot be {seed}.")
+    return seed
+
+
+def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:
+    """Every segment has noise of its own, so that any of them can be restored without those before it."""
+    own = int(np.random.SeedSequence((seed, segment)).generate_state(1, np.uint64)[0])
+    generator = torch.Generator(device).manual_seed(own >> 1)  # torch takes 63 bits
+    return lambda shape: torch.randn(shape, generator=generator, device=device)

@@ -1,0 +1,34 @@
+"""Lengths of time as people write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def told(seconds: float) -> str:
+    """A length of time as one would say it: about 20 seconds, about 3 minutes."""
+    count, unit = seconds, "second"
+    for larger in ("minute", "hour"):
+        if count >= 57.5:  # it would be rounded to 60
+            count, unit = count / 60, larger
+    count = max(1, round(count) if count < 10 else 5 * round(count / 5))
+    if count == 1:
+        return "about an hour" if unit == "hour" else f"about a {unit}"
+    return f"about {count} {unit}s"
+
+
+def clock(seconds: float) -> str:
+    """A place in a recording as people write it: 83 s are 1:23."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def length_told(seconds: float) -> str:
+    """How long a sound is, as people write it: 4.2 s, 12 s, 1:23."""
+    return clock(seconds) if seconds >= 60 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+
+
+OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)

@@ -1,0 +1,81 @@
+"""What is said of a recording before anything is sampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from babe2 import Restorer
+from babe2.analysis.liveliest import liveliest
+from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, first_look, preview, restored_beforehand
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = EXAMPLES / "old_variation.flac"
+RATE = 8000  # Hz
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer.from_checkpoint("piano-small", device="cpu")
+
+
+def noise(path: Path, seconds: float, loud_from: float = 0.0) -> Path:
+    sound = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE))
+    sound[: round(loud_from * RATE)] *= 0.001
+    sf.write(path, sound, RATE)
+    return path
+
+
+def test_the_liveliest_place_is_proposed() -> None:
+    seen = first_look(EXAMPLE, excerpt_seconds=4.0)
+    sound, rate = sf.read(EXAMPLE, dtype="float32")
+    assert seen.start == pytest.approx(liveliest(sound[None], rate, 4.0))
+    assert seen.excerpt.shape == (1, 4 * rate) and seen.seconds == seen.looked_at == 12
+
+
+def test_of_a_long_recording_spaced_blocks_are_looked_at(tmp_path: Path) -> None:
+    seen = first_look(noise(tmp_path / "long.wav", 310, loud_from=290))
+    assert seen.seconds == 310 and seen.looked_at == BLOCKS * BLOCK_SECONDS
+    assert seen.start > 280 and "looked at 2:30 of it" in seen.words
+
+
+def test_facts_and_advice_are_told() -> None:
+    facts, *advice = first_look(EXAMPLE).words.split("\n\n")
+    assert "length **12 s**" in facts and "music up to **3.0 kHz**" in facts and "no clipping" in facts
+    assert all(line.startswith("- ") for line in advice)
+
+
+def test_it_is_compared_with_what_a_checkpoint_knows(restorer: Restorer) -> None:
+    assert first_look(EXAMPLE).found["ratio_to_reference_db"] is None
+    assert first_look(EXAMPLE, restorer.reference).found["ratio_to_reference_db"]
+
+
+def test_its_average_spectrum_can_be_heard_matched(restorer: Restorer, tmp_path: Path) -> None:
+    seen = first_look(EXAMPLE, restorer.reference, 2.0)
+    equalised = preview(seen, restorer)
+    assert equalised is not None and equalised.shape == seen.excerpt.shape
+    assert preview(seen, None) is None
+    sf.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    assert preview(first_look(tmp_path / "silence.wav"), restorer) is None
+
+
+def test_an_example_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    upload = tmp_path / "anything.flac"
+    upload.write_bytes(EXAMPLE.read_bytes())
+    seen = first_look(upload, excerpt_seconds=5.0)
+    known = restored_beforehand(seen, upload, EXAMPLES)
+    whole, _ = sf.read(EXAMPLES / "old_variation.restored.flac", dtype="float32")
+    first = round(seen.start * seen.sample_rate)
+    assert known is not None
+    np.testing.assert_array_equal(known[0], whole[first : first + seen.excerpt.shape[1]])
+    assert restored_beforehand(seen, EXAMPLES / "variation.flac", EXAMPLES) is None
+
+
+def test_the_example_restored_beforehand_is_as_long_and_small() -> None:
+    restored, example = EXAMPLES / "old_variation.restored.flac", sf.info(EXAMPLE)
+    told = sf.info(restored)
+    assert (told.frames, told.samplerate, told.channels) == (example.frames, example.samplerate, example.channels)
+    assert restored.stat().st_size < 1.5e6

@@ -1,0 +1,88 @@
+"""A run in another process, as where a graphics card is lent for each run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from babe2 import Cancelled, Restoration, audio
+from babe2.page.checkpoint_cards import restorer_of
+from babe2.page.excerpt import Excerpt
+from babe2.page.job import Moment
+from babe2.page.stop import Stop
+from babe2.page.zerogpu import card_seconds, restored
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
+OPTIONS: dict[str, Any] = {"preset": "draft", "seed": 3}
+
+
+def run_elsewhere(told: Queue[bytes], sound: audio.Recording, options: dict[str, Any], stop: Stop) -> None:
+    try:
+        for news in restored("piano-small", sound, options, stop):
+            told.put(pickle.dumps(news))  # what tensors share would end with this process
+    except Cancelled as error:
+        told.put(pickle.dumps(error))
+
+
+def heard(told: Queue[bytes]) -> Any:
+    return pickle.loads(told.get(timeout=60))
+
+
+def elsewhere(sound: audio.Recording, options: dict[str, Any], stop: Stop) -> tuple[Any, Any]:
+    """A new process, and what it will tell."""
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    process = context.Process(target=run_elsewhere, args=(told, sound, options, stop))
+    process.start()
+    return process, told
+
+
+@pytest.fixture(scope="module")
+def sound() -> audio.Recording:
+    return Excerpt(0.0, 1.0).read(EXAMPLE, longest=1.0)
+
+
+def test_it_tells_the_same_from_another_process(sound: audio.Recording) -> None:
+    process, told = elsewhere(sound, OPTIONS, Stop.new())
+    news = [heard(told)]
+    while isinstance(news[-1], Moment):
+        news.append(heard(told))
+    process.join(20)
+    *moments, there = news
+    *_, here = restored("piano-small", sound, OPTIONS, Stop.new())
+    assert isinstance(there, Restoration) and isinstance(here, Restoration)
+    np.testing.assert_allclose(there.audio, here.audio, atol=1e-5)  # the other process has threads of its own
+    assert there.at_rate(44_100).audio.shape == (1, 44_100)
+    assert any(moment.sound is not None and moment.equalizer is not None for moment in moments)
+
+
+def test_a_stop_reaches_it_there(sound: audio.Recording) -> None:
+    stop = Stop.new()
+    process, told = elsewhere(sound, {"steps": 10_000}, stop)
+    while not heard(told).step:
+        pass
+    stop.ask()
+    while isinstance(last := heard(told), Moment):
+        pass
+    process.join(20)
+    assert isinstance(last, Cancelled) and process.exitcode == 0
+
+
+def test_everything_that_goes_there_or_comes_back_can_be_pickled(sound: audio.Recording) -> None:
+    *_, restoration = restored("piano-small", sound, OPTIONS, Stop.new())
+    again = pickle.loads(pickle.dumps((restoration, Cancelled(restoration))))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again[0].audio, restoration.audio)  # type: ignore[union-attr]
+    assert restorer_of("piano-small") is restorer_of("piano-small")  # which is named there, and not sent
+
+
+def test_more_sound_and_finer_presets_need_the_card_longer(sound: audio.Recording) -> None:
+    stop = Stop.new()
+    needed = [card_seconds("piano-small", sound, {"preset": preset}, stop) for preset in ("draft", "standard", "paper")]
+    stop.ask()
+    assert needed == [21, 23, 30]

@@ -1,0 +1,293 @@
+"""The take-home pack, opened and read again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shlex
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from babe2 import Restoration, RestorationError, Restorer, audio
+from babe2.commands.main import main, parser
+from babe2.commands.options import settings_of
+from babe2.config import Settings
+from babe2.equalizer import Equalizer, Flank
+from babe2.report.evidence import pack, papers, read_me
+from babe2.report.recipe import command_line, plain_name
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
+CHOSEN: dict[str, Any] = {"preset": "draft", "steps": 3, "churn": 0.1 + 0.2, "seed": 7}
+NAME = "Étude 50%; $(x).flac"
+START, SECONDS = 1.25, 3.0
+
+
+@dataclass
+class Kept:
+    """A restoration and the files around it."""
+
+    restorer: Restorer
+    restoration: Restoration
+    recording: Path
+    restored: Path | None
+    command: list[str]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    folder = tmp_path_factory.mktemp("home")
+    recording = folder / "upload"
+    recording.write_bytes(EXAMPLE.read_bytes())
+    sound = audio.read(recording, start=START, duration=SECONDS)
+    restorer = Restorer.from_checkpoint("piano-small", device="cpu")
+    whole = restorer.restore(sound.audio, sound.sample_rate, output_rate=44_100, **CHOSEN)
+    restoration = whole.mixed(0.75)
+    restored = restoration.save(folder / "restored.wav")
+    command = command_line(
+        restoration.report, restorer, recording=NAME, start=START, duration=SECONDS, rate=44_100, output="again.wav"
+    )
+    return Kept(restorer, restoration, recording, restored, command)
+
+
+@pytest.fixture(scope="module")
+def packed(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed_in(kept, tmp_path_factory.mktemp("zip"))
+
+
+def packed_in(kept: Kept, folder: Path) -> Path:
+    title = "Étude 50%; $(x).restored.wav"
+    about = papers(
+        recording=kept.recording,
+        name=NAME,
+        title=title,
+        restoration=kept.restoration,
+        reference=kept.restorer.reference,
+        command=kept.command,
+        start=START,
+        duration=SECONDS,
+        credit="Those who played",
+    )
+    return pack(folder / "evidence.zip", about, title, kept.restored)
+
+
+def member(packed: Path, name: str) -> str:
+    with zipfile.ZipFile(packed) as archive:
+        return archive.read(name).decode()
+
+
+def rows(packed: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(member(packed, name))))
+
+
+# The pack
+
+
+def test_everything_is_in_it_in_one_order(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "README.txt",
+            "report.json",
+            "reproduce.txt",
+            "equalizer.csv",
+            "ltas.csv",
+            "spectrograms.png",
+            "spectrograms.svg",
+            "ltas.png",
+            "ltas.svg",
+            "response.png",
+            "response.svg",
+            "Étude 50%; $(x).restored.wav",
+        ]
+        assert archive.read("response.png").startswith(b"\x89PNG")
+        assert archive.read("response.svg").startswith(b"<?xml")
+
+
+def test_the_sound_is_stored_as_it_was_given(packed: Path, kept: Kept) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        sound = archive.infolist()[-1]
+        assert sound.compress_type == zipfile.ZIP_STORED
+        assert archive.read(sound) == kept.restored.read_bytes()
+
+
+def test_the_report_knows_the_untouched_recording(packed: Path, kept: Kept) -> None:
+    report = json.loads(member(packed, "report.json"))
+    original = EXAMPLE.read_bytes()
+    assert report["input"] == {"name": NAME, "bytes": len(original), "sha256": hashlib.sha256(original).hexdigest()}
+    assert report["settings"]["steps"] == 3 and report["amount"] == 0.75
+    assert report["checkpoint"] == "piano-small"
+
+
+def test_nothing_in_it_names_the_machine(packed: Path, kept: Kept) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        for name in archive.namelist()[:-1]:
+            assert str(kept.recording.parent).encode() not in archive.read(name)
+            assert b"/tmp" not in archive.read(name)
+
+
+def test_the_equalizer_is_the_response_in_twelfths_of_octaves(packed: Path, kept: Kept) -> None:
+    found = rows(packed, "equalizer.csv")
+    hertz = np.array([float(row["frequency_hz"]) for row in found])
+    gain = np.array([float(row["gain_db"]) for row in found])
+    assert hertz[0] == 20 and hertz[12] == 40 and 20_000 < hertz[-1] <= 22_050
+    np.testing.assert_allclose(gain, kept.restoration.response.gain_db(hertz), atol=0.05)
+
+
+def test_breakpoints_are_told_with_the_slopes_on_both_sides(kept: Kept, tmp_path: Path) -> None:
+    below = Flank(torch.tensor([200.0, 50.0]), torch.tensor([0.0, 6.0, 80.0]))
+    curve = Equalizer(torch.tensor(1000.0), below, Flank(torch.tensor([3000.0]), torch.tensor([-3.0, -80.0])))
+    restoration = replace(kept.restoration, equalizer=curve, equalizers=(curve,))
+    found = [
+        list(map(float, row.values()))
+        for row in rows(packed_in(replace(kept, restoration=restoration), tmp_path), "breakpoints.csv")
+    ]
+    assert found == [[1, 50, 80, 6], [1, 200, 6, 0], [1, 1000, 0, -3], [1, 3000, -3, -80]]
+
+
+def test_average_spectra_end_where_their_sounds_do(packed: Path) -> None:
+    found = {round(float(row["frequency_hz"])): row for row in rows(packed, "ltas.csv")}
+    assert all(found[640][name] for name in ("original_db", "restored_db", "reference_db"))
+    top = found[max(found)]  # the recording and the reference end at 11 kHz
+    assert top["restored_db"] and not top["original_db"] and not top["reference_db"]
+
+
+def test_the_read_me_says_what_is_no_recording(packed: Path) -> None:
+    told = member(packed, "README.txt")
+    assert "Above 2997 Hz" in told and "generated by a model" in told and "not a recording" in told
+    assert "Credit: Those who played." in told
+
+
+def test_equalising_alone_generates_nothing(kept: Kept) -> None:
+    report = kept.restoration.report | {"method": "ltas-eq"}
+    assert "nothing in it was generated" in read_me("a", "b", report, 3000.0, "", "")
+
+
+def test_without_a_known_band_or_credit_there_is_a_read_me_too(kept: Kept) -> None:
+    told = read_me("a", "b", kept.restoration.report, None, "", "")
+    assert "Above the recorded band, what sounds is generated" in told and "Credit" not in told
+
+
+def test_how_it_was_made_is_told(packed: Path, kept: Kept) -> None:
+    told = member(packed, "reproduce.txt")
+    assert shlex.split(told.splitlines()[0]) == kept.command
+    assert "seed: 7\n" in told and kept.restorer.sha256 in told
+
+
+def test_the_same_restoration_packs_to_the_same_numbers(packed: Path, kept: Kept, tmp_path: Path) -> None:
+    again = packed_in(kept, tmp_path)
+    for name in ("report.json", "equalizer.csv", "ltas.csv", "reproduce.txt", "spectrograms.png"):
+        with zipfile.ZipFile(again) as one, zipfile.ZipFile(packed) as other:
+            assert one.read(name) == other.read(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["evidence.zip"]
+
+
+def test_a_pack_without_the_sound_is_possible(kept: Kept, tmp_path: Path) -> None:
+    with zipfile.ZipFile(packed_in(replace(kept, restored=None), tmp_path)) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".wav")]
+
+
+def test_a_folder_that_is_not_there_is_told_without_its_path(kept: Kept, tmp_path: Path) -> None:
+    with pytest.raises(RestorationError, match=r"evidence\.zip cannot be written") as told:
+        packed_in(kept, tmp_path / "missing")
+    assert str(tmp_path) not in str(told.value)
+
+
+# The command line
+
+
+def test_the_command_gives_the_same_options(kept: Kept) -> None:
+    options = parser().parse_args(kept.command[1:])
+    assert kept.command[0] == "babe2"
+    assert [str(path) for path in options.inputs] == [NAME]
+    assert (options.checkpoint, options.method, options.preset, options.seed) == ("piano-small", "babe2", "draft", 7)
+    assert (options.start, options.duration, options.rate, options.amount) == (START, SECONDS, 44_100, 0.75)
+    assert kept.restorer.settings(options.preset, **settings_of(options)) == settings_in(kept.restoration.report)
+    assert set(settings_of(options)) == {"steps", "churn"}  # what the preset says need not be said again
+
+
+def settings_in(report: dict[str, Any]) -> Settings:
+    lists = {name: tuple(value) for name, value in report["settings"].items() if isinstance(value, (list, tuple))}
+    return Settings(**(report["settings"] | lists))
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [
+        ("standard", {}),
+        ("paper", {"breakpoints_above_hz": (1500.1, 2000.123456789)}),
+        ("draft", {"solver": "guided", "sigma_start": 1.0, "sigma_min": 0.02}),
+        ("draft", {"solver": "guided", "sigma_start": 1.0, "sigma_min": 0.01}),
+        ("standard", {"keep_low_band": False, "ltas_floor_db": -1 / 3, "filter_weighting": "log"}),
+    ],
+)
+def test_every_setting_comes_back_to_its_last_digit(kept: Kept, preset: str, overrides: dict[str, Any]) -> None:
+    wanted = kept.restorer.settings(preset, **overrides)
+    report = json.loads(json.dumps(kept.restoration.report | {"preset": preset, "settings": vars(wanted)}, default=str))
+    options = parser().parse_args(command_line(report, kept.restorer, recording="a.wav")[1:])
+    assert kept.restorer.settings(options.preset, **settings_of(options)) == wanted
+
+
+def test_the_command_makes_the_same_sound_again(
+    kept: Kept, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(NAME).write_bytes(kept.recording.read_bytes())
+    _, *words = shlex.split(member(packed, "reproduce.txt").splitlines()[0])
+    assert main([*words, "--device", "cpu"]) == 0
+    assert_same_sound(Path("again.wav"), kept.restored)
+
+
+def assert_same_sound(one: Path, other: Path) -> None:
+    first, second = audio.read(one), audio.read(other)
+    assert first.sample_rate == second.sample_rate
+    np.testing.assert_array_equal(first.audio, second.audio)
+
+
+def test_a_name_that_looks_like_an_option_stays_a_name(kept: Kept) -> None:
+    words = command_line(kept.restoration.report, kept.restorer, recording="-o.wav")
+    assert [str(path) for path in parser().parse_args(words[1:]).inputs] == ["-o.wav"]
+
+
+def test_a_checkpoint_in_a_folder_of_this_machine_is_told_by_its_name(kept: Kept) -> None:
+    report = kept.restoration.report | {"checkpoint": "/home/somebody/my prior"}
+    assert "my prior" in command_line(report, kept.restorer, recording="a.wav")
+
+
+def test_noise_that_was_given_has_no_command(kept: Kept) -> None:
+    with pytest.raises(RestorationError, match="seed"):
+        command_line(kept.restoration.report | {"seed": None}, kept.restorer, recording="a.wav")
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Caruso 1904.wav", "Caruso 1904.wav"),
+        ("Dvořák, Píseň 歌.flac", "Dvořák, Píseň 歌.flac"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\x\\old.wav", "old.wav"),
+        ("a\n\x1b[31mb\u202egnp.wav", "a[31mbgnp.wav"),
+        ('<a>:"b"|?*.wav', "_a___b____.wav"),
+        ("...", "recording"),
+        ("", "recording"),
+        ("\ud800.wav", "wav"),
+        ("e\u0301.wav", "é.wav"),
+    ],
+)
+def test_names_become_plain(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+def test_a_long_name_keeps_its_ending_and_its_letters_whole() -> None:
+    name = plain_name("歌" * 300 + ".wav")
+    assert len(name.encode()) <= 200 and name.endswith("歌.wav")
