@@ -14,7 +14,7 @@ import gradio as gr
 
 from babe2 import Restoration, audio
 from babe2.checkpoints.shelf import Shelf
-from babe2.page.checkpoint_cards import Showcase
+from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.endpoints import FIRST, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, given
 from babe2.page.first_look import FirstLook, first_look, preview, restored_beforehand
@@ -43,7 +43,7 @@ INVITATION = (
     "is restored."
 )
 
-showcase = Showcase(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1")
+cards = CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1")
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def look(recording: str | None, checkpoint: str) -> Iterator[dict[Any, Any]]:
     }
     if not recording:
         return
-    seen = first_look(recording, showcase.reference(checkpoint))
+    seen = first_look(recording, cards.reference(checkpoint))
     with private_folder() as folder:
         yield sight(seen, recording, checkpoint, folder) | {
             start: round(seen.start, 1),
@@ -91,14 +91,14 @@ def look_again(recording: str | None, checkpoint: str, outcome: Outcome | None) 
         yield {notice: gr.skip()}
         return
     with private_folder() as folder:
-        yield sight(first_look(recording, showcase.reference(checkpoint)), recording, checkpoint, folder)
+        yield sight(first_look(recording, cards.reference(checkpoint)), recording, checkpoint, folder)
 
 
 def sight(seen: FirstLook, recording: str, checkpoint: str, folder: Path) -> dict[Any, Any]:
     """What was seen, on the page."""
     sounds, rate = {RECORDING: seen.excerpt}, seen.sample_rate
     curves: dict[str, figures.Sound] = {"recording": (seen.excerpt, rate)}
-    if (equalised := preview(seen, showcase.here(checkpoint))) is not None:
+    if (equalised := preview(seen, cards.here(checkpoint))) is not None:
         sounds[LTAS_EQ], curves["LTAS-EQ"] = equalised, (equalised, rate)
     known = restored_beforehand(seen, recording, EXAMPLES) if checkpoint == FIRST else None
     if known is not None:
@@ -122,12 +122,12 @@ def time_it(
     *more: str,
 ) -> Iterator[str]:
     excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
-    yield showcase.words_on_time(checkpoint, preset, typed(more), recording, excerpt) if recording else ""
+    yield cards.words_on_time(checkpoint, preset, typed(more), recording, excerpt) if recording else ""
 
 
 def as_preset(checkpoint: str, preset: str) -> list[Any]:
     """What the empty fields mean."""
-    settings = showcase.settings(checkpoint, preset)
+    settings = cards.settings(checkpoint, preset)
     return [gr.update(placeholder=settings.get(name, "")) for name in SETTINGS]
 
 
@@ -157,8 +157,8 @@ def restore_here(
     yield {status: bar(0.0, "reading the recording"), running: gr.update(visible=True)}
     source, excerpt = given(recording), Excerpt() if whole else Excerpt.chosen(start, duration)
     sound = excerpt.read(source, LONGEST)
-    yield {status: bar(0.0, "beginning" if showcase.is_here(checkpoint) else "fetching the checkpoint")}
-    restorer = showcase.restorer(checkpoint)
+    yield {status: bar(0.0, "beginning" if cards.is_here(checkpoint) else "fetching the checkpoint")}
+    restorer = cards.restorer(checkpoint)
     options = {"preset": preset, "seed": int(seed or 0), **typed(more)}
     shown, last = time.monotonic(), None
     with private_folder() as folder, stop:
@@ -241,7 +241,7 @@ def take_home(outcome: Outcome | None, amount: float, kind: str, rate: str) -> I
     with private_folder() as folder:
         home = outcome.take_home(folder, amount, kind, rate)
         yield {file: gr.update(value=str(home.file), interactive=True), pack: gr.update(interactive=False)}
-        contents = home.papers(**showcase.rights(outcome.restorer.name))
+        contents = home.papers(**cards.rights(outcome.restorer.name))
         yield {
             pack: gr.update(value=str(home.pack(contents)), interactive=True),
             papers: [str(path) for path in home.pictures_and_numbers(contents)],
@@ -276,12 +276,12 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
             )
             gr.Examples([[str(EXAMPLES / "old_variation.flac")]], [recording], label="Or an example")
             checkpoint = gr.Dropdown(
-                [(row["title"], row["id"]) for row in showcase.rows()],
+                [(row["title"], row["id"]) for row in cards.rows()],
                 value=FIRST,
                 label="Which music",
-                allow_custom_value=showcase.any_hub_id,
+                allow_custom_value=cards.any_hub_id,
             )
-            card = gr.Markdown(showcase.card(FIRST))
+            card = gr.Markdown(cards.card(FIRST))
             preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
@@ -294,7 +294,7 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
             with gr.Accordion("More", open=False):
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
-                settings, texts = showcase.settings(FIRST, "standard"), []
+                settings, texts = cards.settings(FIRST, "standard"), []
                 for group, words in GLOSSARY.items():
                     with gr.Accordion(group, open=False):
                         texts += [
@@ -359,7 +359,7 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
 
     recording.change(leave, **at_once)
     first = recording.change(look, [recording, checkpoint], [*shown, start, duration, whole, go, time_needed], **latest)
-    checkpoint.change(showcase.card, [checkpoint], [card], **unseen)
+    checkpoint.change(cards.card, [checkpoint], [card], **unseen)
     checkpoint.change(look_again, [recording, checkpoint, kept], sights, **latest)
     gr.on([checkpoint.change, preset.change], as_preset, [checkpoint, preset], texts, **latest)
     chosen = [recording, checkpoint, preset, whole, start, duration, *texts]
@@ -385,7 +385,7 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
     gr.on([amount.release, kind.change, rate.change], take_home, **taken, **latest)
     demo.unload(leave)
 
-    add_endpoints(showcase, LONGEST, AT_ONCE)
+    add_endpoints(cards, LONGEST, AT_ONCE)
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)
 

@@ -14,7 +14,7 @@ from babe2.dsp.curves import Curve, SampledCurve, behind
 from babe2.dsp.tape import Tape
 from babe2.dsp.waveform import as_sample_rate
 from babe2.errors import RestorationError
-from babe2.recordings.journal import Workbench
+from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Audio, OnBlock, Recorded
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Restoration:
 
     recorded: Recorded = field(repr=False)
     restored: Tape = field(repr=False)  # (channels, samples) at the model's rate
-    bench: Workbench = field(repr=False)  # on which it was made; where that is a journal, it may be discarded now
+    storage: Storage = field(repr=False)  # on which it was made; where that is a journal, it may be discarded now
     sample_rate: int
     equalizer: Curve  # how the objective was coloured: of several segments the misfit-weighted mean, in dB
     equalizers: tuple[Curve, ...]  # of each segment
@@ -102,7 +102,7 @@ class Restoration:
             subtype=subtype,
             tags=tags,
             overwrite=overwrite,
-            draft=self.bench.draft(Path(path)),
+            draft=self.storage.draft(Path(path)),
         )
 
 

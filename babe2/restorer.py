@@ -32,7 +32,7 @@ from babe2.process import (
     threads,
     versions,
 )
-from babe2.recordings.journal import Journal, Unfinished, Workbench
+from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.recorded import Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
 from babe2.run import OnStep, Run, finished, finished_part
@@ -164,7 +164,7 @@ class Restorer:
         about = self._about(method, preset, settings, None if noise else checked_seed(seed), batch)
         return self._restore(
             Samples.of(audio, sample_rate),
-            Workbench(),
+            Storage(),
             settings,
             about,
             noise=noise,
@@ -196,7 +196,7 @@ class Restorer:
 
         What is worked on and all that is finished lies in the folder `journal`. After a crash the same call with
         `unfinished="resume"` goes on from there, and the result is the same to the last bit; "discard" begins anew.
-        Discard the journal when the result is safe: `restoration.bench.discard()`. `on_block` is told how many seconds
+        Discard the journal when the result is safe: `restoration.storage.discard()`. `on_block` hears how many seconds
         have been read.
         """
         from babe2 import audio
@@ -205,14 +205,14 @@ class Restorer:
         settings = self.settings(preset, **overrides)
         about = self._about(method, preset, settings, checked_seed(seed), batch)
         begun = {"input": source.sha256(), "start": start, "duration": duration}
-        bench = Journal(Path(journal), about | begun, unfinished)
+        storage = Journal(Path(journal), about | begun, unfinished)
         try:
-            with bench.kept(), threads(bench.threads):
+            with storage.kept(), threads(storage.threads):
                 restoration = self._restore(
                     source,
-                    bench,
+                    storage,
                     settings,
-                    about | {"threads": bench.threads},
+                    about | {"threads": storage.threads},
                     output_rate=output_rate,
                     on_step=on_step,
                     on_block=on_block,
@@ -221,10 +221,10 @@ class Restorer:
         except BaseException as error:
             if isinstance(error, Cancelled) and error.partial is not None:
                 error.partial.report["warnings"][:0] = source.warnings
-            elif bench.records:
-                bench.close()
+            elif storage.records:
+                storage.close()
             else:
-                bench.discard()
+                storage.discard()
             raise
         restoration.report["warnings"][:0] = source.warnings
         return restoration
@@ -232,7 +232,7 @@ class Restorer:
     def _restore(
         self,
         original: Sound,
-        bench: Workbench,
+        storage: Storage,
         settings: Settings,
         about: dict[str, Any],
         *,
@@ -253,7 +253,7 @@ class Restorer:
             self.model.sample_rate,
             output_rate,
             fold=settings.as_published,
-            blank=partial(bench.blank, "recording"),
+            blank=partial(storage.blank, "recording"),
             on_block=read,
         )
 
@@ -261,7 +261,7 @@ class Restorer:
             return noise or seeded_noise(about["seed"], segment, self.device)
 
         prior = self.prior(Span.of(recording.observation.samples, settings).whole, cancelled)
-        run = Run(prior, recording, settings, noise_of, self.ltas, response, on_step, bench, about["batch"])
+        run = Run(prior, recording, settings, noise_of, self.ltas, response, on_step, storage, about["batch"])
         try:
             with enough_memory():
                 restored = run.equalise() if about["method"] == "ltas-eq" else run.restore()

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from babe2.analysis.response import Machine, Spectrum, find_machine
+from babe2.analysis.response import RecordingChain, Spectrum, estimate_response
 from babe2.config import Settings
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas, at_unit_level, bin_frequencies, equalise
-from babe2.dsp.tape import Part, Tape, deviation
+from babe2.dsp.tape import ScaledChannels, Tape, deviation
 from babe2.equalizer import noted, recalled
 from babe2.errors import RestorationError
 from babe2.methods.bandwise import restore_bandwise
 from babe2.methods.base import Span
 from babe2.methods.closed_form import restore_closed_form, spread_of
 from babe2.methods.ltas_eq import ltas_equalise, ltas_response
-from babe2.methods.undone import Own, faded, with_margins
+from babe2.methods.undone import Undone, faded, with_margins
 from babe2.prior import BandwisePrior, Prior
 from babe2.process import is_out_of_memory
-from babe2.recordings.journal import Workbench
+from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import SHORTEST_SECONDS, SILENT, Audio, Recorded
 from babe2.recordings.segments import Canvas, agreement, median_level
 from babe2.restoration import Restoration
@@ -77,7 +77,7 @@ class Run:
         ltas: Tensor | None,
         response: Curve | None,
         on_step: OnStep | None,
-        bench: Workbench,
+        storage: Storage,
         batch: int = 1,
     ) -> None:
         """`prior` works on the whole of a `Span`. `noise` is that of the segment by which a run begins. `ltas` is the
@@ -85,16 +85,16 @@ class Run:
         is estimated where it is not. `batch` segments are restored at once, where the solver can."""
         self.prior, self.recording, self.settings = prior, recording, settings
         self.noise, self.ltas, self.response, self.on_step = noise, ltas, response, on_step
-        self.bench, self.batch = bench, batch
+        self.storage, self.batch = storage, batch
         sounding = recording.sounding
         self.channels = int(sounding.sum())
-        self.observation = Part(recording.observation, sounding, torch.ones(self.channels), prior.device)
+        self.observation = ScaledChannels(recording.observation, sounding, torch.ones(self.channels), prior.device)
         self.span = Span.of(self.observation.samples, settings)
         length, samples = self.span.length, self.observation.samples
         self.starts = self.span.starts(samples, settings)
         layers = 1 + settings.keep_low_band  # the prior's music, and what lies below its band
-        tape = bench.blank("segments", layers * self.channels)
-        if tape.samples < length * max((1 + i for record in bench.records for i in record["segments"]), default=0):
+        tape = storage.blank("segments", layers * self.channels)
+        if tape.samples < length * max((1 + i for record in storage.records for i in record["segments"]), default=0):
             raise RestorationError(
                 "Some of what an earlier run had finished is gone from its journal. Begin anew with --overwrite."
             )
@@ -151,8 +151,10 @@ class Run:
         """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
         prior, rate = self.prior, self.recording.model_rate
         loudness = deviation(self.observation)[:, None]  # a channel's noise is as much louder as its music
-        unit = Part(self.observation, torch.ones(self.channels, dtype=torch.bool), 1 / loudness[:, 0], prior.device)
-        machine = find_machine(Spectrum.of(unit, rate), self._reference())
+        unit = ScaledChannels(
+            self.observation, torch.ones(self.channels, dtype=torch.bool), 1 / loudness[:, 0], prior.device
+        )
+        machine = estimate_response(Spectrum.of(unit, rate), self._reference())
         if self.response is not None:
             machine = replace(machine, response=self.response)
         fft = self.settings.filter_fft
@@ -174,7 +176,7 @@ class Run:
                     self.history.clear()  # the first run begins again
                 self.batch = len(group) // 2
 
-    def _sample_knowing(self, machine: Machine, gain: float, group: list[int]) -> None:
+    def _sample_knowing(self, machine: RecordingChain, gain: float, group: list[int]) -> None:
         """Samples neighbouring segments together, in agreement where they overlap, and lays them in place."""
         length, margin, starts = self.span.length, self.span.margin, [self.starts[i] for i in group]
         places = [(start - margin, start + length + margin) for start in starts]
@@ -185,7 +187,7 @@ class Run:
         known, joined = self._known(group, settled), agreement(starts, length, margin, self.channels)
         sample = self._closed_form if self.settings.solver == "closed-form" else self._bandwise
         sampled = sample(
-            Own.of(heard, machine, gain, self.recording.model_rate),
+            Undone.of(heard, machine, gain, self.recording.model_rate),
             machine.response,
             noise=self._noise(group, stretched=True),
             agree=lambda clean: joined(clean if known is None else known.over(clean)),
@@ -193,7 +195,7 @@ class Run:
         )
         self._finish(group, sampled, settled)
 
-    def _bandwise(self, recording: Own, response: Curve, **hooks: Any) -> Sampled:
+    def _bandwise(self, recording: Undone, response: Curve, **hooks: Any) -> Sampled:
         prior, settings = self.prior, self.settings
         assert isinstance(prior, BandwisePrior)  # the front door refuses this solver with any other
 
@@ -205,7 +207,7 @@ class Run:
         start = min(max(prior.highest_needed(recording.level), 2 * settings.sigma_min), settings.sigma_start)
         return restore_bandwise(denoise, recording, response, replace(settings, sigma_start=start), **hooks)
 
-    def _closed_form(self, recording: Own, response: Curve, **hooks: Any) -> Sampled:
+    def _closed_form(self, recording: Undone, response: Curve, **hooks: Any) -> Sampled:
         return restore_closed_form(self._denoise, recording, self._spread, response, self.settings, **hooks)
 
     @cached_property
@@ -226,7 +228,7 @@ class Run:
 
     def _recall(self, response: Curve | None) -> None:
         """What an earlier run had finished, with the response that follows from the recording where none was noted."""
-        for record in self.bench.records:
+        for record in self.storage.records:
             equalizer = recalled(record["equalizer"], response)
             assert equalizer is not None
             for i, share in zip(record["segments"], record["shares"], strict=True):
@@ -234,7 +236,7 @@ class Run:
                 self.unfinished.discard(i)
                 self.found[i] = Found(equalizer, record["misfit"], share)
             self.evaluations, self.batch = record["evaluations"], record["batch"]
-        for sigma, curve in self.bench.records[0]["history"] if self.bench.records else ():
+        for sigma, curve in self.storage.records[0]["history"] if self.storage.records else ():
             step = recalled(curve, response)
             assert step is not None
             self.history.append((sigma, step))
@@ -348,7 +350,7 @@ class Run:
         for start in self.starts:
             # The published program counts padding and silence as music.
             stop = start + length if self.settings.as_published else min(start + length, samples)
-            piece = undone(self.objective.stretch(start, stop))
+            piece = undone(self.objective.read(start, stop))
             whole.append(float(piece.std()))
             each.append(piece.std(dim=-1).tolist())
         if not self.settings.as_published:
@@ -375,8 +377,8 @@ class Run:
             self._lay(i, self._without_margins(piece) / self.level)
             self.found[i] = Found(sampled.equalizer, sampled.misfit, share)
         self.segments_left -= len(segments)
-        history = self.history if not self.bench.records else []
-        self.bench.note(
+        history = self.history if not self.storage.records else []
+        self.storage.note(
             {
                 "segments": segments,
                 "shares": shares,
@@ -397,7 +399,7 @@ class Run:
         self.unfinished.discard(segment)
 
     def _cut(self, tape: Tape, segment: int) -> Tensor:
-        return tape.stretch(self.starts[segment], self.starts[segment] + self.span.length)
+        return tape.read(self.starts[segment], self.starts[segment] + self.span.length)
 
     def _without_margins(self, x: Tensor) -> Tensor:
         return x[:, self.span.margin : self.span.margin + self.span.length]
@@ -459,7 +461,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
     return Restoration(
         recorded=run.recording,
         restored=restored,
-        bench=run.bench,
+        storage=run.storage,
         sample_rate=run.recording.output_rate,
         equalizer=weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned]),
         equalizers=equalizers,

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     pass
 
 
-def told(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time as one would say it: about 20 seconds, about 3 minutes."""
     count, unit = seconds, "second"
     for larger in ("minute", "hour"):
@@ -26,7 +26,7 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def length_told(seconds: float) -> str:
+def format_length(seconds: float) -> str:
     """How long a sound is, as people write it: 4.2 s, 12 s, 1:23."""
     return clock(seconds) if seconds >= 60 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
 

@@ -26,6 +26,9 @@ from babe2.sampler import Noise
 torch.set_num_threads(1)
 
 REFERENCE = Path(__file__).parent / "reference" / "babe2"
+CHECKPOINT = str(REFERENCE.parent / "small_checkpoint")
+# What makes a command with it quick.
+QUICK = ["--set", "solver=guided", "--set", "steps=2", "--set", "filter_iterations=2", "--set", "sigma_min=0.1"]
 
 # Configuration A of the recorded numbers.
 SMALL = Architecture((8, 8, 16, 16), (1, 2, 2, 3), 16, 32)

@@ -16,7 +16,7 @@ import torch
 from babe2 import Restorer, audio
 from babe2.config import COMPACT, PIANO, BandwiseArchitecture, Model, Settings
 from babe2.estimate import Estimate, Line, Pace, calibrate, estimate
-from babe2.wording import told
+from babe2.wording import format_duration
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
 SMALL = Path(__file__).parent / "reference" / "small_checkpoint"
@@ -124,7 +124,7 @@ def test_where_the_machine_does_not_tell_memory_is_unknown() -> None:
     ],
 )
 def test_times_are_told_as_one_says_them(seconds: float, words: str) -> None:
-    assert told(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_what_the_compact_network_hears_is_of_unit_variance(folded: FoldedConsta
     for sigma in (1e-4, 0.02, 3.0):
         prior.denoise(music + sigma * noise(8, LENGTH, seed=1), torch.tensor(sigma))
         groups, noisiness = heard.pop()
-        # Laid back and taken up again, a bin leaks a little into its neighbours; the lowest have too few numbers.
+        # Laid back and taken up again, a bin leaks a little into its neighbours; the lowest have too few.
         assert all(float(group[:, -4:].std()) == pytest.approx(1.0, rel=0.15) for group in groups[1:])
         torch.testing.assert_close(noisiness, (sigma / network.spread).log().expand(8, -1))
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from classroom import COMPACT, babbling_network, compact_network, tune
 from conftest import SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, deviation, replayed
+from music import music
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
@@ -36,19 +37,6 @@ QUICK: dict[str, Any] = {"solver": "guided", "steps": 2, "filter_iterations": 2,
 def restorer(small_network: CQTDiffPlus) -> Restorer:
     model = Model(SMALL, SMALL_RATE, SMALL_LENGTH, sigma_data=0.063)
     return Restorer(small_network, model, Vectors("ltas_small")["ref"], name="small")
-
-
-def music(seconds: float, sample_rate: int = SMALL_RATE, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Decaying partials over a little noise: (channels, samples)."""
-    rng = np.random.default_rng(seed)
-    time = np.arange(round(seconds * sample_rate)) / sample_rate
-    sound = 0.002 * rng.standard_normal((channels, len(time)))
-    for pitch in (131.0, 196.0, 330.0, 523.0):
-        for partial in range(1, 6):
-            gains = rng.uniform(0.2, 1, (channels, 1)) * 0.08 / partial
-            phase = 2 * np.pi * (pitch * partial * time + rng.uniform())
-            sound = sound + gains * np.sin(phase) * np.exp(-3 * (time % 0.5))
-    return sound.astype(np.float32)
 
 
 def seeded(seed: int) -> Callable[[torch.Size], Tensor]:
@@ -86,7 +74,7 @@ def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: Publ
     settings = restorer.settings("paper", ltas=ltas, **QUICK)
     assert restorer.ltas is not None
     tape = MemoryTape(recording)
-    equalised = ltas_equalise(tape, ltas_response(tape, restorer.ltas, SMALL_RATE, 1024, -20.0))[0].stretch(
+    equalised = ltas_equalise(tape, ltas_response(tape, restorer.ltas, SMALL_RATE, 1024, -20.0))[0].read(
         0, recording.shape[1]
     )
     followed = equalised if ltas == "objective" else recording
@@ -403,7 +391,7 @@ def test_resampling_inside_is_the_transforms(restorer: Restorer) -> None:
     reference = at_unit_level(restorer.ltas)
     tape = MemoryTape(observation)
     expected, _ = ltas_equalise(tape, ltas_response(tape, reference, SMALL_RATE, 1024, -20.0))
-    np.testing.assert_allclose(restoration.audio, expected.stretch(0, tape.samples).numpy(), atol=1e-6)
+    np.testing.assert_allclose(restoration.audio, expected.read(0, tape.samples).numpy(), atol=1e-6)
 
 
 def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:

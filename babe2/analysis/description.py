@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.heard import Heard, _decibels, hear, mean_products
+from babe2.analysis.heard import BandPowers, _decibels, hear, mean_products
 from babe2.dsp.loudness import loudness
 from babe2.dsp.spectra import (
     _EDGE,
@@ -111,7 +111,7 @@ def _clipping(x: Tensor, starts: list[float], sample_rate: int) -> dict[str, Any
     }
 
 
-def _ratio(heard: Heard, reference: ReferenceLtas) -> list[float | None]:
+def _ratio(heard: BandPowers, reference: ReferenceLtas) -> list[float | None]:
     """The recording's level over the reference's in each band, dB, the two being level from 200 Hz to 2 kHz."""
     centres, rate = heard.centres, reference.sample_rate
     level, expected = heard.level, reference.power @ band_weights(rate, len(reference.power), centres)
@@ -126,7 +126,7 @@ def _ratio(heard: Heard, reference: ReferenceLtas) -> list[float | None]:
 # Advice
 
 
-def _advice(found: dict[str, Any], heard: Heard, products: Tensor, reference: ReferenceLtas | None) -> list[str]:
+def _advice(found: dict[str, Any], heard: BandPowers, products: Tensor, reference: ReferenceLtas | None) -> list[str]:
     """Sentences: the fact and the way out. `products` is what `mean_products` makes of the channels."""
     if found["rms_dbfs"] is None or found["silent_share"] == 1:
         return ["This recording is silent, so there is nothing to restore. Choose another file or excerpt."]
@@ -169,7 +169,7 @@ def _advice_on_channels(products: Tensor) -> list[str]:
     return []
 
 
-def _advice_on_noise(found: dict[str, Any], heard: Heard, reference: ReferenceLtas | None) -> list[str]:
+def _advice_on_noise(found: dict[str, Any], heard: BandPowers, reference: ReferenceLtas | None) -> list[str]:
     high, advice = found["bandwidth_high_hz"], []
     if high is None and found["duration_seconds"] >= 5:
         advice.append("No music stands out from the noise. Denoise the recording first or choose another excerpt.")

@@ -36,7 +36,7 @@ def mean_products(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class BandPowers:
     """The power of a recording over frequency and time; its excerpts' DC is left out."""
 
     centres: Tensor  # (bands,) Hz
@@ -94,7 +94,7 @@ class Heard:
         return None
 
 
-def hear(x: Tensor, sample_rate: int) -> Heard:
+def hear(x: Tensor, sample_rate: int) -> BandPowers:
     """From excerpts (channels, excerpts, samples) without DC."""
     centres, cuts = band_centres(sample_rate), x.unbind(dim=1)
     spells = torch.cat([_spells(cut, sample_rate, centres) for cut in cuts])
@@ -104,7 +104,7 @@ def hear(x: Tensor, sample_rate: int) -> Heard:
     powers = torch.cat([power for cut in cuts for power in power_spectra(cut, fft, fft // 2)])
     level = powers.mean(dim=0) @ band_weights(sample_rate, fft // 2 + 1, centres).float()
     steady = powers[::2].median(dim=0).values
-    return Heard(centres, level, spells[awake], bin_frequencies(sample_rate, fft), steady)
+    return BandPowers(centres, level, spells[awake], bin_frequencies(sample_rate, fft), steady)
 
 
 def _spells(x: Tensor, sample_rate: int, centres: Tensor) -> Tensor:

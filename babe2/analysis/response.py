@@ -135,7 +135,7 @@ def _powers(x: Tensor, fft: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Machine:
+class RecordingChain:
     """How a recording was made, as far as it tells."""
 
     response: Curve
@@ -168,7 +168,7 @@ def band_weights(hertz: Tensor, sample_rate: float, fft: int) -> Tensor:
     return torch.nn.functional.pad(weights / weights.sum(dim=1, keepdim=True), (1, 0))
 
 
-def find_machine(spectrum: Spectrum, reference: ReferenceLtas) -> Machine:
+def estimate_response(spectrum: Spectrum, reference: ReferenceLtas) -> RecordingChain:
     """The most probable machine of a recording, given its spectrum and that of the music it should be."""
     hertz, (first, last) = spectrum.hertz, spectrum.heard
     weights = band_weights(hertz, reference.sample_rate, 2 * (len(reference.power) - 1))
@@ -190,7 +190,7 @@ def find_machine(spectrum: Spectrum, reference: ReferenceLtas) -> Machine:
     if ends:
         response[:first] = response[first] - BELOW_DB * (octaves[first] - octaves[:first])
         points, response = _ended(hertz, response, last, last_hz, most - level)
-    return Machine(
+    return RecordingChain(
         SampledCurve(points, response),
         SampledCurve(hertz, decibels(spectrum.noise)),
         float(hertz[first]),

@@ -18,8 +18,7 @@ from babe2.commands.options import restorer_of, settings_of
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.restoration import check_amount
-from babe2.wording import OCTAVES_HZ, clock
-from babe2.wording import told as told_seconds
+from babe2.wording import OCTAVES_HZ, clock, format_duration
 
 if TYPE_CHECKING:
     from babe2.audio import Recording
@@ -75,7 +74,7 @@ def foretell(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         found.append({"input": str(path), **asdict(cost)})
         if not options.json:
             memory = f", {cost.memory / 1e9:.1f} GB of memory" if cost.memory else ""
-            print(f"{path}: {told_seconds(cost.seconds)}{memory}, {cost.disk / 1e9:.2g} GB of disk meanwhile")
+            print(f"{path}: {format_duration(cost.seconds)}{memory}, {cost.disk / 1e9:.2g} GB of disk meanwhile")
     if options.json:
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     return 0
@@ -120,7 +119,7 @@ def restore_one(
             return {"input": str(path), "error": "Stopped before anything was finished."}
         part = stopped.partial
         kept = free(beside(target, f"{path.stem}.partial.wav"))
-        with closing(part.bench):
+        with closing(part.storage):
             try:
                 part = deliver(part, path, kept, None, options)  # a WAV may not know the wished subtype
             except RestorationError as error:
@@ -131,15 +130,15 @@ def restore_one(
     try:
         restoration = deliver(restoration, path, target, options.subtype, options)
     except RestorationError as error:  # hours of work should not end here
-        if not restoration.bench.records:
-            restoration.bench.discard()
+        if not restoration.storage.records:
+            restoration.storage.discard()
             raise
-        restoration.bench.close()
+        restoration.storage.close()
         raise RestorationError(f"{error} The restoration is kept in {journal}; --resume goes on with it.") from None
     try:
         return tell(restorer, restoration, path, target, options)
     finally:
-        restoration.bench.discard()
+        restoration.storage.discard()
 
 
 def deliver(

@@ -70,7 +70,7 @@ def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Te
 
 def equalise(x: Tensor, gain: Tensor, fft: int, window: int, hop: int) -> Tensor:
     """x (B, T) with each bin of its short-time spectrum multiplied by `gain` (fft / 2 + 1,)."""
-    return Equalised(MemoryTape(x), gain, fft, window, hop).stretch(0, x.shape[-1])
+    return Equalised(MemoryTape(x), gain, fft, window, hop).read(0, x.shape[-1])
 
 
 class Equalised(Tape):
@@ -99,7 +99,7 @@ class Equalised(Tape):
 def _mirrorable(x: Tensor | Tape, fft: int) -> Tape:
     """x, long enough to be mirrored at its ends."""
     tape = MemoryTape(x) if isinstance(x, Tensor) else x
-    return tape if tape.samples > fft // 2 else MemoryTape(tape.stretch(0, fft // 2 + 1))
+    return tape if tape.samples > fft // 2 else MemoryTape(tape.read(0, fft // 2 + 1))
 
 
 def _frames(tape: Tape, first: int, last: int, fft: int, window: int, hop: int) -> Tensor:
@@ -143,7 +143,7 @@ def excerpts(x: Tensor | Tape, sample_rate: int) -> tuple[Tensor, list[float]]:
     samples, length = x.shape[1] if isinstance(x, Tensor) else x.samples, EXCERPT_SECONDS * sample_rate
 
     def cut(start: int, stop: int) -> Tensor:
-        return x[:, start:stop] if isinstance(x, Tensor) else x.stretch(start, stop)
+        return x[:, start:stop] if isinstance(x, Tensor) else x.read(start, stop)
 
     if samples <= LONGEST_SECONDS * sample_rate:
         return cut(0, samples)[:, None], [0.0]

@@ -51,19 +51,19 @@ class Tape(ABC):
     def _read(self, start: int, stop: int) -> Tensor:
         """(C, stop - start), all of it on the tape."""
 
-    def stretch(self, start: int, stop: int) -> Tensor:
+    def read(self, start: int, stop: int) -> Tensor:
         """(C, stop - start), zeros before the beginning and behind the end."""
         first, last = (min(max(place, 0), self.samples) for place in (start, stop))
         return F.pad(self._read(first, last), (first - start, stop - last) if first < last else (0, stop - start))
 
     def mirrored(self, start: int, stop: int) -> Tensor:
         """The same, going on as its mirror image beyond either end, as far as that reaches."""
-        x, reach = self.stretch(start, stop), self.samples - 1
+        x, reach = self.read(start, stop), self.samples - 1
         if start < 0 < stop:
-            image = self.stretch(1, 1 + min(-start, reach)).flip(-1)
+            image = self.read(1, 1 + min(-start, reach)).flip(-1)
             x[:, -start - image.shape[1] : -start] = image
         if start < self.samples < stop:
-            image = self.stretch(reach - min(stop - self.samples, reach), reach).flip(-1)
+            image = self.read(reach - min(stop - self.samples, reach), reach).flip(-1)
             x[:, self.samples - start : self.samples - start + image.shape[1]] = image
         return x
 
@@ -104,7 +104,7 @@ class MemoryTape(Blank):
         self.samples = max(self.samples, stop)
 
 
-class Part(Tape):
+class ScaledChannels(Tape):
     """Some channels of a tape, each times its gain (C,), where they are worked on."""
 
     def __init__(self, tape: Tape, which: Tensor, gain: Tensor, device: torch.device) -> None:
@@ -113,4 +113,4 @@ class Part(Tape):
         self.channels, self.samples = len(gain), tape.samples
 
     def _read(self, start: int, stop: int) -> Tensor:
-        return self._tape.stretch(start, stop).to(self._device)[self._which] * self._gain
+        return self._tape.read(start, stop).to(self._device)[self._which] * self._gain

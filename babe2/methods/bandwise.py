@@ -18,7 +18,7 @@ from torch import Tensor
 
 from babe2.config import Settings
 from babe2.dsp.curves import Curve
-from babe2.methods.undone import Own, noise_levels, shaped
+from babe2.methods.undone import Undone, noise_levels, shaped
 from babe2.sampler import Agree, Noise, OnStep, Progress, Sampled, churn_factors
 
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
@@ -27,7 +27,7 @@ BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T
 @torch.no_grad()
 def restore_bandwise(
     prior: BandwiseDenoiser,
-    recording: Own,
+    recording: Undone,
     response: Curve,
     settings: Settings,
     noise: Noise,

@@ -18,7 +18,7 @@ from torch import Tensor
 from babe2.config import Settings
 from babe2.dsp.curves import Curve, SampledCurve
 from babe2.dsp.spectra import WHITE, ReferenceLtas, at_unit_level, decibels, smooth_octaves
-from babe2.methods.undone import Own, noise_levels
+from babe2.methods.undone import Undone, noise_levels
 from babe2.sampler import Agree, Denoiser, Noise, OnStep, Progress, Sampled
 
 
@@ -44,7 +44,7 @@ def spread_of(reference: ReferenceLtas, level: float, samples: int) -> Tensor:
 @torch.no_grad()
 def restore_closed_form(
     prior: Denoiser,
-    recording: Own,
+    recording: Undone,
     spread: Tensor,
     response: Curve,
     settings: Settings,

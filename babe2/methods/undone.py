@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import Machine
+from babe2.analysis.response import RecordingChain
 from babe2.config import Settings
 from babe2.dsp.spectra import amplitude, fades
 from babe2.dsp.tape import Tape
@@ -23,7 +23,7 @@ SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network i
 
 
 @dataclass(frozen=True, eq=False)
-class Own:
+class Undone:
     """A recording without its machine: music, at noise levels of its own."""
 
     observation: Tensor  # (B, T) at the level the prior expects
@@ -31,14 +31,14 @@ class Own:
     level: Tensor  # (T // 2 + 1,) std of the noise per frequency, once that is undone; infinite where nothing was heard
 
     @staticmethod
-    def of(observation: Tensor, machine: Machine, gain: float, sample_rate: int) -> Own:
+    def of(observation: Tensor, machine: RecordingChain, gain: float, sample_rate: int) -> Undone:
         """`gain` is what brought the recording, whose machine was found, to the observation's level."""
         hertz = torch.fft.rfftfreq(observation.shape[-1], 1 / sample_rate, dtype=torch.float64)[1:]
         response = machine.response.gain_db(hertz)
         level = (amplitude(machine.noise.gain_db(hertz) - response) * gain).clamp(min=QUIETEST)
         level = torch.where(response < DEEPEST_DB, math.inf, level)
         magnitude, level = (F.pad(x, (1, 0), value=1.0).to(observation) for x in (amplitude(response), level))
-        return Own(observation, magnitude, level)
+        return Undone(observation, magnitude, level)
 
     def above(self, quietest: float) -> Tensor:
         """The music (B, T) of all frequencies whose noise level is no higher than `quietest`."""

@@ -18,7 +18,7 @@ from babe2.page.excerpt import Excerpt
 from babe2.recordings.recorded import SHORTEST_SECONDS
 from babe2.report.recipe import as_text
 from babe2.restorer import Restorer
-from babe2.wording import length_told, told
+from babe2.wording import format_duration, format_length
 
 WAY_OUT = "Choose one that comes along or is on this machine."
 
@@ -37,7 +37,7 @@ def pace_of(checkpoint: str, preset: str) -> Pace:
 
 
 @dataclass(frozen=True)
-class Showcase:
+class CheckpointCards:
     """The manifest is read once; how its checkpoints stand is looked up whenever it is asked for."""
 
     shelf: Shelf
@@ -122,4 +122,4 @@ class Showcase:
             channels=channels,
             sample_rate=sample_rate,
         )
-        return f"{length_told(seconds)} of sound will take {told(needed.seconds)} on this machine."
+        return f"{format_length(seconds)} of sound will take {format_duration(needed.seconds)} on this machine."

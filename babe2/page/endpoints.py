@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from babe2.page.checkpoint_cards import Showcase
+from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, given
 from babe2.page.first_look import first_look
 from babe2.page.job import Moment
@@ -23,7 +23,7 @@ from babe2.report.recipe import plain_name
 FIRST = "piano-small"
 
 
-def add_endpoints(showcase: Showcase, longest: float, at_once: int) -> None:
+def add_endpoints(cards: CheckpointCards, longest: float, at_once: int) -> None:
     """Within `gr.Blocks`: what programs may call, `at_once` restorations of `longest` seconds at most."""
 
     @in_a_sentence
@@ -51,7 +51,7 @@ def add_endpoints(showcase: Showcase, longest: float, at_once: int) -> None:
         """
         excerpt = Excerpt.chosen(start, duration)
         sound = excerpt.read(given(recording), longest)
-        restorer = showcase.restorer(checkpoint)
+        restorer = cards.restorer(checkpoint)
         with TemporaryDirectory(prefix="babe2-") as folder, Stop.new() as stop:
             for news in restored(checkpoint, sound, {"preset": preset, "seed": int(seed)}, stop):
                 if isinstance(news, Moment):
@@ -76,7 +76,7 @@ def add_endpoints(showcase: Showcase, longest: float, at_once: int) -> None:
         Returns:
             Plain numbers, lists and sentences.
         """
-        yield first_look(given(recording), showcase.restorer(checkpoint).reference).found
+        yield first_look(given(recording), cards.restorer(checkpoint).reference).found
 
     def checkpoints() -> list[dict[str, Any]]:
         """List the checkpoints: what music each knows, where it is from, its licence, and whether it is here already.
@@ -84,7 +84,7 @@ def add_endpoints(showcase: Showcase, longest: float, at_once: int) -> None:
         Returns:
             One description for each.
         """
-        return showcase.rows()
+        return cards.rows()
 
     with gr.Group(visible=False):
         recording = gr.Audio(label="recording", type="filepath")

@@ -16,7 +16,7 @@ from babe2.dsp.spectra import ReferenceLtas
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.recordings.recorded import Audio
 from babe2.restorer import Restorer
-from babe2.wording import clock, length_told
+from babe2.wording import clock, format_length
 
 WHOLE_SECONDS = 300.0  # up to here all of a recording is looked at
 BLOCKS, BLOCK_SECONDS = 15, 10.0  # of a longer one, so many evenly spaced ones
@@ -44,7 +44,7 @@ class FirstLook:
             "music up to": (self.found["bandwidth_high_hz"], 1000, "kHz"),
             "noise floor": (self.found["noise_floor_dbfs"], 1, "dBFS"),
         }
-        said = [f"length **{length_told(self.seconds)}**"]
+        said = [f"length **{format_length(self.seconds)}**"]
         said += [
             f"{name} **{value / scale:.1f} {unit}**"
             for name, (value, scale, unit) in facts.items()

@@ -14,7 +14,7 @@ from babe2.recordings.recorded import Audio
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 from babe2.run import Step
-from babe2.wording import told
+from babe2.wording import format_duration
 
 PATIENCE = 0.5  # seconds without news after which the last ones are told again
 
@@ -56,7 +56,7 @@ class Moment:
     def words(self) -> str:
         if not self.step:
             return "finding out how the recording was made"
-        left = "" if self.seconds_left is None else f", {told(self.seconds_left)} left"
+        left = "" if self.seconds_left is None else f", {format_duration(self.seconds_left)} left"
         return f"segment {self.segment} of {self.segments}, step {self.step} of {self.steps}{left}"
 
 

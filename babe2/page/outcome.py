@@ -17,7 +17,7 @@ from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
-from babe2.wording import length_told
+from babe2.wording import format_length
 
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
 KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "WAV, 32-bit float": ("wav", "FLOAT")}
@@ -36,7 +36,7 @@ class Outcome:
     @property
     def words(self) -> str:
         seconds = self.restoration.samples / self.restoration.sample_rate
-        return f"done: {length_told(seconds)} of sound in {self.restoration.report['seconds']:.1f} s. {IMAGINED}"
+        return f"done: {format_length(seconds)} of sound in {self.restoration.report['seconds']:.1f} s. {IMAGINED}"
 
     @property
     def warnings(self) -> str:

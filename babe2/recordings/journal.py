@@ -52,7 +52,7 @@ Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an e
 JOURNAL, TAPES, DRAFT, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "result", "lock"
 
 
-class Workbench:
+class Storage:
     """Where a run keeps what it works on: in memory."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Workbench:
         """The result is where it belongs, or there is none."""
 
 
-class Journal(Workbench):
+class Journal(Storage):
     """The same on a disk: a line for each finished run of the sampler, written once its segments are safe.
 
     `about` is everything that decides the numbers; what was begun otherwise is not gone on with.

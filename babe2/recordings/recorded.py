@@ -119,7 +119,7 @@ class Recorded:
 
     def all_channels(self, restored: Tensor, start: int) -> Tensor:
         """restored (sounding channels, n) from a place on -> (C, n) on the host, the silent channels as recorded."""
-        every = self.observation.stretch(start, start + restored.shape[1])
+        every = self.observation.read(start, start + restored.shape[1])
         every[self.sounding] = restored.cpu()
         return every
 
@@ -134,9 +134,9 @@ class Recorded:
 
         def inside() -> Iterator[Tensor]:
             for start in range(0, self.observation.samples, size):
-                block = restored.stretch(start, min(start + size, self.observation.samples))
+                block = restored.read(start, min(start + size, self.observation.samples))
                 every = self.all_channels(block, start)
-                yield amount * (every - self.observation.stretch(start, start + block.shape[1]) if above else every)
+                yield amount * (every - self.observation.read(start, start + block.shape[1]) if above else every)
 
         length = self.length(output_rate)
         blocks = even(resampled(inside(), self.model_rate, output_rate), size, length)

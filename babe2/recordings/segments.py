@@ -33,7 +33,7 @@ def median_level(deviations: list[list[float]]) -> Tensor:
     return torch.tensor(deviations).median(dim=0).values
 
 
-class Laid(NamedTuple):
+class PlacedSegment(NamedTuple):
     """A segment in its place."""
 
     segment: int
@@ -51,7 +51,7 @@ class Canvas(Tape):
     def __init__(self, starts: list[int], length: int, samples: int, blank: Blank, layers: int = 1) -> None:
         self.starts, self.length, self.samples = starts, length, samples
         self.channels = blank.channels // layers
-        self.laid: list[Laid] = []
+        self.laid: list[PlacedSegment] = []
         self._blank, self._layers = blank, layers
 
     def lay(self, segment: int, *layers: Tensor) -> None:
@@ -62,7 +62,7 @@ class Canvas(Tape):
     def recall(self, segment: int) -> None:
         """The same for a segment that was written in an earlier run."""
         start = self.starts[segment]
-        self.laid.append(Laid(segment, *settled_ends(self.settled(start, start + self.length))))
+        self.laid.append(PlacedSegment(segment, *settled_ends(self.settled(start, start + self.length))))
 
     def settled(self, start: int, stop: int) -> Tensor:
         """One where finished (stop - start,)."""
@@ -91,12 +91,12 @@ class Canvas(Tape):
             if after:
                 weight[-after:] *= fades(after, weight)[1]
             offset = segment * self.length
-            piece = self._blank.stretch(offset + behind.start, offset + behind.stop)
+            piece = self._blank.read(offset + behind.start, offset + behind.stop)
             place = slice(first - start, last - start)
             x[:, place] = torch.lerp(x[:, place], piece, weight[behind])
         return x
 
-    def _laid_in(self, start: int, stop: int) -> list[Laid]:
+    def _laid_in(self, start: int, stop: int) -> list[PlacedSegment]:
         return [laid for laid in self.laid if start - self.length < self.starts[laid.segment] < stop]
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from babe2.analysis.response import (
     BELOW_DB,
-    Machine,
+    RecordingChain,
     Spectrum,
     band_weights,
+    estimate_response,
     fall_of_machines,
-    find_machine,
     knots,
     most_probable,
     steepest_fall,
@@ -54,8 +54,8 @@ def recorded(response: Curve, noise_db: float | None = -58.0, x: Tensor | None =
     return degrade(x, RATE, Degradation(response, noise_db), torch.Generator().manual_seed(1))
 
 
-def found(x: Tensor) -> Machine:
-    return find_machine(Spectrum.of(x, RATE), reference())
+def found(x: Tensor) -> RecordingChain:
+    return estimate_response(Spectrum.of(x, RATE), reference())
 
 
 # Measuring

@@ -11,22 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import REFERENCE
+from conftest import CHECKPOINT, QUICK
+from music import chord
 
 from babe2.commands.main import main
 from babe2.commands.restore import PLOTS
-
-CHECKPOINT = str(REFERENCE.parent / "small_checkpoint")
-QUICK = ["--set", "solver=guided", "--set", "steps=2", "--set", "filter_iterations=2", "--set", "sigma_min=0.1"]
-
-
-def tune(seconds: float = 0.6, rate: int = 8000, channels: int = 1) -> np.ndarray:
-    """(samples, channels), as soundfile has it."""
-    time = np.arange(int(seconds * rate))[:, None] / rate
-    pitches = 220 * np.arange(1, 8)
-    sound = sum(np.sin(2 * np.pi * pitch * time) / pitch for pitch in pitches)
-    drift = 1 + 0.2 * np.arange(channels)[None]
-    return 20 * sound * drift / drift.max() * np.exp(-2 * time)
 
 
 def restore(*arguments: object, method: str = "ltas-eq") -> int:
@@ -41,7 +30,7 @@ def assert_said_in_one_line(sentence: str, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture
 def wav(tmp_path: Path) -> Path:
-    sf.write(tmp_path / "old.wav", tune(), 8000, "PCM_16")
+    sf.write(tmp_path / "old.wav", chord(), 8000, "PCM_16")
     return tmp_path / "old.wav"
 
 
@@ -81,7 +70,7 @@ def test_many_inputs_go_into_a_folder_and_one_bad_one_stops_no_other(
     wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "notes.txt").write_text("la la la")
-    sf.write(tmp_path / "second.flac", tune(), 8000)
+    sf.write(tmp_path / "second.flac", chord(), 8000)
     out = tmp_path / "out"
     out.mkdir()
     assert restore(wav, tmp_path / "notes.txt", tmp_path / "second.flac", "-o", out) == 1
@@ -93,7 +82,7 @@ def test_inputs_that_would_overwrite_each_other_are_refused(
     wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "b").mkdir()
-    sf.write(tmp_path / "b" / "old.flac", tune(), 8000)
+    sf.write(tmp_path / "b" / "old.flac", chord(), 8000)
     assert restore(wav, tmp_path / "b" / "old.flac", "-o", tmp_path) == 1
     assert "Several results" in capsys.readouterr().err
 
@@ -109,7 +98,7 @@ def test_an_excerpt_at_another_rate_depth_and_amount(wav: Path, tmp_path: Path) 
 def test_tags_travel_along(tmp_path: Path) -> None:
     with sf.SoundFile(tmp_path / "old.flac", "w", 8000, 1) as file:
         file.title, file.artist = "Vesti la giubba", "Enrico Caruso"
-        file.write(tune())
+        file.write(chord())
     assert restore(tmp_path / "old.flac", "-o", tmp_path / "new.wav") == 0
     with sf.SoundFile(tmp_path / "new.wav") as file:
         assert (file.title, file.artist) == ("Vesti la giubba", "Enrico Caruso")
@@ -135,7 +124,7 @@ ODD: dict[str, tuple[str, int, int, str]] = {
 
 @pytest.mark.parametrize(("name", "rate", "channels", "subtype"), ODD.values(), ids=ODD.keys())
 def test_odd_recordings_are_restored(tmp_path: Path, name: str, rate: int, channels: int, subtype: str) -> None:
-    sf.write(tmp_path / name, tune(0.6, rate, channels), rate, subtype)
+    sf.write(tmp_path / name, chord(0.6, rate, channels), rate, subtype)
     frames = sf.info(tmp_path / name).frames
     assert restore(tmp_path / name, "-o", tmp_path / "out.wav") == 0
     found = sf.info(tmp_path / "out.wav")
@@ -144,7 +133,7 @@ def test_odd_recordings_are_restored(tmp_path: Path, name: str, rate: int, chann
 
 
 def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
-    sf.write(tmp_path / "a.flac", tune(), 8000)
+    sf.write(tmp_path / "a.flac", chord(), 8000)
     (tmp_path / "a.flac").rename(tmp_path / "a.mp3")
     assert restore(tmp_path / "a.mp3", "-o", tmp_path / "out.wav") == 0
 
@@ -165,7 +154,7 @@ def silent(path: Path) -> None:
 
 
 def holed(path: Path) -> None:
-    sound = tune()
+    sound = chord()
     sound[100] = np.nan
     sf.write(path, sound, 8000, "FLOAT")
 
@@ -303,7 +292,7 @@ def interrupted_run(*arguments: object, after: str) -> subprocess.CompletedProce
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
     run = interrupted_run("restore", tmp_path / "long.wav", "--json", after="step.segment == 3")
     assert run.returncode == 130, run.stderr
     left = ["long.partial.wav", "long.restored.journal", "long.wav"]
@@ -314,7 +303,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
 
 
 def test_what_is_to_replace_a_file_goes_on_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
     (tmp_path / "long.restored.wav").write_bytes(b"old")
     run = interrupted_run("restore", tmp_path / "long.wav", "--overwrite", after="step.segment == 3")
     assert "The same with --resume goes on" in run.stderr
@@ -326,7 +315,7 @@ def test_what_is_to_replace_a_file_goes_on_too(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_stopped_run_hands_over_a_wav_whatever_was_wished(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
     wish = ["-o", tmp_path / "new.ogg", "--subtype", "VORBIS"]
     run = interrupted_run("restore", tmp_path / "long.wav", *wish, after="step.segment == 3")
     assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr
@@ -336,7 +325,7 @@ def test_a_stopped_run_hands_over_a_wav_whatever_was_wished(tmp_path: Path) -> N
 @pytest.mark.parametrize("letter", ["a", "\u3042"])
 def test_the_longest_names_are_restored_and_stopped(letter: str, tmp_path: Path) -> None:
     stem = letter * ((255 - len(".restored.wav")) // len(letter.encode()))
-    sf.write(tmp_path / f"{stem}.wav", tune(6), 8000)
+    sf.write(tmp_path / f"{stem}.wav", chord(6), 8000)
     run = interrupted_run("restore", tmp_path / f"{stem}.wav", after="step.segment == 3")
     assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr, run.stderr
     assert restore(tmp_path / f"{stem}.wav", "--resume", method="babe2") == 0
@@ -369,7 +358,7 @@ def test_what_is_passed_over_keeps_its_report(wav: Path, tmp_path: Path) -> None
 
 
 def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
     interrupted_run("restore", tmp_path / "long.wav", after="step.segment == 3")
     assert restore(tmp_path / "long.wav", method="babe2") == 1
     assert "Go on with it with --resume, or begin anew with --overwrite" in capsys.readouterr().err
@@ -386,7 +375,7 @@ def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_ctrl_c_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", tune(6), 8000)
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
     run = interrupted_run("restore", tmp_path / "long.wav", after="step.segment == 1")
     assert run.returncode == 130 and "Nothing was finished" in run.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
@@ -394,7 +383,7 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> No
 
 def test_ctrl_c_spares_the_files_that_were_done_and_begins_no_other(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
-        sf.write(tmp_path / f"{name}.wav", tune(), 8000)
+        sf.write(tmp_path / f"{name}.wav", chord(), 8000)
     inputs = [tmp_path / f"{name}.wav" for name in ("a", "b", "c")]
     run = interrupted_run("restore", *inputs, "--json", after="name == 'b.wav'")
     assert run.returncode == 130
@@ -415,7 +404,7 @@ def test_the_cost_is_told_and_nothing_is_done(wav: Path, capsys: pytest.CaptureF
 
 
 def test_what_a_container_cannot_hold_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sf.write(tmp_path / "hot.wav", 8 * tune(), 8000, "FLOAT")
+    sf.write(tmp_path / "hot.wav", 8 * chord(), 8000, "FLOAT")
     assert restore(tmp_path / "hot.wav", "-o", tmp_path / "restored.flac", method="babe2") == 1
     assert "over full scale" in (error := capsys.readouterr().err) and "is kept in" in error
     assert not (tmp_path / "restored.flac").exists()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from babe2.dsp.tape import BLOCK, MemoryTape, Part, Tape
+from babe2.dsp.tape import BLOCK, MemoryTape, ScaledChannels, Tape
 from babe2.recordings.journal import FileTape
 
 
@@ -33,7 +33,7 @@ def tape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tape]:
 def test_a_stretch_is_what_was_written_and_nothing_beyond(tape: Tape) -> None:
     x = torch.nn.functional.pad(noise(2, 1000), (100, 100))
     for start, stop in ((0, 1000), (-100, 1100), (990, 1010), (-50, -10), (1005, 1020), (7, 7)):
-        assert torch.equal(tape.stretch(start, stop), x[:, 100 + start : 100 + stop])
+        assert torch.equal(tape.read(start, stop), x[:, 100 + start : 100 + stop])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-30, 20), (980, 1040), (-999, 1999), (0, 1000)])
@@ -54,21 +54,21 @@ def test_writing_over_and_beyond_the_end(tmp_path: Path) -> None:
             tape.write(0, x[:, :100])
             tape.write(100, x[:, :0])
             tape.write(200, x[:, 200:])
-            assert tape.samples == 300 and not tape.stretch(100, 200).any()
+            assert tape.samples == 300 and not tape.read(100, 200).any()
             tape.write(50, x[:, 50:250])
-            assert torch.equal(tape.stretch(0, 300), x)
+            assert torch.equal(tape.read(0, 300), x)
 
 
 def test_a_file_is_read_again_as_it_was_written(tmp_path: Path) -> None:
     x = noise(3, 500)
     in_file(x, tmp_path).close()
     with closing(FileTape(tmp_path / "x.f32", 3)) as again:
-        assert again.samples == 500 and torch.equal(again.stretch(0, 500), x)
+        assert again.samples == 500 and torch.equal(again.read(0, 500), x)
 
 
 def test_what_is_read_is_not_what_is_kept(tape: Tape) -> None:
-    tape.stretch(0, 1000).zero_()
-    assert torch.equal(tape.stretch(0, 1000), noise(2, 1000))
+    tape.read(0, 1000).zero_()
+    assert torch.equal(tape.read(0, 1000), noise(2, 1000))
 
 
 def test_blocks_are_all_of_it_a_little_at_a_time() -> None:
@@ -79,12 +79,12 @@ def test_blocks_are_all_of_it_a_little_at_a_time() -> None:
 
 
 def test_some_channels_with_their_gains(tape: Tape) -> None:
-    part = Part(tape, torch.tensor([False, True]), torch.tensor([3.0]), torch.device("cpu"))
-    assert part.channels == 1 and torch.equal(part.stretch(5, 9), 3 * noise(2, 1000)[1:, 5:9])
+    part = ScaledChannels(tape, torch.tensor([False, True]), torch.tensor([3.0]), torch.device("cpu"))
+    assert part.channels == 1 and torch.equal(part.read(5, 9), 3 * noise(2, 1000)[1:, 5:9])
 
 
 def test_a_part_of_a_part_is_wherever_it_is_worked_on() -> None:
     elsewhere, every = torch.device("meta"), torch.tensor([True, True])
-    part = Part(MemoryTape(noise(2, 100)), every, torch.ones(2), elsewhere)
-    again = Part(part, every, torch.ones(2), elsewhere)
-    assert again.stretch(-5, 50).device == again.mirrored(-5, 50).device == elsewhere
+    part = ScaledChannels(MemoryTape(noise(2, 100)), every, torch.ones(2), elsewhere)
+    again = ScaledChannels(part, every, torch.ones(2), elsewhere)
+    assert again.read(-5, 50).device == again.mirrored(-5, 50).device == elsewhere

@@ -8,7 +8,7 @@ import torch
 
 from babe2.dsp.waveform import as_channels, as_sample_rate
 from babe2.errors import RestorationError
-from babe2.wording import clock, length_told
+from babe2.wording import clock, format_length
 
 RATE = 8000  # Hz
 
@@ -107,4 +107,4 @@ def test_places_are_written_as_minutes_and_seconds() -> None:
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.35, "0.3 s"), (4.2, "4.2 s"), (12.0, "12 s"), (83.0, "1:23")])
 def test_a_length_is_told_as_finely_as_it_matters(seconds: float, told: str) -> None:
-    assert length_told(seconds) == told
+    assert format_length(seconds) == told

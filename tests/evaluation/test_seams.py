@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from test_restorer import music
+from music import music
 
 from babe2.evaluation.seams import seams
 

@@ -10,7 +10,7 @@ import torch
 from conftest import deviation, seeded
 from torch import Tensor
 
-from babe2.analysis.response import Machine
+from babe2.analysis.response import RecordingChain
 from babe2.config import COMPACT
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.tape import MemoryTape
@@ -20,7 +20,7 @@ from babe2.methods.undone import (
     MARGIN,
     QUIETEST,
     SHORTEST,
-    Own,
+    Undone,
     faded,
     noise_levels,
     segment_length,
@@ -45,7 +45,9 @@ def curve(*points: tuple[float, float]) -> SampledCurve:
 
 
 RESPONSE = curve((100.0, 0.0), (400.0, 6.0), (1500.0, -6.0), (2000.0, -20.0), (2200.0, -150.0))
-MACHINE = Machine(RESPONSE, curve((20.0, 20 * math.log10(FLOOR)), (4000.0, 20 * math.log10(FLOOR))), 50.0, 2000.0, True)
+MACHINE = RecordingChain(
+    RESPONSE, curve((20.0, 20 * math.log10(FLOOR)), (4000.0, 20 * math.log10(FLOOR))), 50.0, 2000.0, True
+)
 
 
 def wiener(noisy: Tensor, level: Tensor) -> Tensor:
@@ -59,8 +61,8 @@ def music(seed: int = 0) -> Tensor:
     return shaped(seeded(seed)(torch.Size((ITEMS, LENGTH))), SPREAD)
 
 
-def recorded(x: Tensor, machine: Machine = MACHINE, seed: int = 1) -> Own:
-    bare = Own.of(x, machine, 1.0, RATE)
+def recorded(x: Tensor, machine: RecordingChain = MACHINE, seed: int = 1) -> Undone:
+    bare = Undone.of(x, machine, 1.0, RATE)
     return replace(bare, observation=shaped(x, bare.magnitude) + FLOOR * seeded(seed)(x.shape))
 
 
@@ -166,7 +168,7 @@ def test_noise_levels_fall_in_equal_ratios_and_end_in_silence() -> None:
 
 
 def test_own_levels_are_the_noise_over_the_response() -> None:
-    own = Own.of(torch.zeros(1, LENGTH), MACHINE, 3.0, RATE)
+    own = Undone.of(torch.zeros(1, LENGTH), MACHINE, 3.0, RATE)
     for hertz, gain_db in ((400.0, 6.0), (1500.0, -6.0), (2000.0, -20.0)):
         k = int((HERTZ - hertz).abs().argmin())
         assert float(own.magnitude[k]) == pytest.approx(10 ** (gain_db / 20), rel=0.02)
@@ -176,12 +178,12 @@ def test_own_levels_are_the_noise_over_the_response() -> None:
 
 def test_no_level_is_below_what_the_prior_has_learned() -> None:
     quiet = replace(MACHINE, noise=curve((20.0, -300.0), (4000.0, -300.0)))
-    assert float(Own.of(torch.zeros(1, LENGTH), quiet, 1.0, RATE).level.min()) == pytest.approx(QUIETEST)
+    assert float(Undone.of(torch.zeros(1, LENGTH), quiet, 1.0, RATE).level.min()) == pytest.approx(QUIETEST)
 
 
 def test_a_response_beyond_all_numbers_is_lost_and_not_a_nan() -> None:
     deep = replace(MACHINE, response=curve((20.0, 0.0), (2000.0, 0.0), (2500.0, -1e5), (4000.0, -1e6)))
-    own = Own.of(music(), deep, 1.0, RATE)
+    own = Undone.of(music(), deep, 1.0, RATE)
     assert not own.above(1.0).isnan().any() and math.isfinite(own.misfit(music()))
     found = restore_bandwise(wiener, own, deep.response, replace(SETTINGS, steps=4), seeded(0)).audio
     assert found.isfinite().all()

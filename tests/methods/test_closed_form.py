@@ -14,7 +14,7 @@ from babe2.config import PIANO, Settings, preset_settings
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import ReferenceLtas, ltas
 from babe2.methods.closed_form import restore_closed_form, spread_of, trust
-from babe2.methods.undone import Own, shaped
+from babe2.methods.undone import Undone, shaped
 from babe2.prior import PublishedPrior
 from babe2.sampler import Known, Progress, Sampled
 
@@ -38,14 +38,14 @@ def music(seed: int = 0) -> Tensor:
     return shaped(seeded(seed)(torch.Size((ITEMS, LENGTH))), SPREAD)
 
 
-def recorded(x: Tensor, seed: int = 1) -> Own:
+def recorded(x: Tensor, seed: int = 1) -> Undone:
     response = torch.nn.functional.pad(RESPONSE.gain_db(HERTZ[1:]), (1, 0))
     magnitude = 10 ** (response / 20)
     level = torch.where(response < -100, math.inf, FLOOR / magnitude)
-    return Own(shaped(x, magnitude) + FLOOR * seeded(seed)(x.shape), magnitude, level)
+    return Undone(shaped(x, magnitude) + FLOOR * seeded(seed)(x.shape), magnitude, level)
 
 
-def restored(recording: Own, settings: Settings = FINE, seed: int = 2, known: Known | None = None) -> Sampled:
+def restored(recording: Undone, settings: Settings = FINE, seed: int = 2, known: Known | None = None) -> Sampled:
     agree = {} if known is None else {"agree": known.over}
     return restore_closed_form(wiener, recording, SPREAD, RESPONSE, settings, seeded(seed), **agree)
 
@@ -111,7 +111,7 @@ def test_bass_that_the_prior_does_not_carry_never_overshoots(small_prior: Publis
     bins, carried = SMALL_LENGTH // 2 + 1, small_prior.transform.pass_band
     bass = (carried < 1e-3) & (torch.arange(bins) < bins // 2)
     assert int(bass.sum()) > 100
-    recording = Own(samples, torch.ones(bins), torch.full((bins,), 1e-3))
+    recording = Undone(samples, torch.ones(bins), torch.full((bins,), 1e-3))
     settings = preset_settings(PIANO, "standard", steps=steps)
     spread = torch.full((bins,), 0.07)
     seen: list[float] = []

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from test_main import CHECKPOINT, QUICK, tune
+from conftest import CHECKPOINT, QUICK
+from music import chord
 
 from babe2 import Cancelled, RestorationError, Restorer
 from babe2.dsp.curves import SampledCurve
@@ -55,7 +56,7 @@ def test_what_is_noted_is_there_again(tmp_path: Path) -> None:
     journal.close()
     again = Journal(tmp_path / "j", ABOUT, "resume")
     assert again.records == [RECORD]
-    assert torch.equal(again.blank("segments", 1).stretch(0, 10), torch.ones(1, 10))
+    assert torch.equal(again.blank("segments", 1).read(0, 10), torch.ones(1, 10))
     again.discard()
     assert not (tmp_path / "j").exists()
 
@@ -210,7 +211,7 @@ def command(source: Path, *more: object) -> list[str]:
 def killed_at_random_moments(folder: Path, kills: int, *wishes: object) -> None:
     """However often it is killed, the result is that of a run nobody disturbed, to the last bit."""
     source, target, choose = folder / "long.wav", folder / "long.restored.wav", random.Random(kills)
-    sf.write(source, np.tile(tune(2, channels=2), (10, 1)), 8000)
+    sf.write(source, np.tile(chord(2, channels=2), (10, 1)), 8000)
     began = time.monotonic()
     subprocess.run(command(source, "-o", folder / "whole.wav", *wishes), check=True, capture_output=True)
     longest, whole = time.monotonic() - began, sf.read(folder / "whole.wav")[0]
@@ -258,7 +259,7 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
     tmp_path: Path, stop: int, wishes: dict[str, object]
 ) -> None:
     restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
-    sf.write(source, np.tile(tune(1), (9, 1)), 8000)
+    sf.write(source, np.tile(chord(1), (9, 1)), 8000)
     quick = {"steps": 2, "filter_iterations": 1}
     whole = restorer.restore_file(source, tmp_path / "whole", **quick, **wishes)
     steps: list[object] = []
@@ -267,24 +268,24 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
             source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 2 * stop, **quick, **wishes
         )
     if stopped.value.partial is not None:  # with one equalizer for all, what is finished first is no beginning
-        stopped.value.partial.bench.close()
+        stopped.value.partial.storage.close()
     found = restorer.restore_file(source, tmp_path / "j", unfinished="resume", **quick, **wishes)
     np.testing.assert_array_equal(found.audio, whole.audio)
     alike = ("segments", "evaluations", "settings")
     assert [found.report[name] for name in alike] == [whole.report[name] for name in alike]
     assert len(found.history) == len(whole.history)
     for restoration in (found, whole):
-        restoration.bench.discard()
+        restoration.storage.discard()
 
 
 def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tmp_path: Path) -> None:
     restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
-    sf.write(source, tune(1), 44100)  # what lies above the model's band is read again in the end
+    sf.write(source, chord(1), 44100)  # what lies above the model's band is read again in the end
     restoration = restorer.restore_file(source, tmp_path / "j", steps=2)
-    sf.write(source, tune(1.5, channels=2), 44100)
+    sf.write(source, chord(1.5, channels=2), 44100)
     with pytest.raises(RestorationError, match="was changed while it was worked on"):
         restoration.save(tmp_path / "y.wav")
-    restoration.bench.close()
+    restoration.storage.close()
     with pytest.raises(RestorationError, match=r"begun otherwise \(input\)"):
         restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
 
@@ -292,11 +293,11 @@ def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tm
 @pytest.mark.parametrize("lost", ["all", "the end"])
 def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> None:
     restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
-    sf.write(source, np.tile(tune(1), (9, 1)), 8000)
+    sf.write(source, np.tile(chord(1), (9, 1)), 8000)
     with pytest.raises(Cancelled) as stopped:
         restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 4, steps=2)
     assert stopped.value.partial is not None
-    stopped.value.partial.bench.close()
+    stopped.value.partial.storage.close()
     tape = tmp_path / "j" / "segments.f32"
     if lost == "all":
         tape.unlink()
@@ -309,7 +310,7 @@ def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> Non
 
 def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "long.wav"
-    sf.write(source, np.tile(tune(2), (10, 1)), 8000)
+    sf.write(source, np.tile(chord(2), (10, 1)), 8000)
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, {resource.RLIM_INFINITY}));"

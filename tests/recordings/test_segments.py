@@ -36,7 +36,7 @@ def test_pieces_of_one_signal_join_without_a_seam() -> None:
     joined = canvas(2, [0, 900, 1800], 1000, 2500)
     for segment in (0, 2, 1):  # the middle one is faded in from both sides
         joined.lay(segment, cut(signal, joined.starts[segment], 1000))
-    torch.testing.assert_close(joined.stretch(0, 2500), signal, atol=1e-6, rtol=0)
+    torch.testing.assert_close(joined.read(0, 2500), signal, atol=1e-6, rtol=0)
     assert joined.settled(0, 2500).all()
 
 
@@ -44,7 +44,7 @@ def test_a_new_piece_fades_in_over_what_is_settled() -> None:
     joined = canvas(1, [0, 8], 12, 20)
     joined.lay(0, torch.zeros(1, 12))
     joined.lay(1, torch.ones(1, 12))
-    found = joined.stretch(0, 20)[0]
+    found = joined.read(0, 20)[0]
     rise, _ = fades(4, found)
     torch.testing.assert_close(found[8:12], rise)
     assert found[7] == 0 and found[12] == 1
@@ -55,9 +55,9 @@ def test_any_stretch_is_the_same_as_in_the_whole() -> None:
     joined = canvas(2, starts, 100, 275, layers=2)
     for segment in (2, 0, 3, 1):
         joined.lay(segment, *torch.randn(2, 2, 100, generator=generator))
-    whole = joined.stretch(0, 275)
+    whole = joined.read(0, 275)
     for start, stop in ((-10, 300), (0, 1), (60, 90), (150, 260), (174, 176), (240, 241)):
-        piece = joined.stretch(start, stop)
+        piece = joined.read(start, stop)
         inside = slice(max(start, 0), min(stop, 275))
         assert torch.equal(piece[:, inside.start - start : inside.stop - start], whole[:, inside])
     assert torch.equal(joined.layer(0, 0, 275) + joined.layer(1, 0, 275), whole)
@@ -71,7 +71,7 @@ def test_what_was_laid_before_is_recalled_in_its_order() -> None:
     second = Canvas([0, 70, 140], 100, 240, blank)
     for segment in (0, 2, 1):
         second.recall(segment)
-    assert torch.equal(second.stretch(0, 240), first.stretch(0, 240))
+    assert torch.equal(second.read(0, 240), first.read(0, 240))
 
 
 def test_segments_in_agreement_are_one_where_they_overlap() -> None:

@@ -15,7 +15,7 @@ from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.equalizer import Equalizer, Flank
 from babe2.errors import RestorationError
-from babe2.recordings.journal import Workbench
+from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Recorded, Samples
 from babe2.report.figures import (
     encoded,
@@ -178,7 +178,7 @@ def test_drawing_needs_no_screen_and_leaves_pyplot_alone() -> None:
 def test_a_restoration_is_told_in_three_pictures() -> None:
     curve = equalizer(5000)
     recorded = Recorded.of(Samples(torch.from_numpy(tone(440))[None], RATE), RATE, None, fold=False)
-    restoration = Restoration(recorded, recorded.observation, Workbench(), RATE, curve, (curve,), 0, {})
+    restoration = Restoration(recorded, recorded.observation, Storage(), RATE, curve, (curve,), 0, {})
     before, reference = (tone(440, rate=44100), 44100), ReferenceLtas(torch.full((1025,), 7.0), 16_000)
     drawn = of_restoration(before, (restoration.audio, RATE), restoration, reference)
     assert list(drawn) == ["spectrograms", "ltas", "response"]
