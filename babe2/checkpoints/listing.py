@@ -16,14 +16,14 @@ def table(entries: Manifest) -> str:
     lines = ["| id | what it knows | sound | parameters | licence | from |", "| --- | --- | --- | --- | --- | --- |"]
     for entry in entries.values():
         sound = f"{entry.sample_rate / 1000:g} kHz"
-        source = told_source(asdict(entry.sources[0]))
+        source = format_source(asdict(entry.sources[0]))
         origin = f"[its authors]({source})" if entry.sources[0].url else "comes along" if entry.bundled() else source
         cells = (f"`{entry.id}`", f"**{entry.title}.** {entry.description}", sound, f"{entry.parameters / 1e6:.1f} M")
         lines.append(f"| {' | '.join((*cells, entry.licence, origin))} |")
     return "\n".join(lines)
 
 
-def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
+def entry_as_dict(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     """A manifest's entry and how it stands on this machine, for machines."""
     state, found = shelf.state(entry)
     row = {name: value for name, value in asdict(entry).items() if name != "base"}
@@ -36,12 +36,12 @@ def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     }
 
 
-def told_state(row: dict[str, Any]) -> str:
+def format_state(row: dict[str, Any]) -> str:
     size = f", {megabytes(row['bytes'])}" if row["bytes"] else ""
     return f"{STATES[row['state']]}{size}{'' if row['verified'] else ', unverified source'}"
 
 
-def told_source(source: dict[str, Any]) -> str:
+def format_source(source: dict[str, Any]) -> str:
     return source.get("url") or source.get("bundled") or f"{source['repo']}@{source['revision'][:8]}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from babe2.checkpoints.cache import digest
+from babe2.checkpoints.cache import file_hash
 from babe2.checkpoints.checkpoint import Checkpoint, load_folder
 from babe2.checkpoints.published import load_published
 from babe2.checkpoints.shelf import find
@@ -43,7 +43,7 @@ def load(
         reason = getattr(error, "strerror", None) or error
         raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
     try:
-        if found.sha256 is not None and digest(found.path) != found.sha256:
+        if found.sha256 is not None and file_hash(found.path) != found.sha256:
             raise RestorationError(
                 f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. {found.way_out}"
             )

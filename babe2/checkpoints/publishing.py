@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from babe2.checkpoints.card import A_PATH, UNKNOWN, _line, completed_card, model_card, unsaid_card
+from babe2.checkpoints.card import A_PATH, UNKNOWN, blank_card, completed_card, model_card, one_line
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.checkpoints.manifest import REPO
 from babe2.errors import RestorationError
@@ -38,7 +38,7 @@ class Publication:
     def as_dict(self) -> dict[str, Any]:
         return {"repo": self.repo, "folder": str(self.folder), "files": self.sizes, "card": self.card}
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         """For a person who is about to say yes."""
         files = "\n".join(f"  {name}  {size:,} bytes" for name, size in self.sizes.items())
         return f"To {self.repo} on the Hugging Face Hub:\n{files}\n\n{CARD}:\n\n{self.card}"
@@ -81,7 +81,7 @@ def _card_of(folder: Path, checkpoint: Checkpoint, repo: str, about: dict[str, s
     written = folder / CARD
     text = _text(written) if written.is_symlink() or written.exists() else None
     heading = re.search(r"^# (.+)$", text or "", re.MULTILINE)
-    if text is not None and not (heading and text == unsaid_card(checkpoint, heading[1])):
+    if text is not None and not (heading and text == blank_card(checkpoint, heading[1])):
         return completed_card(text, checkpoint, about.get("licence"), repo)
     unsaid = {"title": repo.split("/")[1], "description": ""}
     unsaid |= dict.fromkeys(("licence", "credit", "training_data"), UNKNOWN)
@@ -172,7 +172,7 @@ def _refusal(error: Exception, repo: str) -> str:
     if status is not None:
         return f"The Hub refused {repo} ({status}). Nothing was published."
     if isinstance(error, ValueError):
-        return f"The Hub's client refused {repo}: {re.sub('hf_[A-Za-z0-9]+', 'hf_...', _line(str(error)))[:200]}."
+        return f"The Hub's client refused {repo}: {re.sub('hf_[A-Za-z0-9]+', 'hf_...', one_line(str(error)))[:200]}."
     return f"The Hub cannot be reached ({type(error).__name__}). Nothing was published; try again with a connection."
 
 

@@ -16,7 +16,7 @@ from conftest import REFERENCE
 from hub_server import Hub, finished, refused, run_child, start_child, surroundings
 
 from babe2 import RestorationError, Restorer, checkpoints
-from babe2.checkpoints import published
+from babe2.checkpoints import checkpoint, loading, published
 from babe2.checkpoints.shelf import ORIGIN, Shelf
 from babe2.checkpoints.transfer import Transfer
 
@@ -74,10 +74,10 @@ def test_a_published_file_is_fetched_once_and_converted_on_arrival(hub: Hub, aut
     again = load(authors, tmp_path / "cache", offline=True)
     assert len(hub.requests) == asked
     as_published = checkpoints.load(PUBLISHED)
-    for checkpoint in (first, again):
-        assert checkpoint.name == "tiny" and not checkpoint.verified  # nobody has said what it should be
-        assert checkpoint.model == as_published.model
-        assert all((value == as_published.weights[key]).all() for key, value in checkpoint.weights.items())
+    for found in (first, again):
+        assert found.name == "tiny" and not found.verified  # nobody has said what it should be
+        assert found.model == as_published.model
+        assert all((value == as_published.weights[key]).all() for key, value in found.weights.items())
     assert not list((tmp_path / "cache").rglob("*.pt"))  # the optimiser's share of the download is not kept
 
 
@@ -232,10 +232,13 @@ def test_hub_repositories_are_loaded_by_their_names(hub: Hub, tmp_path: Path) ->
         print(json.dumps([[one.name, one.verified, one.sha256] for one in found]))
     """
     around = surroundings(tmp_path, hub.url)
-    found = json.loads(run_child(snippet, around, "me/tiny", f"me/tiny@{commit}"))
+    found = json.loads(run_child(snippet, around, "me/tiny", "me/tiny@main", f"me/tiny@{commit}"))
     sha256 = checkpoints.load(SMALL).sha256
-    assert found == [["me/tiny", True, sha256]] * 2
-    offline = json.loads(run_child(snippet, around | {"HF_HUB_OFFLINE": "1"}, "me/tiny", f"me/tiny@{commit}"))
+    # The commit is in the name, so that a report and its recipe tell what was used.
+    assert found == [[f"me/tiny@{commit}", True, sha256]] * 3
+    offline = json.loads(
+        run_child(snippet, around | {"HF_HUB_OFFLINE": "1"}, "me/tiny", "me/tiny@main", f"me/tiny@{commit}")
+    )
     assert offline == found
 
 
@@ -334,9 +337,9 @@ def test_what_comes_along_is_loaded_without_the_hubs_client_and_the_compiler(tmp
 
 def test_a_file_is_hashed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hashed: list[Path] = []
-    for module in (checkpoints, published):
-        whole = module.digest
-        monkeypatch.setattr(module, "digest", lambda path, whole=whole: hashed.append(path) or whole(path))
+    for module in (checkpoint, published, loading):
+        whole = module.file_hash
+        monkeypatch.setattr(module, "file_hash", lambda path, whole=whole: hashed.append(path) or whole(path))
     for spec in ("piano-small", SMALL, PUBLISHED):
         checkpoints.load(spec)
     assert len(hashed) == len(set(hashed)) == 3
