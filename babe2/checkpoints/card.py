@@ -1,4 +1,4 @@
-"""Model cards: what a person should know of a checkpoint before using it."""
+"""Model cards: README.md of a checkpoint, which says what a person should know before using it."""
 
 from __future__ import annotations
 

@@ -91,11 +91,11 @@ def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
     try:
         if beside.stat().st_size > LARGEST_CONFIG:
             raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
-        described = json.loads(beside.read_text("utf-8"))
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
+        configuration = json.loads(beside.read_text("utf-8"))
+        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
-        model = model_of(described["model"], described.get("network", NETWORKS[Architecture]))
-        provenance = dict(described.get("provenance", {}))
+        model = model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
+        provenance = dict(configuration.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RestorationError(f"{beside} is not a babe2 configuration: {reason_of(error)}.") from None
     try:
@@ -122,24 +122,24 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     if checkpoint.ltas is not None:
         tensors[LTAS] = checkpoint.ltas.contiguous()
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    described = {
+    configuration = {
         "format": FORMAT,
         "network": NETWORKS[type(checkpoint.model.architecture)],
         "model": asdict(checkpoint.model),
         "provenance": checkpoint.provenance,
     }
-    (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+    (folder / CONFIG).write_text(json.dumps(configuration, indent=2) + "\n", "utf-8")
 
 
-def model_of(described: dict[str, Any], network: str) -> Model:
+def model_of(configuration: dict[str, Any], network: str) -> Model:
     """The model that a configuration describes; what is wrong with it is a ValueError, KeyError or TypeError."""
     kinds = {name: kind for kind, name in NETWORKS.items()}
     if network not in kinds:
         raise ValueError(f"network must be one of {', '.join(kinds)}")
     sizes = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in configuration["architecture"].items()
     }
-    model = Model(**{**described, "architecture": kinds[network](**sizes)})
+    model = Model(**{**configuration, "architecture": kinds[network](**sizes)})
     check_model(model)
     return model
 

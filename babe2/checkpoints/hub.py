@@ -154,15 +154,15 @@ def _ask(repo: str, revision: str, file: str) -> HfFileMetadata:
     host = urlsplit(home).netloc
     way_out = f"Try again with a network, or bring the files here from {home} by other means and give their folder."
     try:
-        told = promptly(lambda: get_hf_file_metadata(url, timeout=FIRST_ANSWER, library_name="babe2"), host, way_out)
+        answer = promptly(lambda: get_hf_file_metadata(url, timeout=FIRST_ANSWER, library_name="babe2"), host, way_out)
     except HfHubHTTPError as error:
         raise _hub_refusal(error, repo, revision, file) from None
-    if not _is_commit(told.commit_hash or "") or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", told.etag or ""):
+    if not _is_commit(answer.commit_hash or "") or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", answer.etag or ""):
         raise RestorationError(
             f"{host} gives no commit or no hash for {file} of {repo}, so it could not be checked. "
             "Set HF_ENDPOINT to the Hub itself or to a complete mirror."
         )
-    return told
+    return answer
 
 
 def _hub_refusal(error: HfHubHTTPError, repo: str, revision: str, file: str) -> Exception:
@@ -201,9 +201,9 @@ def _is_commit(revision: str) -> bool:
 
 def _download(repo: str, commit: str, file: str, cache: Cache, caller: Caller) -> Path:
     """The file in the cache, after a comparison with the Hub's hash."""
-    told, name = retried(lambda: _ask(repo, commit, file), caller), f"{file} of {repo}"
-    check_size(name, told.size)
-    path, expected = _through_client(repo, commit, file, cache, caller), str(told.etag)
+    answer, name = retried(lambda: _ask(repo, commit, file), caller), f"{file} of {repo}"
+    check_size(name, answer.size)
+    path, expected = _through_client(repo, commit, file, cache, caller), str(answer.etag)
     if (found := file_hash(path, expected)) != expected:
         remove_from_hub_cache(repo, commit, [file], cache)
         raise wrong_hash(name, urlsplit(_home(repo)).netloc, found, expected)

@@ -1,8 +1,7 @@
-"""A checkpoint by whatever name a person has for it."""
+"""Loading a checkpoint by whatever name a person has for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from babe2.checkpoints.shelf import find
 from babe2.errors import RestorationError
 
 if TYPE_CHECKING:
-    from babe2.checkpoints.transfer import OnTransfer
+    from babe2.checkpoints.transfer import OnTransfer, Polled
 
 
 def load(
@@ -24,12 +23,13 @@ def load(
     offline: bool = False,
     manifest: str | Path | None = None,
     on_transfer: OnTransfer | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Polled | None = None,
 ) -> Checkpoint:
-    """`spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and
-    config.json, that .safetensors file, or a published .pt file.
-    """
+    """Finds a checkpoint, fetches it where needed, verifies and reads it.
 
+    `spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and config.json,
+    that .safetensors file, or a published .pt file.
+    """
     try:
         found = find(
             spec,

@@ -1,4 +1,4 @@
-"""From the authors' layout, and others one meets, to our own: read as what it is, and never executed.
+"""Published .pt files, and others like them, read and converted into our own format; nothing in them is executed.
 
 A .pt file is a zip around a pickle. The authors' holds `ema`, `it`, `LTAS` and the training's whole configuration
 `args`, in omegaconf containers; these are read as what they are, inert boxes around lists and dicts. Torch's
@@ -54,7 +54,7 @@ LARGEST_PICKLE = 2**22  # bytes, without the tensors' numbers, which are kept be
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a file."""
+    """What a conversion wrote, kept and left out."""
 
     name: str
     kept: tuple[str, ...]  # in plain words
@@ -66,7 +66,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A checkpoint, and what of its file is in it and what is not."""
+    """A checkpoint that was read, and in words what of its file is in it and what is not."""
 
     checkpoint: Checkpoint
     kept: tuple[str, ...]
@@ -74,13 +74,13 @@ class _Reading:
 
 
 def load_published(path: Path, sha256: str | None = None) -> Checkpoint:
-    """The authors' layout or another that is known here. Nothing in it is executed. `sha256`: of the file, where
-    somebody has just taken it."""
+    """Reads a .pt file in the authors' layout or another that is known here; nothing in it is executed. `sha256`: the
+    file's hash, where known."""
     return _read(path, sha256).checkpoint
 
 
 class Unwritten(RestorationError):
-    """The disk is at fault, and not the file that was to be converted."""
+    """The conversion failed because of the disk, and not because of the file."""
 
 
 # Converting
@@ -119,7 +119,7 @@ def _made(source: Checkpoint, path: Path, half: bool) -> Checkpoint:
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each in a memory of its own, as a .safetensors file keeps them."""
+    """Copies of weights that share memory, as a .safetensors file keeps each by itself."""
     taken: set[int] = set()
     apart = {}
     for key, value in weights.items():
@@ -131,7 +131,7 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _card(path: Path, checkpoint: Checkpoint, title: str) -> str:
-    """A card that came along in our own format is kept; else one says what is known, and that the licence is not."""
+    """The model card: the one beside a checkpoint in our own format, or one of what the file tells."""
 
     written = path.with_name(CARD)
     if path.suffix == ".safetensors" and written.is_file():
@@ -152,7 +152,7 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 
 def _write(checkpoint: Checkpoint, card: str, folder: Path) -> int:
-    """Made beside and moved as a whole; returns the size of the weights."""
+    """Writes into a folder beside and moves that as a whole; returns the size of the weights."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made, replaced = Path(scratch) / "made", Path(scratch) / "replaced"
@@ -220,7 +220,7 @@ def _empty_dict(*_: Any) -> dict[Any, Any]:
 
 
 def _examine(path: Path) -> None:
-    """Refuses what no checkpoint needs."""
+    """Raises Refusal where a .pt file is anything but a plain zip of tensors and a harmless pickle."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [PurePosixPath(entry.filename.lower()) for entry in entries]
@@ -330,10 +330,10 @@ def _model_beside(path: Path) -> Model | None:
     if not beside.is_file() or beside.stat().st_size > LARGEST_CONFIG:
         return None
     try:
-        described = json.loads(beside.read_text("utf-8"))
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
+        configuration = json.loads(beside.read_text("utf-8"))
+        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
             return None
-        return model_of(described["model"], described.get("network", NETWORKS[Architecture]))
+        return model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"the {CONFIG} beside it is not a babe2 configuration ({reason_of(error)})") from None
 

@@ -107,7 +107,7 @@ def run_fetch(options: argparse.Namespace) -> int:
                 with fetch_line(spec) as on_transfer:
                     at = shelf.find(spec, offline=options.offline, on_transfer=on_transfer, cancelled=interrupted)
             except Cancelled:
-                say(f"{spec}: stopped; the next fetch goes on from here.")
+                say(f"{spec}: stopped; what has arrived of a published file is kept for the next fetch.")
                 return INTERRUPTED
             load(spec, cache_dir=options.cache_dir, manifest=options.manifest, offline=True)  # told now
             found.append({"spec": spec, "path": str(at.path), "sha256": at.sha256, "verified": at.verified})
