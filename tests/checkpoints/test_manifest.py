@@ -12,7 +12,7 @@ import yaml
 from babe2 import RestorationError, checkpoints
 from babe2.checkpoints import manifest
 from babe2.checkpoints.manifest import Entry, collection, own_manifest, read
-from babe2.config import COLUMNS
+from babe2.networks.models import MODELS
 
 IDS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
 GOOD = """
@@ -70,7 +70,8 @@ def test_published_ones_come_from_their_authors_and_nowhere_else() -> None:
             (source,) = entry.sources
             assert source.url is not None and source.url.startswith("http://research.spa.aalto.fi/publications/")
             assert entry.sha256 is None and entry.bytes is None  # nobody has published them
-            assert COLUMNS[entry.settings].segment_length == entry.segment
+            model = MODELS[entry.settings]
+            assert (model.sample_rate, model.segment) == (entry.sample_rate, entry.segment)
 
 
 def test_a_manifest_of_ones_own_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
