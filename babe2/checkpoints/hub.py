@@ -217,7 +217,7 @@ def _through_client(repo: str, revision: str, file: str, cache: Cache, caller: C
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     name = f"{file} of {repo}"
-    broken = RestorationError(f"The connection to the Hub broke while {name} was fetched. Try again later.")
+    broken = RestorationError(f"{name} did not arrive whole from the Hub, so it was not kept. Try again later.")
     try:
         return Path(
             hf_hub_download(
@@ -233,15 +233,12 @@ def _through_client(repo: str, revision: str, file: str, cache: Cache, caller: C
     except HfHubHTTPError as error:
         refused = _hub_refusal(error, repo, revision, file)
         raise (refused if isinstance(refused, RestorationError) else broken) from None
-    except (httpx2.HTTPError, LocalEntryNotFoundError):  # their own words may quote a header, and in it the token
-        raise broken from None
+    except (httpx2.HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError, RuntimeError):
+        raise broken from None  # their own words may quote a header, and in it the token
     except OSError as error:
         if error.errno is not None:
             raise  # of the disk
-        raise RestorationError(
-            f"The Hub sends {name} with another size than it says, so it is damaged there and was not kept. "
-            "Try again later."
-        ) from None
+        raise broken from None  # another size, or an error of hf_xet's
 
 
 def _progress_bar(name: str, caller: Caller) -> Any:

@@ -20,6 +20,7 @@ from babe2.errors import RestorationError
 NAME = "checkpoints_manifest.yaml"
 ENVIRONMENT = "BABE2_MANIFEST"  # further manifests, separated as PATH is
 LARGEST = 2**16  # bytes of a manifest: some 80 entries
+LONGEST_ID, LONGEST_PATH = 60, 250  # letters, bytes
 MOST_MISTAKES = 3  # that a sentence lists
 PACKAGE = Path(__file__).parents[1]
 
@@ -81,7 +82,8 @@ class Entry:
 
 def leads_inside(path: str) -> bool:
     """Whether a name from elsewhere can be a path, and leads nowhere but below where it starts, on any system."""
-    return path.isprintable() and not set(path) & set('\\:*?"<>|') and not {"", ".", ".."} & set(path.split("/"))
+    plain = path.isprintable() and not set(path) & set('\\:*?"<>|') and not {"", ".", ".."} & set(path.split("/"))
+    return plain and len(path.encode()) <= LONGEST_PATH
 
 
 def is_web_address(url: str) -> bool:
@@ -182,8 +184,8 @@ def read(path: Path, base: Path) -> Manifest:
     if not isinstance(content, dict):
         raise RestorationError(f"{path} must be a mapping from ids to checkpoints.")
     for name, fields in content.items():
-        if not ID.fullmatch(name):
-            mistakes.append(f"{name!r:.60} cannot be an id, which is made of a-z, 0-9 and hyphens")
+        if not ID.fullmatch(name) or len(name) > LONGEST_ID:
+            mistakes.append(f"{name!r:.60} cannot be an id, which is made of at most {LONGEST_ID} a-z, 0-9 and hyphens")
         elif entry := _entry(fields, name, base, mistakes):
             entries[name] = entry
     if mistakes:
@@ -251,6 +253,7 @@ def _fields(content: Any, what: str, known: Mapping[str, Any], mistakes: list[st
     if not isinstance(content, dict) or not content:
         mistakes.append(f"{what} must be a mapping")
         return {}
-    for key in content.keys() - known.keys():
-        mistakes.append(f"{what} has no field {key!r:.60}, there are {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            mistakes.append(f"{what} has no field {key!r:.60}, there are {', '.join(known)}")
     return {key: content[key] for key in known if key in content}

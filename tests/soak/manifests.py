@@ -15,6 +15,7 @@ GOOD = """mine-{i}:
   sources:
     - {{repo: me/my-piano, revision: 0123456789abcdef0123456789abcdef01234567, file: model.safetensors}}
     - url: http://localhost/my-piano.pt
+    - bundled: a-folder
   sha256: null
   bytes: null
   sample_rate: 22050
