@@ -19,17 +19,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from babe2.config import Architecture, Model
+from babe2.config import Architecture
 from babe2.network import CQTDiffPlus
+from babe2.networks.models import MODELS
 from babe2.process import has_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
-SIZES = {
-    "piano": Model(Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64), 22050, 184184, 0.063),
-    "voice": Model(
-        Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), 32), 44100, 262144, 1.0, "voice"
-    ),
-}
+SIZES = {name: MODELS[name] for name in ("piano", "voice")}
 PUBLISHED = {  # what the published program takes: units of an evaluation and of a whole segment, and memory
     "piano": {"gradient": 14.8, "forward": 7.5, "segment": 1500, "GB": 11.4},
     "voice": {"gradient": 13.5, "forward": 6.7, "segment": 1360, "GB": 13.6},
