@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,29 +73,3 @@ def python(*arguments: str, processes: int = 1) -> subprocess.Popen[str]:
     root = str(Path(__file__).parents[1])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def parsed(message: bytes) -> list[tuple[int, Any]]:
-    """A protobuf message's fields and their raw contents, in order."""
-    fields, place = [], 0
-
-    def number() -> int:
-        nonlocal place
-        value, shift = 0, 0
-        while True:
-            byte = message[place]
-            place += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while place < len(message):
-        key = number()
-        if key & 7 == 0:
-            fields.append((key >> 3, number()))
-            continue
-        length = {1: 8, 5: 4}.get(key & 7) or number()
-        fields.append((key >> 3, message[place : place + length]))
-        place += length
-    return fields
