@@ -36,6 +36,7 @@ from babe2.training.state import Tensors
 
 BANDS = 4  # of noise levels, over which errors are reported apart
 MOST_FAILURES = 20  # iterations in a row whose gradients are not finite
+MOMENTS = {torch.optim.Adam: ("step", "exp_avg", "exp_avg_sq"), Muon: ("momentum_buffer",)}  # what each remembers
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,8 @@ class Trainer:
             for key, value in tensors["optimiser"].items():
                 kind, _, name = key.partition(":")
                 optimiser, parameter = homes[name]
+                if kind not in MOMENTS[type(optimiser)]:  # another optimiser moved it before, and this one begins anew
+                    continue
                 like = torch.zeros_like(parameter) if value.shape == parameter.shape else torch.zeros_like(value)
                 optimiser.state[parameter][kind] = like.copy_(value)
         except (RuntimeError, KeyError):

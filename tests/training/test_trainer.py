@@ -217,6 +217,18 @@ def test_what_a_step_changes_is_told_and_taken_back(corpus: Corpus) -> None:
     assert_equal(one.tensors(), other.tensors())
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.02, None), (None, 0.02)], ids=["muon to adam", "adam to muon"])
+def test_another_optimiser_begins_without_the_memory_of_the_one_before(
+    before: float | None, after: float | None, corpus: Corpus
+) -> None:
+    one, other = (trainer_of(COMPACT, replace(COMPACT_TRAINING, muon_rate=rate)) for rate in (before, after))
+    taught(one, corpus, 1)
+    other.restore(one.tensors(), one.iteration, one.skipped)
+    assert np.isfinite(taught(other, corpus, 1)).all()
+    kinds = {name.partition(":")[0] for name in other.tensors()["optimiser"]}
+    assert ("momentum_buffer" in kinds) == (after is not None)
+
+
 def assert_equal(one: dict[str, dict[str, torch.Tensor]], other: dict[str, dict[str, torch.Tensor]]) -> None:
     assert one.keys() == other.keys()
     for kind, tensors in one.items():
