@@ -66,10 +66,8 @@ def described(model: Model, path: Path) -> Path:
     return path
 
 
-def python(*arguments: str, processes: int = 1) -> subprocess.Popen[str]:
+def python(*arguments: str) -> subprocess.Popen[str]:
     """Another Python, computing as this one does."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
-    root = str(Path(__file__).parents[1])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

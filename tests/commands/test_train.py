@@ -7,11 +7,10 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -49,9 +48,11 @@ def data(room: Path) -> Path:
     return room / "data"
 
 
-def options(data: Path, output: Path, *more: object, network: Path | None = None) -> list[str]:
-    """The command line of a small, quick run."""
-    given = ["--network", network or data.parent / "compact.json", "--data", data, "--output", output]
+def options(
+    data: Path, output: Path, *more: object, network: Path | None = None, places: Sequence[Path] = ()
+) -> list[str]:
+    """The command line of a small, quick run; from all in `data`, or from `places` only."""
+    given = ["--network", network or data.parent / "compact.json", "--data", *(places or [data]), "--output", output]
     return ["train", *map(str, [*given, "--batch", 2, "--log-every", 2, *QUICK, *more])]
 
 
@@ -142,9 +143,8 @@ def test_recordings_of_any_kind_are_learned_from(room: Path, tmp_path: Path) -> 
     music.mkdir()
     sf.write(music / "a.flac", np.stack([tune(3, rate=44100), tune(3, 1, 44100)], axis=1), 44100)
     sf.write(music / "b.ogg", tune(3, 2, 22050), 22050)
-    given = options(room / "data", tmp_path / "run", "--iterations", 1, "--set", "levelling.quietest_share=0")
-    given[given.index("--data") + 1] = str(music)
-    assert main(given) == 0
+    quiet = ["--set", "levelling.quietest_share=0"]
+    assert main(options(room / "data", tmp_path / "run", "--iterations", 1, *quiet, places=[music])) == 0
 
 
 def test_the_published_network_is_trained(data: Path, tmp_path: Path) -> None:
@@ -183,57 +183,107 @@ def test_a_compact_checkpoint_learns_more_in_its_own_terms(trained: Trained, dat
 
 # Going on
 
-BARE = """
-import sys
+# Another Python costs seconds of imports, so one stands for all: it has few packages, shares a run with this process,
+# and is killed in the middle of another run.
+COMPANION = """
+import os, sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {missing!r}:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocker())
 from babe2.commands.main import main
-sys.exit(main({arguments!r}))
+print("ready", flush=True)
+assert main({shared!r}) == 0
+for name in {cluster!r}:
+    del os.environ[name]
+main({killed!r})
 """
 NOT_NEEDED = {"soundfile", "soxr", "scipy", "librosa", "matplotlib", "gradio", "huggingface_hub", "torchaudio", "yaml"}
 NOT_NEEDED |= {"tensorboard"}
+SHARED = ["--iterations", 3, "--batch", 4]
+SHARED += ["--set", "muon_rate=none", "--set", "learning_rate=1e-4", "--set", "warmup=0"]
 WHEN_KILLED = 20261129  # the seed of the moment
 
 
+@dataclass(frozen=True)
+class Companion:
+    """What another Python took part in."""
+
+    shared: Path  # a run that it shared with this process, which led
+    killed: Path  # a run like `trained`, in which it was killed
+    said: str  # by the other one
+    leader_said: str
+
+
 @pytest.fixture(scope="module")
-def killed(room: Path, trained: Trained) -> Path:
-    """The same run on a bare machine, which was killed at some moment after its first state was saved."""
-    folder, rng = room / "killed", np.random.default_rng(WHEN_KILLED)
+def companion(room: Path, trained: Trained) -> Companion:
+    arrays = [room / "data" / f"real-{i:03d}.npy" for i in range(2)]
+    shared, killed = room / "shared", room / "killed"
+    with pytest.MonkeyPatch.context() as patch:
+        cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "RANK": "1"}
+        for name, value in cluster.items():
+            patch.setenv(name, value)
+        commands = {
+            "shared": options(room / "data", shared, *SHARED, places=arrays),
+            "killed": options(room / "data", killed, *trained.plan, places=arrays),
+        }
+        process = python("-c", COMPANION.format(missing=NOT_NEEDED, cluster=list(cluster), **commands))
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        patch.setenv("RANK", "0")
+        with redirect_stderr(StringIO()) as leader_said:
+            assert main(commands["shared"]) == 0
+    rng = np.random.default_rng(WHEN_KILLED)
     least, wait = int(rng.integers(0, 10)), float(rng.uniform(0.0, 0.03))
     sys.stdout.write(f"seed {WHEN_KILLED}: killed {wait:.3f} s after a state of iteration {least} or later was there\n")
-    arrays = [str(room / "data" / f"real-{i:03d}.npy") for i in range(2)]
-    arguments = options(room / "data", folder, *trained.plan)
-    arguments[arguments.index("--data") + 1 : arguments.index("--output")] = arrays
-    process = python("-c", BARE.format(missing=NOT_NEEDED, arguments=arguments))
-    while process.poll() is None and latest(folder) < least:
-        time.sleep(0.002)
-    time.sleep(wait)
-    process.kill()
-    _, said = process.communicate()
-    assert latest(folder) >= least, said
-    return folder
+    try:
+        while process.poll() is None and latest(killed) < least:
+            time.sleep(0.002)
+        time.sleep(wait)
+    finally:
+        process.kill()
+        _, said = process.communicate()
+    assert latest(killed) >= least, said
+    return Companion(shared, killed, said, leader_said.getvalue())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def latest(folder: Path) -> int:
     """The iteration of the latest state, -1 before there is one."""
-    return max((int(path.name) for path in folder.glob("*/0*") if path.name.isdigit()), default=-1)
+    names = [name for kind in ("state", "decay") if (folder / kind).is_dir() for name in os.listdir(folder / kind)]
+    return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
-def test_arrays_need_no_more_than_torch_numpy_and_safetensors(killed: Path) -> None:
-    assert latest(killed) >= 0
+def test_arrays_need_no_more_than_torch_numpy_and_safetensors(companion: Companion) -> None:
+    assert latest(companion.killed) >= 0, companion.said
 
 
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    killed: Path, trained: Trained, room: Path, tmp_path: Path
-) -> None:
-    arguments = options(room / "data", killed, *trained.plan)
-    assert main(arguments) == 0
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(companion: Companion, trained: Trained, room: Path) -> None:
+    killed = companion.killed
+    assert main(options(room / "data", killed, *trained.plan)) == 0
     assert_equal(weights(trained.folder / "state"), weights(killed / "state"))
     assert_equal(weights(trained.folder / "decay"), weights(killed / "decay"))
     assert_equal(checkpoints.load(trained.folder).weights, checkpoints.load(killed).weights)
+
+
+def test_two_processes_learn_what_one_does(companion: Companion, data: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    assert main(options(data, alone, *SHARED, "--accumulate", 2)) == 0
+    one, two = (checkpoints.load(folder).weights for folder in (alone, companion.shared))
+    for name, expected in one.items():
+        # Adam makes steps of 1e-4 of whatever gradient there is: where that is nearly nothing, rounding has its way.
+        assert ((two[name] - expected).abs() > 1e-5).float().mean() < 0.02, name
+    assert any(not torch.equal(two[name], expected) for name, expected in one.items())
+
+
+def test_only_the_leading_process_speaks(companion: Companion) -> None:
+    assert "shared: measures" in companion.leader_said and "shared:" not in companion.said
 
 
 def test_after_its_end_a_run_goes_on_from_where_its_rates_had_not_fallen(
@@ -297,50 +347,6 @@ def test_a_signal_ends_a_run_after_its_step(number: int, data: Path, tmp_path: P
     finger.join()
     (state,) = (run / "state").iterdir()
     assert 2 <= int(state.name) < 5000 and checkpoints.load(run).provenance["iterations"] == int(state.name)
-
-
-# Several processes
-
-
-@pytest.fixture
-def companion(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[str]]]:
-    """This process leads two, as torchrun would tell it; the other one is started by the test."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    cluster = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "1"}
-    for name, value in cluster.items():
-        monkeypatch.setenv(name, value)
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def test_two_processes_learn_what_one_does(
-    companion: list[subprocess.Popen[str]],
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    given = ["--iterations", 3, "--set", "muon_rate=none", "--set", "learning_rate=1e-4", "--batch", 4]
-    given += ["--set", "warmup=0"]
-    companion.append(python("-m", "babe2", *options(data, shared, *given)))
-    monkeypatch.setenv("RANK", "0")
-    assert main(options(data, shared, *given)) == 0
-    told, said = companion[0].communicate(timeout=100)
-    assert (companion[0].returncode, told) == (0, ""), said
-    assert "measures" not in said and "measures" in capsys.readouterr().err  # only one of them speaks
-    monkeypatch.undo()
-    assert main(options(data, alone, *given, "--accumulate", 2)) == 0
-    one, two = (checkpoints.load(folder).weights for folder in (alone, shared))
-    for name, expected in one.items():
-        # Adam makes steps of 1e-4 of whatever gradient there is: where that is nearly nothing, rounding has its way.
-        assert ((two[name] - expected).abs() > 1e-5).float().mean() < 0.02, name
-    assert any(not torch.equal(two[name], expected) for name, expected in one.items())
 
 
 # What is wrong is said in a sentence
