@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import PUBLISHED, REFERENCE, SIZES, SMALL, TRANSFORMS, Vectors, deviation, filled, ready, state_table
+from conftest import (
+    PUBLISHED,
+    REFERENCE,
+    SIZES,
+    SMALL,
+    TRANSFORMS,
+    Vectors,
+    deviation,
+    filled,
+    ready,
+    recorded_network,
+    state_table,
+)
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -31,6 +43,22 @@ def pulled_back(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma
     x = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad((through(network, transform, x, log_sigma) * weight).sum(), x)
     return gradient
+
+
+LEVEL = torch.full((1, 1), -0.7)
+Answer = tuple[Tensor, Tensor]
+
+
+def answer(network: CQTDiffPlus, transform: ConstantQ, level: Tensor = LEVEL) -> Answer:
+    """What a network makes of some noise (1, L), and the gradient of that."""
+    x = torch.randn(1, transform.length, generator=torch.Generator().manual_seed(0))
+    return through(network, transform, x, level), pulled_back(network, transform, x, level, x)
+
+
+@pytest.fixture(scope="module")
+def usual(small_transform: ConstantQ) -> Answer:
+    """The small network's, as it is."""
+    return answer(recorded_network(), small_transform)
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("small", 127312), ("piano", 44498528), ("voice", 41373856)])
@@ -165,34 +193,29 @@ def test_full_network_and_its_gradient_are_the_published_ones(name: str, vectors
 
 
 def test_one_noise_level_for_all_is_the_same_as_telling_it_to_each(
-    small_network: CQTDiffPlus, small_transform: ConstantQ
+    small_network: CQTDiffPlus, small_transform: ConstantQ, usual: Answer
 ) -> None:
-    x = torch.randn(2, small_transform.length, generator=torch.Generator().manual_seed(0))
-    once, each = torch.full((1, 1), -0.7), torch.full((2, 1), -0.7)
-    shared, told = (through(small_network, small_transform, x, level) for level in (once, each))
-    assert deviation(shared, told) < DEEP
-    gradients = [pulled_back(small_network, small_transform, x, level, x) for level in (once, each)]
-    assert deviation(*gradients) < DEEP
+    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0)).expand(2, -1)
+    each = LEVEL.expand(2, 1)
+    shared, told = usual[0].expand(2, -1), through(small_network, small_transform, x, each)
+    assert deviation(told, shared) < DEEP
+    assert deviation(pulled_back(small_network, small_transform, x, each, x), usual[1].expand(2, -1)) < DEEP
 
 
-def test_saving_memory_changes_nothing_but_memory(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    kept = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
+def test_saving_memory_changes_nothing_but_memory(
+    small_network: CQTDiffPlus, small_transform: ConstantQ, usual: Answer
+) -> None:
     small_network.save_memory = True
-    again = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
     # The same operations on the same numbers in the same order.
-    assert torch.equal(kept[0], again[0])
-    assert torch.equal(kept[1], again[1])
+    for found, expected in zip(answer(small_network, small_transform), usual, strict=True):
+        assert torch.equal(found, expected)
 
 
-def test_half_precision_is_within_two_percent(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    single = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
-    small_network.set_dtype(torch.bfloat16)
-    half = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
-    for found, expected in zip(half, single, strict=True):
+def test_half_precision_is_within_two_percent(
+    small_network: CQTDiffPlus, small_transform: ConstantQ, usual: Answer
+) -> None:
+    half = answer(small_network.set_dtype(torch.bfloat16), small_transform)
+    for found, expected in zip(half, usual, strict=True):
         assert found.dtype == torch.float32
         # bfloat16 has eight bits: 0.4 % at each of some dozen layers. Measured at 0.4 and 0.6 %.
         assert float((found - expected).norm() / expected.norm()) < 0.02
@@ -206,12 +229,12 @@ def test_half_precision_leaves_noise_levels_and_norms_in_single(small_network: C
         assert value.dtype == (torch.float32 if gain_or_level else torch.bfloat16), name
 
 
-def test_memory_layout_of_the_weights_does_not_matter(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
+def test_memory_layout_of_the_weights_does_not_matter(
+    small_network: CQTDiffPlus, small_transform: ConstantQ, usual: Answer
+) -> None:
     x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    found = through(small_network, small_transform, x, level)
     small_network.to(memory_format=torch.contiguous_format)
-    assert deviation(through(small_network, small_transform, x, level), found) < DEEP
+    assert deviation(through(small_network, small_transform, x, LEVEL), usual[0]) < DEEP
 
 
 class Stop(Exception):

@@ -229,21 +229,22 @@ def companion(room: Path, trained: Trained) -> Companion:
             "killed": options(room / "data", killed, *trained.plan, places=arrays),
         }
         process = python("-c", COMPANION.format(missing=NOT_NEEDED, cluster=list(cluster), **commands))
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-        patch.setenv("RANK", "0")
-        with redirect_stderr(StringIO()) as leader_said:
-            assert main(commands["shared"]) == 0
-    rng = np.random.default_rng(WHEN_KILLED)
-    least, wait = int(rng.integers(0, 10)), float(rng.uniform(0.0, 0.03))
-    sys.stdout.write(f"seed {WHEN_KILLED}: killed {wait:.3f} s after a state of iteration {least} or later was there\n")
-    try:
-        while process.poll() is None and latest(killed) < least:
-            time.sleep(0.002)
-        time.sleep(wait)
-    finally:
-        process.kill()
-        _, said = process.communicate()
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+            patch.setenv("RANK", "0")
+            with redirect_stderr(StringIO()) as leader_said:
+                assert main(commands["shared"]) == 0
+            rng = np.random.default_rng(WHEN_KILLED)
+            least, wait = int(rng.integers(0, 10)), float(rng.uniform(0.0, 0.03))
+            moment = f"{wait:.3f} s after a state of iteration {least} or later was there"
+            sys.stdout.write(f"seed {WHEN_KILLED}: killed {moment}\n")
+            while process.poll() is None and latest(killed) < least:
+                time.sleep(0.002)
+            time.sleep(wait)
+        finally:
+            process.kill()
+            _, said = process.communicate()
     assert latest(killed) >= least, said
     return Companion(shared, killed, said, leader_said.getvalue())
 
