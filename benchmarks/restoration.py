@@ -51,9 +51,8 @@ from babe2 import RestorationError, Restorer, audio
 from babe2.commands.main import main as command_line
 from babe2.config import PRESETS
 from babe2.dsp.spectra import ltas
-from babe2.estimate import evaluations_of
+from babe2.estimate import LONG
 from babe2.evaluation.seams import Seams, seams
-from babe2.methods.base import Span
 from babe2.networks.models import build_transform
 from babe2.prior import build_prior
 from babe2.process import reuse_memory
@@ -115,9 +114,10 @@ def restoring(
 ) -> Row:
     """Measures restoring a recording of `batch` segments; `steps` are fewer than the preset's, to scale from."""
     restorer = restorer_of(network, precision, device)
-    wanted = restorer.settings(preset)
-    settings = wanted if steps is None else restorer.settings(preset, steps=steps)
-    length, rate = Span.of(2 * settings.segment_length, settings).length, restorer.model.sample_rate
+    wanted, rate = restorer.method(preset=preset), restorer.model.sample_rate
+    chosen: dict[str, Any] = {} if steps is None else {"steps": steps}
+    settings: Any = restorer.method(preset=preset, **chosen).settings
+    length = wanted.span(LONG).length
     samples = length + (batch - 1) * (length - int(settings.overlap * length))
     heard = audio.read(OLD).audio  # as if it were at the network's rate
     heard = np.tile(heard, math.ceil(samples / heard.shape[1]))[:, :samples]
@@ -129,19 +129,19 @@ def restoring(
             work(steps=FEW)
             torch.cuda.reset_peak_memory_stats()
         began = Instant.now()
-        restoration = work(on_step=lambda step: ends.append(Instant.now()), steps=settings.steps)
+        restoration = work(on_step=lambda step: ends.append(Instant.now()), **chosen)
     except RestorationError as error:
         return {"error": str(error)}
     taken = Instant.now()
-    report, evaluations = restoration.report, evaluations_of(wanted)
+    report, evaluations, order = restoration.report, wanted.evaluations, getattr(settings, "order", 1)
     assert len(report["segments"]) == batch
     cpu, wall = (
-        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], settings.order, evaluations)
+        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], order, evaluations)
         for i in range(2)
     )
     return {
         "evaluations": evaluations,
-        "scaled_from": None if settings == wanted else report["evaluations"],
+        "scaled_from": None if settings == wanted.settings else report["evaluations"],
         "taken_at_once": report["batch"],
         "sound_seconds": round(samples / rate, 3),
         "cpu_seconds": round(cpu, 2),
@@ -234,9 +234,9 @@ def joined(recording: str | None, seconds: float, preset: str, batch: int) -> Ro
     began = Instant.now()
     restoration = restorer.restore(heard, rate, preset=preset, batch=batch)
     taken = Instant.now()
-    samples, settings = restoration.recorded.observation.samples, restorer.settings(preset)
+    length = restorer.method(preset=preset).span(restoration.recorded.observation.samples).length
     starts = [segment["start"] for segment in restoration.report["segments"]]
-    places = joins(starts, Span.of(samples, settings).length / own)
+    places = joins(starts, length / own)
     return {
         "joins": len(places),
         **rounded(seams(torch.from_numpy(restoration.audio), rate, places)),
