@@ -38,21 +38,24 @@ def through(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Te
     return transform.inverse(network(transform(x), log_sigma))
 
 
-def pulled_back(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of the weighted sum of the network's output to its input."""
+Answer = tuple[Tensor, Tensor]
+
+
+def both_ways(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Tensor, weight: Tensor) -> Answer:
+    """The network's output, and the gradient of its weighted sum to the input."""
     x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad((through(network, transform, x, log_sigma) * weight).sum(), x)
-    return gradient
+    out = through(network, transform, x, log_sigma)
+    (gradient,) = torch.autograd.grad((out * weight).sum(), x)
+    return out.detach(), gradient
 
 
 LEVEL = torch.full((1, 1), -0.7)
-Answer = tuple[Tensor, Tensor]
 
 
 def answer(network: CQTDiffPlus, transform: ConstantQ, level: Tensor = LEVEL) -> Answer:
     """What a network makes of some noise (1, L), and the gradient of that."""
     x = torch.randn(1, transform.length, generator=torch.Generator().manual_seed(0))
-    return through(network, transform, x, level), pulled_back(network, transform, x, level, x)
+    return both_ways(network, transform, x, level, x)
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +138,13 @@ def test_network_and_its_gradient_are_the_published_ones(
 ) -> None:
     recorded, x = vectors("net_small"), vectors("cqt_small")["x"]
     log_sigma, weight = recorded["cnoise"], recorded["w"]
-    assert deviation(through(small_network, small_transform, x, log_sigma), recorded["out"]) < DEEP
-    gradient = pulled_back(small_network, small_transform, x, log_sigma, weight)
+    out, gradient = both_ways(small_network, small_transform, x, log_sigma, weight)
+    assert deviation(out, recorded["out"]) < DEEP
     assert deviation(gradient, recorded["vjp"]) < DEEP
     for i in range(2):  # alone, at a single noise level, each item takes the path with folded gates
         item = slice(i, i + 1)
-        alone = x[item], log_sigma[item]
-        assert deviation(through(small_network, small_transform, *alone), recorded["out"][item]) < DEEP
-        gradient = pulled_back(small_network, small_transform, *alone, weight[item])
+        out, gradient = both_ways(small_network, small_transform, x[item], log_sigma[item], weight[item])
+        assert deviation(out, recorded["out"][item]) < DEEP
         assert deviation(gradient, recorded["vjp"][item]) < DEEP
 
 
@@ -196,10 +198,8 @@ def test_one_noise_level_for_all_is_the_same_as_telling_it_to_each(
     small_network: CQTDiffPlus, small_transform: ConstantQ, usual: Answer
 ) -> None:
     x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0)).expand(2, -1)
-    each = LEVEL.expand(2, 1)
-    shared, told = usual[0].expand(2, -1), through(small_network, small_transform, x, each)
-    assert deviation(told, shared) < DEEP
-    assert deviation(pulled_back(small_network, small_transform, x, each, x), usual[1].expand(2, -1)) < DEEP
+    for found, shared in zip(both_ways(small_network, small_transform, x, LEVEL.expand(2, 1), x), usual, strict=True):
+        assert deviation(found, shared.expand(2, -1)) < DEEP
 
 
 def test_saving_memory_changes_nothing_but_memory(
@@ -302,7 +302,7 @@ def test_attention_can_be_had_on_any_level(small_transform: ConstantQ) -> None:
     attending = {key.split(".attn_block")[0] for key in network.state_dict() if ".attn_block" in key}
     assert attending == {"downs.1.2", "downs.3.2", "middle.0.1", "ups.0.1", "ups.2.1"}
     x = torch.randn(1, small_transform.length)
-    gradient = pulled_back(network, small_transform, x, torch.zeros(1, 1), x)
+    _, gradient = both_ways(network, small_transform, x, torch.zeros(1, 1), x)
     assert gradient.isfinite().all() and gradient.any()
 
 

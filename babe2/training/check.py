@@ -32,6 +32,7 @@ def check_restoration(
 
     The scores are log-spectral distances to the truth in dB, of the spoiled recording and of its restoration.
     """
+    folder.mkdir(exist_ok=True)
     rate, seeded = restorer.model.sample_rate, torch.Generator().manual_seed(0)
     length = max(restorer.model.segment, next_length(restorer.model, round(SECONDS * rate)))
     longer = replace(held_out, model=replace(held_out.model, segment=length))
@@ -39,7 +40,6 @@ def check_restoration(
     observation = degrade(truth, rate, ResponseFamily().draw(seeded), seeded)
     restoration = restorer.restore(observation, rate, preset="draft", segment_length=length, cancelled=cancelled)
     restored = torch.from_numpy(restoration.audio[0])
-    folder.mkdir(exist_ok=True)
     for name, sound in {"truth": truth, "recording": observation, f"{iteration:09d}": restored}.items():
         write_wave(folder / f"{name}.wav", sound, rate)
     found = scores({"recording": observation, "restored": restored}, truth, rate)
