@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from babe2.networks.bandwise import BandwiseUNet
 RATE = 8000  # Hz
 COMPACT = Model(BandwiseArchitecture((16, 16), (1, 1), 7, 16, 8), RATE, 4096, sigma_data=0.08)
 PUBLISHED = Model(SMALL, RATE, SMALL_LENGTH, sigma_data=0.063)
+SHORT_PUBLISHED = replace(PUBLISHED, segment=SMALL_LENGTH // 4)  # for what is not compared with recorded numbers
 QUICK = ["--set", "ltas_batches=2", "--set", "spread_batches=2", "--set", "ltas_fft=1024", "--device", "cpu"]
 
 
