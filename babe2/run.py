@@ -285,7 +285,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
             }
             for i in sorted(run.found)
         ],
-        "warnings": list(run.recording.warnings),
+        "warnings": [*run.recording.warnings, *about.get("warnings", [])],
     }
     return Restoration(
         recorded=run.recording,

@@ -177,12 +177,21 @@ class Method(ABC):
         return method
 
     @classmethod
+    def as_in(cls, preset: str) -> type[Method]:
+        """The method that a preset means by this one's name."""
+        return cls
+
+    @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What a preset changes of the column's settings; one value may follow from another that a person chose."""
         return {}
 
     def check(self, model: Model) -> None:  # noqa: B027 (few have to)
         """Refuses a checkpoint that the method cannot run with."""
+
+    def doubts(self, model: Model) -> list[str]:
+        """Sentences on what was not tried yet with such a checkpoint."""
+        return []
 
     def refuse_idle(self, chosen: Mapping[str, Any], response_known: bool) -> None:
         """Says which of a person's settings would change nothing."""
