@@ -87,12 +87,12 @@ def test_settings_have_the_public_names() -> None:
 
 
 def test_the_manifest_has_the_public_ids() -> None:
-    assert set(["piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small"]) <= collection().keys()
+    assert {"piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small"} <= collection().keys()
 
 
 COMMANDS = {
-    "restore": """--output --checkpoint --method --preset --start --duration --seed --device --set --amount --rate --subtype
-        --plots --report --json --overwrite""",
+    "restore": """--output --checkpoint --method --preset --start --duration --seed --device --set --amount --rate
+        --subtype --plots --report --json --overwrite""",
     "analyse": "--checkpoint --json",
     "sample": "--output --checkpoint --count --seconds --seed",
     "checkpoints": "",
@@ -116,7 +116,7 @@ def test_commands_have_their_options(command: str) -> None:
 
 def test_the_checkpoints_command_has_its_verbs() -> None:
     verbs = subcommands(subcommands(parser())["checkpoints"])
-    assert set(["list", "show", "fetch", "verify", "remove", "convert", "publish"]) <= verbs.keys()
+    assert {"list", "show", "fetch", "verify", "remove", "convert", "publish"} <= verbs.keys()
 
 
 def test_the_page_keeps_the_names_of_its_endpoints() -> None:
