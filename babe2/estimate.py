@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from babe2.analysis.response import Spectrum
+from babe2.analysis.spectrum import Spectrum
 from babe2.config import Model, Settings
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 from babe2.methods.base import Span

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from babe2.analysis.response import RecordingChain, Spectrum, estimate_response
+from babe2.analysis.response import RecordingChain, estimate_response
+from babe2.analysis.spectrum import Spectrum
 from babe2.config import Settings
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas, at_unit_level, bin_frequencies, equalise

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from babe2.dsp.curves import Curve
 from babe2.dsp.resampling import resample
-from babe2.dsp.spectra import ReferenceLtas, at_unit_level, bin_frequencies, decibels, ltas, smooth_octaves
+from babe2.dsp.spectra import (
+    ReferenceLtas,
+    at_unit_level,
+    bin_frequencies,
+    decibels,
+    ltas,
+    power_spectrogram,
+    smooth_octaves,
+)
 
 Band = tuple[float, float]  # Hz
 
@@ -54,9 +62,7 @@ def _inside(hertz: Tensor, band: Band) -> Tensor:
 
 def _band_power(x: Tensor, sample_rate: int, band: Band, fft: int, hop: int) -> Tensor:
     """Power |X|^2 (..., bins of the band, N) in frames under a periodic Hann window, none of which leaves the clip."""
-    window = torch.hann_window(fft, device=x.device, dtype=x.dtype)
-    frames = torch.stft(x, fft, hop, window=window, center=False, return_complex=True)
-    return frames[..., _inside(bin_frequencies(sample_rate, fft).to(x.device), band), :].abs().square()
+    return power_spectrogram(x, fft, hop)[..., _inside(bin_frequencies(sample_rate, fft).to(x.device), band), :]
 
 
 def _coarse(x: Tensor, sample_rate: int, band: Band) -> Tensor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from babe2.dsp.spectra import decibels
+from babe2.dsp.spectra import decibels, power_spectrogram
 from babe2.evaluation.measures import RESPONSE_HZ, SCORING_RATE, matched
 from babe2.evaluation.synthetic import ClipResult
 from babe2.report.figures import GRID, INK, LINES, OCTAVES_HZ, PAPER, picture_levels
@@ -54,9 +53,7 @@ def sheet(result: ClipResult) -> Figure:
 
 def _levels(x: Tensor) -> Tensor:
     """Level in dB (frequencies, frames) of x (T,): 93 ms every 12."""
-    fft, hop = 2048, 256
-    window = torch.hann_window(fft)
-    return decibels(torch.stft(x, fft, hop, window=window, center=False, return_complex=True).abs().square())
+    return decibels(power_spectrogram(x, fft=2048, hop=256))
 
 
 def _draw_responses(axes: Axes, result: ClipResult) -> None:

@@ -24,9 +24,18 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from babe2.analysis.description import MATCHED_HZ
+from babe2.analysis.comparison import MATCHED_HZ
 from babe2.dsp.curves import Array, Curve
-from babe2.dsp.spectra import ReferenceLtas, as_reference, bin_frequencies, decibels, excerpts, power_spectra
+from babe2.dsp.excerpts import excerpts
+from babe2.dsp.spectra import (
+    ReferenceLtas,
+    as_reference,
+    average_power,
+    bin_frequencies,
+    decibels,
+    octave_smoothed,
+    power_at,
+)
 from babe2.dsp.waveform import as_channels
 from babe2.errors import RestorationError
 from babe2.replacing import replacing
@@ -140,7 +149,7 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
     drawn = []
     for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
-        drawn.append(third_octaves(average_power(sound), sound[1], pitches(sound[1])))
+        drawn.append(third_octaves(average_spectrum(sound), sound[1], pitches(sound[1])))
         width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
         axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
     if reference is not None:
@@ -264,34 +273,28 @@ def _spectrogram(sound: Sound, rows_hz: Array, columns: int, frames_per_column: 
     # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
     width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
     weights = (1 - (bins - rows).abs() / width).clamp(min=0).float()
-    window = torch.hann_window(fft)
     picture = []
     for some in torch.split(starts, 16):
-        places = (some.flatten()[:, None] + torch.arange(fft)).abs()
-        mirrored = (samples - 1 - (samples - 1 - places).abs()).clamp(min=0)  # an edge would look like a click
-        power = torch.fft.rfft(x[:, mirrored] * window).abs().square().mean(dim=0) / window.sum() ** 2
+        power = power_at(x, some.flatten(), fft)
         picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
     return decibels(torch.cat(picture)).T.numpy()
 
 
-def average_power(sound: Sound) -> Tensor:
-    """The long-term average spectrum (F,) in frames of a fifth of a second."""
-    cuts, _ = excerpts(as_channels(*sound), sound[1])
+def average_spectrum(sound: Sound) -> Tensor:
+    """The average power spectrum (F,) of a sound in frames of a fifth of a second."""
     fft = 2 * (sound[1] // 10)
-    return torch.cat([power for cut in cuts.unbind(dim=1) for power in power_spectra(cut, fft, fft // 2)]).mean(dim=0)
+    return average_power(excerpts(as_channels(*sound), sound[1]).audio, fft, fft // 2)
 
 
 def pitches(sample_rate: int) -> Array:
-    """Evenly spaced ones, Hz."""
+    """The frequencies, Hz, evenly spaced over octaves, at which average spectra are drawn."""
     return np.geomspace(LOWEST_HZ, sample_rate / 2, 400)
 
 
 def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array, Array]:
     """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, level from 200 Hz to 2 kHz."""
-    wanted = torch.from_numpy(hertz)[:, None]
-    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1)).double()
-    weights = torch.exp(-((bins - wanted) ** 2) / (2 * (wanted / 3 / math.pi) ** 2))
-    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
+    smoothed = octave_smoothed(power, sample_rate, torch.from_numpy(hertz))
+    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1))
     matched = (bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])
     return hertz, (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
 
