@@ -1,4 +1,4 @@
-"""What scores cannot say: one clip spoiled, restored and true, to be looked at."""
+"""A picture of one scored clip: degraded, restored and true, for what scores cannot say."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ from torch import Tensor
 from babe2 import checkpoints
 from babe2.checkpoints.checkpoint import WEIGHTS
 from babe2.degradations.families import ResponseFamily, degrade
+from babe2.dsp.distance import at_level, log_spectral_distance
 from babe2.errors import RestorationError
-from babe2.evaluation.measures import at_level, log_spectral_distance
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import FoldedConstantQ
 from babe2.networks.models import next_length
