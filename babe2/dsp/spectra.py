@@ -81,6 +81,10 @@ def power_spectra(x: Tensor, fft: int, hop: int) -> Iterator[Tensor]:
     """Power spectra (N, F) of x (channels, samples), averaged over channels, some frames at a time.
 
     A spectrum's bins add up to the signal's mean square. A short x is taken with zeros behind it.
+
+    >>> (spectra,) = power_spectra(torch.ones(1, 8), fft=4, hop=2)
+    >>> spectra.shape
+    torch.Size([3, 3])
     """
     x, window = at_least(x, fft), torch.hann_window(fft)
     for piece in pieces(x, fft, hop, max(1, CACHED // fft)):
@@ -105,7 +109,12 @@ def power_at(x: Tensor, starts: Tensor, fft: int) -> Tensor:
 
 
 def at_least(x: Tensor, length: int) -> Tensor:
-    """x (..., T), with zeros behind it where it is shorter than that; torch copies even where there is none to add."""
+    """x (..., T), with zeros behind it where it is shorter than that.
+
+    >>> at_least(torch.ones(2), 3)
+    tensor([1., 1., 0.])
+    """
+    # F.pad copies even where there is nothing to add.
     return x if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))
 
 
@@ -119,6 +128,10 @@ def quantiles(rows: Tensor, shares: Tensor) -> Tensor:
     """What `rows.quantile(shares, dim=1)` gives (shares, rows), to the bit; on a processor in a quarter of the time.
 
     torch sorts each row whole; here it is only parted at the places that are asked for.
+
+    >>> quantiles(torch.arange(11.0)[None], torch.tensor([0.0, 0.25]))
+    tensor([[0.0000],
+            [2.5000]])
     """
     if rows.device.type != "cpu":  # a graphics card sorts fast
         return rows.quantile(shares, dim=1)
@@ -181,7 +194,7 @@ def ltas(x: Tensor | Tape, fft: int, window: int, hop: int) -> Tensor:
 
 
 def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Tensor:
-    """A one-sided power spectrum (F,) averaged by a Gaussian as wide as 1/`fraction` octave at each bin; DC is kept."""
+    """A one-sided power spectrum (F,) smoothed over 1/`fraction` octave around each bin by a Gaussian; DC is kept."""
     frequencies = torch.linspace(0, sample_rate / 2, len(power), dtype=torch.float64)
     smoothed = _octave_weights(frequencies, frequencies[1:], fraction) @ power.cpu().double()
     return torch.cat([power[:1], smoothed.to(power)])
@@ -204,7 +217,7 @@ WHITE = 0.75  # what unit white noise reads in a Hann window divided by the root
 
 
 def at_unit_level(power: Tensor) -> Tensor:
-    """A one-sided LTAS (F,) as if its music had unit variance.
+    """A one-sided long-term average spectrum (F,) at the level that music of unit variance has.
 
     The recording is measured at unit level, so a reference at another one shifts the floor below which no band is
     raised: by 24 dB for the published piano checkpoint, whose music has a standard deviation of 0.063.
@@ -217,7 +230,11 @@ def at_unit_level(power: Tensor) -> Tensor:
 
 
 def equalise(x: Tensor, gain: Tensor, fft: int, window: int, hop: int) -> Tensor:
-    """x (B, T) with each bin of its short-time spectrum multiplied by `gain` (fft / 2 + 1,)."""
+    """x (B, T) with each bin of its short-time spectrum multiplied by `gain` (fft / 2 + 1,).
+
+    >>> equalise(torch.ones(1, 100), torch.full((9,), 2.0), fft=16, window=16, hop=4)[0, 50:52]
+    tensor([2., 2.])
+    """
     return Equalised(MemoryTape(x), gain, fft, window, hop).read(0, x.shape[-1])
 
 
@@ -257,6 +274,11 @@ def _centred_frames(tape: Tape, first: int, last: int, fft: int, window: int, ho
 
 
 def fades(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The halves of a periodic Hann window: one rises, the other falls, together they are one."""
+    """The rising and the falling half of a periodic Hann window, each (length,): a cross-fade; they add up to one.
+
+    >>> rising, falling = fades(2, like=torch.zeros(1))
+    >>> rising, falling
+    (tensor([0.0000, 0.5000]), tensor([1.0000, 0.5000]))
+    """
     window = torch.hann_window(2 * length, device=like.device, dtype=like.dtype)
     return window[:length], window[length:]
