@@ -10,7 +10,7 @@ from torch import Tensor
 from babe2.dsp.spectra import decibels, power_spectrogram
 from babe2.evaluation.measures import RESPONSE_HZ, SCORING_RATE, matched
 from babe2.evaluation.synthetic import ClipResult
-from babe2.report.figures import GRID, INK, LINES, OCTAVES_HZ, PAPER, picture_levels
+from babe2.report.figures import GRID, INK, LINES, PAPER, octave_chart, picture_levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def _levels(x: Tensor) -> Tensor:
 
 
 def _draw_responses(axes: Axes, result: ClipResult) -> None:
-    """All three with their median levels laid on each other, as they are scored."""
+    """Draws all three responses with their median levels laid on each other, as they are scored."""
 
     hertz = np.geomspace(50, SCORING_RATE / 2, 600)
     scored = (hertz >= RESPONSE_HZ[0]) & (hertz <= RESPONSE_HZ[1])
@@ -69,16 +69,7 @@ def _draw_responses(axes: Axes, result: ClipResult) -> None:
         gain = gain - np.median((gain - true)[scored])
         axes.plot(hertz, gain, color=colour, linestyle=style, linewidth=2.4, label=name)
     axes.axvspan(*RESPONSE_HZ, color=GRID, alpha=0.35, linewidth=0, label="scored")
-    axes.set_xscale("log")
-    axes.set_xlim(hertz[0], hertz[-1])
-    octaves = [octave for octave in OCTAVES_HZ if hertz[0] <= octave <= hertz[-1]]
-    axes.set_xticks(octaves, [f"{octave:g}" for octave in octaves])
-    axes.set_xticks([], minor=True)
+    octave_chart(axes, SCORING_RATE / 2, [true], deepest_db=60)
     axes.set_ylim(-60, float(true.max()) + 12)
-    axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
-    axes.grid(True, color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_facecolor(PAPER)
-    axes.tick_params(colors=INK, labelsize=11)
     axes.legend(loc="lower left", frameon=False, fontsize=12, labelcolor=INK)

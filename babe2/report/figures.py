@@ -1,4 +1,4 @@
-"""Pictures of a restoration: before and after, average spectra, and how the old machine coloured the sound."""
+"""Pictures of a restoration: spectrograms before and after, average spectra, and the estimated response."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _FRAME_SECONDS = 0.12
 def of_restoration(
     before: Sound, after: Sound, restoration: Restoration, reference: ReferenceLtas | None
 ) -> dict[str, Callable[[], Figure]]:
-    """The three that tell what was done, by name; each is drawn when it is called."""
+    """The three pictures of a restoration, by name: functions that draw them."""
     # The response matters as far up as the prior's music, and an octave beyond.
     rate = min(before[1], 2 * reference.sample_rate) if reference else before[1]
     return {
@@ -73,7 +73,7 @@ def of_restoration(
 
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
-    """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
+    """Spectrograms before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
     figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     pictures = _pictures([before, after])
@@ -87,8 +87,10 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
 def spectrogram_pair(
     before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
 ) -> tuple[Figure, Figure]:
-    """What `spectrograms` shows, as two figures that lie over each other to the pixel, for a slider: of the first the
-    left part is seen and of the second the right, and there their titles are. Small, to be read on a phone.
+    """Spectrograms before and after as two figures that lie over each other to the pixel, for a slider.
+
+    Of the first the left part is seen and of the second the right, and there their titles are. Small, to be read on a
+    phone.
     """
     figures = []
     sides: list[Literal["left", "right"]] = ["left", "right"]
@@ -104,7 +106,7 @@ def spectrogram_pair(
 
 
 def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Figure:
-    """A restoration under way: its sound by now, and how the old machine is thought to have coloured it.
+    """A picture of a restoration under way: its sound by now, above the response as estimated by now.
 
     Small and quickly drawn, as the restoration waits for it.
     """
@@ -120,7 +122,7 @@ def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Fig
     below.axhline(0, color=INK, linewidth=0.8)
     if equalizer is not None:
         below.plot(hertz, gain, color=LINES[0][0], linewidth=2.5)
-    _chart(below, estimate[1] / 2, [gain], deepest_db=50)
+    octave_chart(below, estimate[1] / 2, [gain], deepest_db=50)
     below.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     return figure
 
@@ -143,7 +145,7 @@ def picture_levels(
 
 
 def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = None) -> Figure:
-    """Average spectra in third octaves, at equal level from 200 Hz to 2 kHz so that their colours can be compared."""
+    """A chart of average spectra in third octaves, at equal level from 200 Hz to 2 kHz to compare their shapes."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
@@ -157,14 +159,14 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
         rate = reference.sample_rate
         drawn.append(third_octaves(reference.power, rate, pitches(rate)))
         axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
-    _chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
+    octave_chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
     axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
     _legend(axes)
     return figure
 
 
 def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int) -> Figure:
-    """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
+    """A chart of the estimated response, with the estimates on the way there as (sigma, curve) pairs."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
@@ -181,9 +183,8 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     axes.plot(hertz, gain, color=PAPER, linewidth=5)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
-    edges = getattr(final, "edges", None)
-    if edges is not None:
-        bends = np.sort(np.asarray(edges, dtype=float))
+    if final.edges is not None:
+        bends = np.sort(np.asarray(final.edges, dtype=float))
         bends = bends[(bends > hertz[0]) & (bends < hertz[-1])]
         axes.plot(
             bends,
@@ -196,7 +197,7 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
             markeredgewidth=2.2,
             label="Breakpoints",
         )
-    _chart(axes, sample_rate / 2, [gain], deepest_db=50)
+    octave_chart(axes, sample_rate / 2, [gain], deepest_db=50)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     _legend(axes)
     return figure
@@ -230,7 +231,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """What one spectrogram shows, one of several of the same rows, columns in time and scale."""
+    """One spectrogram of several that have their rows and their scale in common."""
 
     levels: npt.NDArray[np.float32]  # (rows, columns) dB below the loudest point of all
     rows_hz: Array
@@ -302,8 +303,8 @@ def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array,
 # Axes
 
 
-def _chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
-    """A chart of decibels over octaves that shows the levels as far down as they matter."""
+def octave_chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
+    """Makes axes a chart of decibels over octaves that shows the levels as far down as they matter."""
     axes.set_xscale("log")
     axes.set_xlim(LOWEST_HZ, top_hz)
     axes.set_xticks(*_octaves(LOWEST_HZ, top_hz))
