@@ -39,7 +39,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
         check_targets([options.report], options.overwrite)
     overrides = {"preset": options.preset} | settings_of(options)
     restorer = restorer_of(options)
-    restorer.settings(**overrides)  # a wrong setting is better said before the first clip
+    restorer.method(**overrides)  # a wrong setting is better said before the first clip
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
     sheets: list[Path] = []
