@@ -13,7 +13,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from solvers import MEASURES, SOLVERS
 
 from babe2 import Restorer
-from babe2.estimate import evaluations_of
 from babe2.evaluation.table import confidence
 from babe2.report.figures import GRID, INK, LINES, PAPER, save
 
@@ -38,7 +37,7 @@ EVALUATIONS = (8, 16, 32, 64, 101)
 def evaluations() -> dict[str, int]:
     """What each solver asks of the bundled prior, per segment."""
     restorer = Restorer.from_checkpoint("piano-small", device="cpu")
-    return {name: evaluations_of(restorer.settings(**options)) for name, options in SOLVERS.items() if name != WITHOUT}
+    return {name: restorer.method(**options).evaluations for name, options in SOLVERS.items() if name != WITHOUT}
 
 
 def quality(rows: Sequence[dict[str, Any]], needed: dict[str, int]) -> Figure:

@@ -37,9 +37,9 @@ from babe2 import RestorationError, Restorer, audio
 from babe2.commands.main import main as command_line
 from babe2.config import PRESETS
 from babe2.dsp.spectra import ltas
-from babe2.estimate import evaluations_of
+from babe2.estimate import LONG
 from babe2.evaluation.seams import Seams, seams
-from babe2.methods.base import Span
+from babe2.methods.base import SegmentMethod
 from babe2.networks.models import build_transform
 from babe2.prior import build_prior
 from babe2.process import reuse_memory
@@ -98,10 +98,11 @@ def restoring(
 ) -> Row:
     """A recording of as many segments as are restored at once; `steps` are fewer than the preset's, to scale from."""
     restorer = restorer_of(network, precision, device)
-    wanted = restorer.settings(preset)
-    settings = wanted if steps is None else restorer.settings(preset, steps=steps)
-    length, rate = Span.of(2 * settings.segment_length, settings).length, restorer.model.sample_rate
-    samples = length + (batch - 1) * (length - int(settings.overlap * length))
+    wanted = restorer.method(preset=preset)
+    method = wanted if steps is None else restorer.method(preset=preset, steps=steps)
+    assert isinstance(method, SegmentMethod)
+    length, rate = method.span(LONG).length, restorer.model.sample_rate
+    samples = length + (batch - 1) * (length - int(method.settings.overlap * length))
     heard = audio.read(OLD).audio  # as if it were at the network's rate
     heard = np.tile(heard, math.ceil(samples / heard.shape[1]))[:, :samples]
     ends: list[Instant] = []
@@ -112,19 +113,20 @@ def restoring(
             work(steps=FEW)
             torch.cuda.reset_peak_memory_stats()
         began = Instant.now()
-        restoration = work(on_step=lambda step: ends.append(Instant.now()), steps=settings.steps)
+        restoration = work(on_step=lambda step: ends.append(Instant.now()), steps=method.steps)
     except RestorationError as error:
         return {"error": str(error)}
     taken = Instant.now()
-    report, evaluations = restoration.report, evaluations_of(wanted)
+    report, evaluations = restoration.report, wanted.evaluations
+    order = math.ceil(method.evaluations / method.steps)
     assert len(report["segments"]) == batch
     cpu, wall = (
-        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], settings.order, evaluations)
+        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], order, evaluations)
         for i in range(2)
     )
     return {
         "evaluations": evaluations,
-        "scaled_from": None if settings == wanted else report["evaluations"],
+        "scaled_from": None if method == wanted else report["evaluations"],
         "taken_at_once": report["batch"],
         "sound_seconds": round(samples / rate, 3),
         "cpu_seconds": round(cpu, 2),
@@ -211,9 +213,9 @@ def joined(recording: str | None, seconds: float, preset: str, batch: int) -> Ro
     began = Instant.now()
     restoration = restorer.restore(heard, rate, preset=preset, batch=batch)
     taken = Instant.now()
-    samples, settings = restoration.recorded.observation.samples, restorer.settings(preset)
+    span = restorer.method(preset=preset).span(restoration.recorded.observation.samples)
     starts = [segment["start"] for segment in restoration.report["segments"]]
-    places = joins(starts, Span.of(samples, settings).length / own)
+    places = joins(starts, span.length / own)
     return {
         "joins": len(places),
         **rounded(seams(torch.from_numpy(restoration.audio), rate, places)),

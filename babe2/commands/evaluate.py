@@ -37,9 +37,10 @@ def add_commands(subparsers: Any) -> None:
 def run_synthetic(options: argparse.Namespace) -> int:
     if options.report:
         check_targets([options.report], options.overwrite)
-    overrides = {"preset": options.preset} | settings_of(options)
+    preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
-    restorer.method(**overrides)  # a wrong setting is better said before the first clip
+    restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
+    restorable = restorer.used(preset=preset, response_known=True, **overrides)
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
     sheets: list[Path] = []
@@ -53,9 +54,12 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 restorer,
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
-                restore_known=with_known_response(restorer, seed=options.seed, cancelled=interrupted, **overrides),
+                restore_known=with_known_response(
+                    restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
+                ),
                 on_step=on_step,
                 cancelled=interrupted,
+                preset=preset,
                 **overrides,
             )
         except Cancelled:
