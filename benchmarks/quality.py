@@ -35,13 +35,13 @@ EVALUATIONS = (8, 16, 32, 64, 101)
 
 
 def evaluations() -> dict[str, int]:
-    """What each solver asks of the bundled prior, per segment."""
+    """Returns how often each solver evaluates the bundled prior, per segment."""
     restorer = Restorer.from_checkpoint("piano-small", device="cpu")
     return {name: restorer.method(**options).evaluations for name, options in SOLVERS.items() if name != WITHOUT}
 
 
 def quality(rows: Sequence[dict[str, Any]], needed: dict[str, int]) -> Figure:
-    """Each measure over evaluations: means, and 95 % intervals over clips and machines."""
+    """Draws each measure over evaluations: means, and 95 % intervals over clips and old machines."""
     figure = Figure(figsize=(10, 7), facecolor=PAPER, layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 3, sharex=True).flat, TITLES.items(), strict=True):
         floor = [row[measure] for row in rows if row["solver"] == WITHOUT]
@@ -91,7 +91,7 @@ def _dress(axes: Axes, title: str) -> None:
 
 
 def draw_newest(results: Path, folder: Path) -> Path:
-    """solvers.png, of the newest figures there are."""
+    """Draws the newest figures as solvers.png in `folder`."""
     newest = max(results.glob("*-solvers.json"))
     figure = quality(json.loads(newest.read_text("utf-8"))["rows"], evaluations())
     return save(figure, folder / "solvers.png")

@@ -15,7 +15,7 @@ from babe2.dsp.curves import Curve
 from babe2.errors import RestorationError
 from babe2.evaluation.synthetic import Clip, RestoreKnown
 from babe2.restorer import Restorer
-from babe2.training.corpus import SHARD, Shard, Skipped, found
+from babe2.training.corpus import SHARD, Shard, Skipped, find_files
 
 
 def with_known_response(restorer: Restorer, **options: Any) -> RestoreKnown:
@@ -32,7 +32,7 @@ def find_recordings(places: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for place in places:
         skipped: list[Skipped] = []
-        inside = [path for path, _ in found([place], skipped)]
+        inside = [path for path, _ in find_files([place], skipped)]
         if skipped:
             raise RestorationError(f"{skipped[0].name!s:.200}: {skipped[0].reason} Give recordings or their folders.")
         if not inside:
