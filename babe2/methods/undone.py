@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import Spectrum, estimate_response
+from babe2.analysis.response import estimate_response
+from babe2.analysis.spectrum import Spectrum
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
