@@ -38,6 +38,10 @@ class RecordedBand:
     floor_db: float  # RMS of the noise, dB; -inf: there is none
     ends: bool | None = None  # whether the recording chain cut it off at `high_hz`; None: nobody has compared
 
+    def as_dict(self) -> dict[str, float | bool | None]:
+        """Its frequencies for a report, Hz, and whether it was cut off."""
+        return {"low_hz": self.low_hz, "high_hz": self.high_hz, "ends": self.ends}
+
     @property
     def end_hz(self) -> float | None:
         """Where the recorded band ends, above which all must be generated; None where the music itself ends it."""
