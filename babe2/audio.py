@@ -42,6 +42,7 @@ from babe2.recordings.chunks import (
     list_chunks,
     retimed,
 )
+from babe2.recordings.own_folder import Draft
 from babe2.wording import clock
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
@@ -104,6 +105,7 @@ class SoundFile:
     sample_rate: int  # Hz
     subtype: str
     tags: Tags
+    samples: None = None  # how many there are is certain only when they have been read: headers lie
     warnings: tuple[str, ...] = ()  # once the blocks have been read to their end
 
     def __init__(self, path: str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None) -> None:
@@ -199,20 +201,23 @@ def write_blocks(
     subtype: str | None = None,
     tags: Tags | None = None,
     overwrite: bool = False,
-    draft: Path | None = None,
+    draft: Draft | None = None,
 ) -> Path:
     """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much.
 
-    `draft` names the file until it is complete; it is on the same disk. Without one it has a hidden name beside.
+    `draft` is where the file is until it is complete, on the same disk. Without one it has a hidden name beside.
     """
     name, target = os.fspath(path), Path(path)
     shape = _shape(name, blocks(), sample_rate)
     container, subtype = _storage(name, shape, subtype)
-    with _hidden_beside(name, overwrite, draft) as temporary:
-        with open(temporary, "w+b" if draft else "x+b") as file:
+    with _new_file(name, overwrite, draft) as temporary:
+        with os.fdopen(temporary.create(), "w+b") as file:
             _encode(file, blocks(), shape.channels, sample_rate, container, subtype, tags or Tags())
             _check_complete(file, shape.samples)
             os.fsync(file.fileno())
+            written = os.fstat(file.fileno())
+        if not temporary.is_file(written):
+            raise RestorationError(f"{name} was not written: somebody put another file in its place. Try again.")
         _publish(temporary, target, overwrite)
     return target
 
@@ -221,8 +226,8 @@ def check_target(path: str | os.PathLike[str], *, subtype: str | None = None, ov
     """Refuse, before hours of work, what `write` would refuse whatever the audio will be."""
     name = os.fspath(path)
     _container(name, subtype)
-    with _hidden_beside(name, overwrite) as temporary, open(temporary, "x+b"):
-        pass  # where a file can be made, the real one can: permissions alone do not tell
+    with _new_file(name, overwrite) as temporary:
+        os.close(temporary.create())  # where a file can be made, the real one can: permissions alone do not tell
 
 
 # Reading
@@ -453,10 +458,10 @@ def _roomy(container: str, subtype: str, size: int) -> str:
 
 
 @contextmanager
-def _hidden_beside(name: str, overwrite: bool, draft: Path | None = None) -> Iterator[Path]:
-    """A name for what a target that may be written is made from; whatever bears it afterwards is removed."""
+def _new_file(name: str, overwrite: bool, draft: Draft | None = None) -> Iterator[Draft]:
+    """Where a target that may be written is made: the draft, or a hidden name beside it; removed afterwards."""
     target = Path(name)
-    temporary = draft or target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    temporary = draft or Draft(str(target.with_name(f".{secrets.token_hex(8)}{target.suffix}")))
     try:
         _refuse_taken(target, overwrite)
         yield temporary
@@ -545,17 +550,17 @@ def _check_complete(file: BinaryIO, frames: int) -> None:
         raise sf.SoundFileError("the file came out short")
 
 
-def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
+def _publish(temporary: Draft, target: Path, overwrite: bool) -> None:
     if overwrite:
-        os.replace(temporary, target)
+        temporary.rename(target)
         return
     try:
-        os.link(temporary, target)  # unlike a rename this never replaces a file that has just appeared
+        temporary.link(target)
     except FileExistsError:
         raise
     except OSError:  # no links on this disk
         _refuse_taken(target, overwrite)
-        os.replace(temporary, target)
+        temporary.rename(target)
 
 
 # Sentences

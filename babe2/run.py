@@ -93,11 +93,7 @@ class Run:
         length, samples = self.span.length, self.observation.samples
         self.starts = self.span.starts(samples, settings)
         layers = 1 + settings.keep_low_band  # the prior's music, and what lies below its band
-        tape = storage.blank("segments", layers * self.channels)
-        if tape.samples < length * max((1 + i for record in storage.records for i in record["segments"]), default=0):
-            raise RestorationError(
-                "Some of what an earlier run had finished is gone from its journal. Begin anew with --overwrite."
-            )
+        tape = storage.blank("segments", layers * self.channels, length * len(self.starts))
         self.canvas = Canvas(self.starts, length, samples, tape, layers)
         # What sampling follows, where it begins (None: there, too), and what brings each channel to level (C, 1).
         self.objective: Tape = self.observation
@@ -456,7 +452,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
             }
             for i in sorted(run.found)
         ],
-        "warnings": list(run.recording.warnings),
+        "warnings": [*run.storage.warnings, *run.recording.warnings],
     }
     return Restoration(
         recorded=run.recording,

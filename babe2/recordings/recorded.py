@@ -31,6 +31,10 @@ class Sound(Protocol):
     def channels(self) -> int: ...
     @property
     def sample_rate(self) -> int: ...
+    @property
+    def samples(self) -> int | None:
+        """Per channel, where that is certain before they are read."""
+
     def blocks(self) -> Iterator[Audio]:
         """All of it, (C, n) at a time."""
 
@@ -48,6 +52,10 @@ class Samples(NamedTuple):
     @property
     def channels(self) -> int:
         return len(self.held)
+
+    @property
+    def samples(self) -> int:
+        return self.held.shape[1]
 
     def blocks(self) -> Iterator[Audio]:
         return (block.numpy() for block in MemoryTape(self.held).blocks())
@@ -72,17 +80,20 @@ class Recorded:
         output_rate: int | None,
         *,
         fold: bool,
-        blank: Callable[[int], Blank] = MemoryTape.blank,
+        blank: Callable[[int, int], Blank] = MemoryTape.blank,
         on_block: OnBlock = lambda seconds: None,
     ) -> Recorded:
-        """Reads a recording for the first time; `fold` averages its channels, `blank` gives a tape for so many."""
+        """Reads a recording for the first time; `fold` averages its channels.
+
+        `blank` gives a tape for so many channels, with room for so many samples.
+        """
         rate = original.sample_rate
         output_rate = rate if output_rate is None else as_sample_rate(output_rate)
         warnings = []
         if fold and original.channels > 1:
             warnings.append(f"The {original.channels} channels were averaged to one, as the published program does.")
         channels = 1 if fold else original.channels
-        spread, tape = Spread(channels), blank(channels)
+        spread, tape = Spread(channels), blank(channels, -(-(original.samples or 0) * model_rate // rate))
 
         def heard() -> Iterator[Tensor]:
             for block in _folded(original, channels):
