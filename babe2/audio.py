@@ -1,4 +1,4 @@
-"""Reading and writing recordings: the edge where files come in and go out.
+"""Reads and writes audio files.
 
 libsndfile decodes and encodes. What it leaves to us lives here: refusing in sentences, never believing a header,
 carrying a file's notes over (chunks.py finds them), and leaving either a whole new file behind or none.
@@ -133,7 +133,7 @@ class SoundFile:
         return round(min(self.start * self.sample_rate, _UNKNOWN_LENGTH))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """(channels, samples) at a time."""
+        """Yields the audio, (channels, samples) at a time; afterwards `warnings` tells what was amiss."""
         first, rate = self._first, self.sample_rate
         with self._unchanged() as source, _sound(source) as sound:
             promised = end = _promised(source, sound.frames)
@@ -155,7 +155,7 @@ class SoundFile:
             self.warnings = _shortfall(source, sound, promised, end, held, stumbled)
 
     def sha256(self) -> str:
-        """Of the whole file."""
+        """Returns the SHA-256 of the whole file."""
         with self._unchanged() as source:
             source.file.seek(0)
             return hashlib.file_digest(source.file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ class SoundFile:
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Channels, samples per channel and sample rate (Hz), as far as they can be told without decoding."""
+    """Returns channels, samples per channel and sample rate (Hz), as far as they are known without decoding."""
     name = os.fspath(path)
     with _readable(name) as source, _sound(source) as sound:
         channels, samples, rate = int(sound.channels), int(sound.frames), int(sound.samplerate)
@@ -209,7 +209,7 @@ def write_blocks(
     overwrite: bool = False,
     draft: Draft | None = None,
 ) -> Path:
-    """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much.
+    """Write audio that comes in blocks (channels, n); `blocks` is called twice, as the peak decides the format.
 
     `draft` is where the file is until it is complete, on the same disk. Without one it has a hidden name beside.
     """
@@ -241,7 +241,7 @@ def check_target(path: str | os.PathLike[str], *, subtype: str | None = None, ov
 
 @dataclass(frozen=True)
 class _Source:
-    """An open file and what a first look at it told."""
+    """An open file, and what its first bytes and its list of chunks say."""
 
     name: str
     file: BinaryIO
@@ -260,7 +260,7 @@ class _Source:
 
 @contextmanager
 def _readable(name: str) -> Iterator[_Source]:
-    """A file that is there and looks like sound, and a sentence where it is not or turns out not to be."""
+    """Opens a file that looks like audio; whatever goes wrong with it becomes a `RestorationError`."""
     try:
         with _open(name) as file:
             yield _look(name, file)
@@ -300,8 +300,10 @@ def _look(name: str, file: BinaryIO) -> _Source:
 
 
 def _goes_on(file: BinaryIO, magic: bytes, data: Chunk, size: int) -> bool:
-    """Whether sound follows behind the length that a WAV states for it: the whole is stated to be longer, and what
-    follows is no note that some program has added."""
+    """Whether more samples follow behind the length that a WAV states for them.
+
+    They do where the file as a whole is stated to be longer, and what follows is no note that a program has added.
+    """
     end = data.offset + data.length
     if size - end <= _SMALL_SURPLUS:
         return False
@@ -318,12 +320,12 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _stamp(source: _Source) -> tuple[int, int]:
-    """What is another when a file is: its size, and when it was written."""
+    """Returns the size of a file and when it was written, by which a change is noticed."""
     return source.size, os.fstat(source.file.fileno()).st_mtime_ns
 
 
 def _sound(source: _Source) -> Any:
-    """The open sf.SoundFile."""
+    """Opens a file with libsndfile: an `sf.SoundFile`."""
     # The descriptor rather than the name: soundfile would believe some extensions.
     file = _restated(source) if source.unclosed or source.understated else source.file.fileno()
     source.file.seek(0)  # libsndfile takes a file to begin where it stands
@@ -349,12 +351,12 @@ def _straight(sound: Any) -> Any:
 
 
 def _quietly(source: _Source) -> AbstractContextManager[None]:
-    """Around all that decodes: what may be an MP3 is decoded without libmpg123's comments."""
+    """A context for decoding, which keeps libmpg123 from writing to stderr where the file may be an MP3."""
     return nullcontext() if source.magic in (*LAYOUTS, b"fLaC", b"OggS") else quiet_decoder()
 
 
 def _restated(source: _Source) -> Corrected:
-    """The file with the length that its samples have; libsndfile reads no more than a header states."""
+    """Returns the file with the true length in its header; libsndfile reads no more than is stated there."""
     if source.magic == b"fLaC":
         return Corrected(source.file, *flac_restated(_head(source.file), flac_samples(source.file, source.size)))
     assert source.samples is not None
@@ -365,7 +367,7 @@ def _restated(source: _Source) -> Corrected:
 
 
 def _promised(source: _Source, frames: int) -> int:
-    """How many samples per channel there should be, where libsndfile has cut its count to the `frames` there are.
+    """Returns how many samples per channel a header promises; libsndfile counts the `frames` that are there.
 
     A writer into a pipe leaves 0 or the largest number that fits: no promise.
     """
@@ -395,8 +397,10 @@ def _seek(source: _Source, sound: Any, first: int) -> None:
 
 
 def _block(source: _Source, sound: Any, first: int, held: int, wanted: int) -> tuple[NDArray[np.float32], bool]:
-    """Decode up to `wanted` samples, `held` being the next one and `first` where reading began: (channels, samples),
-    and whether the decoder gave up."""
+    """Decodes up to `wanted` samples: (channels, samples), and whether the decoder gave up.
+
+    `held` is the next sample, counted from `first`, where reading began.
+    """
     block, stumbled = np.empty((wanted, sound.channels), np.float32), False
     try:
         with _quietly(source):
@@ -424,7 +428,7 @@ def _check_values(name: str, block: NDArray[np.float32], first: int, rate: int) 
 
 
 def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, stumbled: bool) -> tuple[str, ...]:
-    """What to tell about a file that was wanted up to sample `end` and could be read up to `held`."""
+    """Returns the warnings about a file that was wanted up to sample `end` and could be read up to `held`."""
     rate, cut = sound.samplerate, "it was probably cut off while copying. What is there was used."
     # The length of an MP3 is an estimate, a few frames off.
     if held + (rate // 10 if sound.format == "MP3" else 0) < end and promised < _UNKNOWN_LENGTH:
@@ -440,7 +444,7 @@ def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, 
 
 
 def _both(promised: int, held: int, rate: int) -> str:
-    """Two lengths that differ, in seconds where one sees it."""
+    """Formats two lengths that differ, in seconds, or in samples where seconds would look the same."""
     seconds = f"{promised / rate:.1f} s", f"{held / rate:.1f} s"
     if seconds[0] == seconds[1]:
         return f"{promised} samples but holds {held}"
@@ -448,7 +452,7 @@ def _both(promised: int, held: int, rate: int) -> str:
 
 
 def _stated(source: _Source, frames: int) -> int:
-    """How many samples per channel a file states that holds `frames`."""
+    """Returns how many samples per channel the header states, where the file holds `frames`."""
     if source.samples is None:
         return flac_stated(_head(source.file))
     return frames * source.samples.length // max(1, source.size - source.samples.offset)
@@ -468,7 +472,7 @@ class _Shape(NamedTuple):
 
 
 def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: int) -> _Shape:
-    """What audio comes to that is fit to be written."""
+    """Measures audio, and refuses what cannot be written."""
     channels, samples, peak = 0, 0, 0.0
     for block in blocks:
         if block.ndim != 2 or block.dtype not in (np.float32, np.float64) or block.size == 0:
@@ -483,7 +487,7 @@ def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: 
 
 
 def _container(name: str, subtype: str | None) -> str:
-    """soundfile's name of the container that the extension names, if it can have the wanted subtype."""
+    """Returns soundfile's name of the format for this extension, and checks that it has the wanted subtype."""
     container = _CONTAINERS.get(Path(name).suffix.lower())
     if container is None:
         raise RestorationError(f"{name} names no format we can write. Choose one of {', '.join(_CONTAINERS)}.")
@@ -494,7 +498,7 @@ def _container(name: str, subtype: str | None) -> str:
 
 
 def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
-    """soundfile's names of the container and the subtype to write the file in."""
+    """Returns soundfile's names of the format and the subtype to write."""
     container, peak = _container(name, subtype), shape.peak
     if subtype is None:
         offered = sf.available_subtypes(container)
@@ -517,7 +521,7 @@ def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
 
 
 def _roomy(container: str, subtype: str, size: int) -> str:
-    """The container for about `size` bytes of samples and tags: past 4 GB a WAV becomes an RF64."""
+    """Returns the container that has room for `size` bytes of samples and tags: past 4 GB a WAV becomes an RF64."""
     if container not in ("WAV", "AIFF") or size < 2**32:
         return container
     if container == "AIFF" or subtype not in sf.available_subtypes("RF64"):
@@ -527,7 +531,7 @@ def _roomy(container: str, subtype: str, size: int) -> str:
 
 @contextmanager
 def _new_file(name: str, overwrite: bool, draft: Draft | None = None) -> Iterator[Draft]:
-    """Where a target that may be written is made: the draft, or a hidden name beside it; removed afterwards."""
+    """Yields the name to write a new file under: the draft, or a hidden name beside it; removes it afterwards."""
     target = Path(name)
     temporary = draft or Draft(str(target.with_name(f".{secrets.token_hex(8)}{target.suffix}")))
     try:
@@ -576,7 +580,7 @@ def _encode(
 
 
 def _fitting(words: str, container: str) -> str:
-    """The part of a text that survives libsndfile's way of storing it."""
+    """Shortens a text to what libsndfile stores intact."""
     if container == "AIFF":
         return words[:_MAX_AIFF_TEXT]
     if container == "MP3":  # stored as UTF-8 but labelled Latin-1: better without accents than garbled

@@ -1,4 +1,4 @@
-"""Where the sound in a file really ends, whatever its header says and libsndfile believes."""
+"""Finds where the sound in a file really ends, where its header is wrong and libsndfile believes it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def ogg_is_cut_off(file: BinaryIO, size: int) -> bool:
 
 
 def flac_stated(head: bytes) -> int:
-    """How many samples per channel a FLAC that begins like that states; 0 where it does not."""
+    """Returns how many samples per channel a FLAC states in its first bytes; 0 where it does not."""
     return int.from_bytes(head[_FLAC_TOTAL], "big") & (2**36 - 1)
 
 
 def flac_restated(head: bytes, samples: int) -> tuple[int, bytes]:
-    """Where to write what into a FLAC that begins like that, for it to state so many samples per channel."""
+    """Returns a place and the bytes to put there, for a FLAC with this beginning to state so many samples."""
     fields = int.from_bytes(head[_FLAC_TOTAL], "big") >> 36 << 36 | min(samples, 2**36 - 1)
     return _FLAC_TOTAL.start, fields.to_bytes(8, "big")
 
 
 def flac_samples(file: BinaryIO, size: int) -> int:
-    """How many samples per channel a FLAC holds, by the number in its last frame; 0 where there is none."""
+    """Returns how many samples per channel a FLAC holds, by the number in its last frame; 0 where there is none."""
     file.seek(0)
     head = file.read(_FLAC_TOTAL.stop)
     block, longest = int.from_bytes(head[8:10], "big"), int.from_bytes(head[15:18], "big") or _FLAC_LONGEST
@@ -56,7 +56,10 @@ def _syncs(tail: bytes) -> list[re.Match[bytes]]:
 
 
 def _flac_frame_end(frame: bytes, head: bytes, block: int) -> int:
-    """Behind which sample the frame with this header ends; 0 where that is none. `block` is the usual length."""
+    """Returns how many samples a FLAC holds up to the end of the frame with this header; 0 where it is no header.
+
+    `block` is the usual length of a frame, in samples.
+    """
     if len(frame) < 6 or frame[3] & 1:
         return 0
     code, rate_code, layout = frame[2] >> 4, frame[2] & 15, frame[3] >> 4
@@ -72,7 +75,7 @@ def _flac_frame_end(frame: bytes, head: bytes, block: int) -> int:
 
 
 def _utf8_number(frame: bytes, place: int) -> tuple[int, int]:
-    """A number as FLAC writes it, like a letter in UTF-8 but longer, and where it ends; -1 where there is none."""
+    """Reads a number that is coded like a letter in UTF-8, and where it ends; -1 where there is none."""
     first = frame[place]
     count = 8 - (first ^ 255).bit_length()  # ones that it begins with
     if count == 0:

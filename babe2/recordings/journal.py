@@ -1,4 +1,4 @@
-"""What a restoration needs to go on after a crash: everything that is finished, in a folder beside its result.
+"""Keeps what is finished of a restoration in a folder beside its result, so that it can go on after a crash.
 
 The folder holds the recording at the model's rate, the finished segments, and `journal.jsonl`: a line that says how the
 restoration was begun, and one for each finished run of the sampler. Every line carries a digest of itself and all lines
@@ -89,16 +89,18 @@ class Journal(Storage):
                 self._own = OwnFolder(folder)
                 self._begin(self._own, json.loads(json.dumps(about)), unfinished)
         except BaseException:
-            if self._own is not None and self._own.made:
-                self._own.unlink(OURS)
-                self._own.remove()
-            self._let_go()
+            if self._own is not None:
+                with suppress(OSError):
+                    self._own.unlink(OURS if self._own.made else [NEW_JOURNAL])
+                if self._own.made:
+                    self._own.remove()
+            self.close()
             raise
 
     def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished) -> None:
         left = Left(about, []) if unfinished == "discard" else _left_in(own, about)
         if unfinished == "refuse":
-            if left.entries:
+            if left.entries or left.damage:
                 raise RestorationError(
                     f"An unfinished restoration lies in {self.folder}, with {_segments(left.entries)}. "
                     "Go on with it with --resume, or remove that folder to begin anew."
@@ -118,7 +120,7 @@ class Journal(Storage):
         own.unlink([DRAFT, RECORDING, *([] if self.records else [SEGMENTS])])
 
     def _write_anew(self, own: OwnFolder, left: Left) -> None:
-        """The journal with the lines that are whole, which takes the place of the old one at once."""
+        """Writes the journal with the lines that are whole; it takes the place of the old one at once."""
         own.unlink([NEW_JOURNAL])
         self._journal = own.open(NEW_JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         self._size, self._lines, self._digest = 0, 0, ""
@@ -197,10 +199,6 @@ class Journal(Storage):
                 self._own.remove()
             self._own = None
 
-    def _let_go(self) -> None:
-        with suppress(OSError):
-            self.close()
-
     def _close_files(self) -> None:
         for tape in self._tapes:
             tape.close()
@@ -229,7 +227,7 @@ def _ignored(offset: int, data: memoryview) -> None:
 
 
 def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
-    """The names of what two restorations were given differently."""
+    """Lists the names of the options in which two restorations differ."""
     found = []
     for name in sorted({*begun, *about}):
         before, now = begun.get(name), about.get(name)
@@ -244,7 +242,7 @@ def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
 
 
 class Left(NamedTuple):
-    """What an earlier run left that is whole."""
+    """What an earlier run left that is whole, and how it was begun."""
 
     begun: dict[str, Any]
     entries: list[Entry]
@@ -252,7 +250,7 @@ class Left(NamedTuple):
 
 
 def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
-    """What is whole in a folder, up to the first line or sample that is not: what follows depends on it."""
+    """Reads what is whole in a folder, up to the first line or sample that is not: what follows depends on it."""
     size = own.size(JOURNAL)
     if size is None:
         if own.size(SEGMENTS):
@@ -266,7 +264,12 @@ def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
     sound = _first_sound(own, entries)
     if sound < len(entries):
         return Left(begun, entries[:sound], f"A finished segment in {own.path / SEGMENTS} is damaged.")
-    return Left(begun, entries, f"Line {damaged} of {own.path / JOURNAL} is damaged." if damaged else "")
+    if damaged:
+        return Left(begun, entries, f"Line {damaged} of {own.path / JOURNAL} is damaged.")
+    known = max((written.offset + written.length for entry in entries for written in entry.written), default=0)
+    if (own.size(SEGMENTS) or 0) > known:
+        return Left(begun, entries, f"{own.path / SEGMENTS} holds more than {JOURNAL} tells of.")
+    return Left(begun, entries)
 
 
 def _lost(own: OwnFolder, fact: str) -> RestorationError:
@@ -277,7 +280,7 @@ def _lost(own: OwnFolder, fact: str) -> RestorationError:
 
 
 def _first_sound(own: OwnFolder, entries: list[Entry]) -> int:
-    """How many entries from the first on have their samples on the disk as they were written."""
+    """Counts the entries, from the first on, whose samples are on the disk as they were written."""
     latest = {written.offset: written for entry in entries for written in entry.written}
     if own.size(SEGMENTS) is None:
         return next((number for number, entry in enumerate(entries) if entry.written), len(entries))

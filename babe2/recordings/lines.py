@@ -12,7 +12,7 @@ Record = dict[str, Any]  # what is known of one finished run of the sampler
 
 
 class Written(NamedTuple):
-    """What a line vouches for: bytes in the file of the finished segments."""
+    """Bytes in the file of the finished segments, with their digest."""
 
     offset: int
     length: int
@@ -20,14 +20,14 @@ class Written(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of the journal: a finished run of the sampler, and what it and silence since the last one came to."""
+    """A line of the journal: a finished run of the sampler, and what was written since the line before."""
 
     record: Record
     written: list[Written]
 
 
 def whole_lines(lines: list[bytes], about: dict[str, Any]) -> tuple[dict[str, Any] | None, list[Entry], int]:
-    """How a journal was begun (None: no telling), its entries up to the first damaged line, and that one's number.
+    """Returns how a journal was begun (or None), its entries up to the first damaged line, and that line's number.
 
     A damaged first line is no loss where the next one vouches for what is asked for now.
     """
@@ -49,14 +49,14 @@ def whole_lines(lines: list[bytes], about: dict[str, Any]) -> tuple[dict[str, An
 
 
 def line_of(fields: dict[str, Any], number: int, before: str) -> tuple[bytes, str]:
-    """A line, and its digest, which vouches for the lines before it, too."""
+    """Returns a line and its digest, which covers the lines before it, too."""
     fields = {"line": number, **fields}
     digest = hashlib.sha256(f"{before}{json.dumps(fields)}".encode()).hexdigest()
     return f"{json.dumps(fields | {'sha256': digest})}\n".encode(), digest
 
 
 def _parsed(line: bytes, number: int, before: str) -> tuple[dict[str, Any], str]:
-    """The fields of a line and its digest; no fields where it is not exactly what was written there."""
+    """Returns the fields of a line and its digest; no fields where it is not exactly what was written there."""
     with suppress(ValueError, TypeError, KeyError, RecursionError):
         fields = json.loads(line.decode())
         digest = str(fields.pop("sha256"))
@@ -66,7 +66,7 @@ def _parsed(line: bytes, number: int, before: str) -> tuple[dict[str, Any], str]
 
 
 def _entry(fields: dict[str, Any]) -> Entry | None:
-    """The entry of a line, if every field is of its kind and within its range."""
+    """Returns the entry of a line, if every field has its type and lies in its range."""
     record, written = fields.get("record"), fields.get("written")
     if not isinstance(record, dict) or not all(name in record and fits(record[name]) for name, fits in FIELDS.items()):
         return None

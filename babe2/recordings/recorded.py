@@ -1,4 +1,4 @@
-"""A recording brought to the model's rate and back, block by block, so that its length costs no memory."""
+"""Brings a recording to the model's sample rate and back, block by block, so that its length costs no memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sound(Protocol):
         """Per channel, where that is certain before they are read."""
 
     def blocks(self) -> Iterator[Audio]:
-        """All of it, (C, n) at a time."""
+        """Yields all of it, (C, n) at a time."""
 
 
 class Samples(NamedTuple):
@@ -137,17 +137,17 @@ class Recorded:
         return self.samples / self.rate
 
     def length(self, output_rate: int) -> int:
-        """Samples per channel at another rate, for exactly the recording's duration."""
+        """Returns how many samples per channel the recording's duration has at another rate."""
         return round(self.samples * output_rate / self.rate)
 
     def all_channels(self, restored: Tensor, start: int) -> Tensor:
-        """restored (sounding channels, n) from a place on -> (C, n) on the host, the silent channels as recorded."""
+        """Puts silent channels, as recorded, beside the restored ones (sounding channels, n): (C, n) on the CPU."""
         every = self.observation.read(start, start + restored.shape[1])
         every[self.sounding] = restored.cpu()
         return every
 
     def bring_back(self, restored: Tape, output_rate: int, amount: float = 1.0) -> Iterator[Audio]:
-        """The tape (sounding channels, T') -> blocks (C, n) at a rate, over exactly the recording's duration.
+        """Yields the restored tape (sounding channels, T') at another rate: blocks (C, n) of the recording's duration.
 
         What the recording has above the model's band is not the prior's to judge and stays. By so much as the amount
         falls short of one, the recording is mixed in.
