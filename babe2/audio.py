@@ -41,7 +41,7 @@ from babe2.recordings.chunks import (
     list_chunks,
     retimed,
 )
-from babe2.recordings.endings import Corrected, flac_restated, flac_samples, flac_stated, ogg_is_cut_off
+from babe2.recordings.endings import Corrected, flac_restated, flac_samples, flac_stated, ogg_is_cut_off, ogg_is_damaged
 from babe2.recordings.own_folder import Draft
 from babe2.recordings.quiet import quiet_decoder
 from babe2.wording import clock
@@ -430,11 +430,14 @@ def _check_values(name: str, block: NDArray[np.float32], first: int, rate: int) 
 def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, stumbled: bool) -> tuple[str, ...]:
     """Returns the warnings about a file that was wanted up to sample `end` and could be read up to `held`."""
     rate, cut = sound.samplerate, "it was probably cut off while copying. What is there was used."
+    is_ogg = source.magic == b"OggS" and end == promised
+    if (promised >= _UNKNOWN_LENGTH and stumbled) or (is_ogg and ogg_is_cut_off(source.file, source.size)):
+        return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
+    if is_ogg and ogg_is_damaged(source.file, source.size):
+        return ("The file is damaged: a part of its sound is missing. What is there was used.",)
     # The length of an MP3 is an estimate, a few frames off.
     if held + (rate // 10 if sound.format == "MP3" else 0) < end and promised < _UNKNOWN_LENGTH:
         return (f"The file promises {_both(promised, held, rate)}: {cut}",)
-    if (promised >= _UNKNOWN_LENGTH and stumbled) or (end == promised and _is_cut_off_ogg(source)):
-        return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
     if source.understated and end == promised:
         lengths = _both(_stated(source, sound.frames), held, rate)
         return (f"The file promises {lengths}: its header was probably never finished. All of it was used.",)
@@ -456,10 +459,6 @@ def _stated(source: _Source, frames: int) -> int:
     if source.samples is None:
         return flac_stated(_head(source.file))
     return frames * source.samples.length // max(1, source.size - source.samples.offset)
-
-
-def _is_cut_off_ogg(source: _Source) -> bool:
-    return source.magic == b"OggS" and ogg_is_cut_off(source.file, source.size)
 
 
 # Writing

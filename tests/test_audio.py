@@ -264,6 +264,30 @@ def test_an_ogg_cut_off_inside_the_header_of_its_last_page_is_said_to_be(tmp_pat
         assert "cut off while copying" in read(path).warnings[0]
 
 
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("damage", ["a bit", "a lost page", "zeros"])
+def test_an_ogg_with_a_page_that_decoders_pass_over_is_said_to_be_damaged(
+    tmp_path: Path, codec: str, damage: str
+) -> None:
+    raw = stored(tmp_path / "a.ogg", music(12.0, rate=48000), codec, rate=48000).read_bytes()
+    first = raw.index(b"OggS", len(raw) // 3)
+    second = raw.index(b"OggS", first + 4)
+    middle = (first + second) // 2
+    damaged = {
+        "a bit": raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :],
+        "a lost page": raw[:first] + raw[first + 100 :],
+        "zeros": raw[:first] + bytes(100) + raw[first + 100 :],
+    }
+    (tmp_path / "a.ogg").write_bytes(damaged[damage])
+    assert "a part of its sound is missing" in read(tmp_path / "a.ogg").warnings[0]
+
+
+def test_notes_behind_an_ogg_are_no_damage(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.ogg", music(3.0))
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert read(path).warnings == ()
+
+
 def stated_flac(path: Path, samples: int) -> Path:
     fields = int.from_bytes(path.read_bytes()[18:26], "big") >> 36 << 36 | samples
     return patched(path, 18, fields.to_bytes(8, "big"))

@@ -1,9 +1,10 @@
-"""Finds where the sound in a file really ends, where its header is wrong and libsndfile believes it."""
+"""Finds what is missing in a file and where its sound really ends, where libsndfile keeps quiet about it."""
 
 from __future__ import annotations
 
 import io
 import re
+import zlib
 from typing import BinaryIO
 
 _OGG_HEADER = 27  # bytes of a page's header, before the lengths of its parts
@@ -26,6 +27,42 @@ def ogg_is_cut_off(file: BinaryIO, size: int) -> bool:
         return True
     lengths = page[_OGG_HEADER : _OGG_HEADER + page[26]]
     return len(page) < _OGG_HEADER + page[26] + sum(lengths) or not page[5] & _OGG_LAST
+
+
+def ogg_is_damaged(file: BinaryIO, size: int) -> bool:
+    """Whether a page of an OGG is damaged or missing; decoders pass over it without a word."""
+    place = 0
+    while place < size:
+        file.seek(place)
+        page = file.read(_OGG_LONGEST)
+        if not page.startswith(b"OggS"):
+            return _holds(file, b"OggS", place)  # else somebody has added notes to the end
+        lengths = page[_OGG_HEADER : _OGG_HEADER + page[26]] if len(page) > 26 else b""
+        whole = page[: _OGG_HEADER + len(lengths) + sum(lengths)]
+        if _ogg_crc(whole[:22] + bytes(4) + whole[26:]) != int.from_bytes(whole[22:26], "little"):
+            return True
+        place += len(whole)
+    return False
+
+
+def _holds(file: BinaryIO, what: bytes, place: int) -> bool:
+    """Whether some bytes occur behind a place."""
+    file.seek(place)
+    before = b""
+    while piece := file.read(2**20):
+        if what in before + piece:
+            return True
+        before = piece[1 - len(what) :]
+    return False
+
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _ogg_crc(data: bytes) -> int:
+    """The CRC-32 of OGG: zlib's with the bits of every byte, and of the result, in the other order."""
+    crc = zlib.crc32(data.translate(_MIRRORED), 2**32 - 1) ^ (2**32 - 1)
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def flac_stated(head: bytes) -> int:

@@ -65,17 +65,19 @@ for line in sys.stdin:
 def run(count: int, seed: int) -> dict[str, int]:
     """Damages real files of all formats `count` times in all, has them analysed by child processes, and counts.
 
-    "warned" are those of the read ones that come with a warning. "shortened" (a file that was cut off and is read
-    without a word), "tracebacks", "crashes", "hangs" and "noise" (lines on stderr that are not ours) must be 0.
+    "warned" are those of the read ones that come with a warning. "shortened" (a file that is read without a word as a
+    shorter one, though its header was left alone), "tracebacks", "crashes", "hangs" and "noise" (lines on stderr that
+    are not ours) must be 0.
     """
     counts, chance = Counter(dict.fromkeys(COUNTED, 0)), Random(seed)
     with tempfile.TemporaryDirectory() as folder, Reader(Path(folder) / "stderr") as reader:
         whole = [_stored(Path(folder) / f"{number}.whole", *kind) for number, kind in enumerate(FORMATS)]
         for number in range(count):
-            path, name = Path(folder) / f"{number}.wav", chance.choice(sorted(DAMAGES))
-            path.write_bytes(DAMAGES[name](chance.choice(whole), chance))
+            path, sound = Path(folder) / f"{number}.wav", chance.choice(whole)
+            damaged = DAMAGES[chance.choice(sorted(DAMAGES))](sound, chance)
+            path.write_bytes(damaged)
             counts["tried"] += 1
-            for outcome in _outcomes(reader.analysed(path), cut_off=name == "cut"):
+            for outcome in _outcomes(reader.analysed(path), same_header=damaged[:4096] == sound[:4096]):
                 counts[outcome] += 1
             path.unlink()
         counts["noise"] = reader.noise()
@@ -97,7 +99,7 @@ class Answer(NamedTuple):
     text: dict[str, object] | str = ""
 
 
-def _outcomes(answer: Answer, cut_off: bool) -> Iterator[str]:
+def _outcomes(answer: Answer, same_header: bool) -> Iterator[str]:
     if isinstance(answer.status, str):
         yield answer.status
     elif not isinstance(answer.text, dict):
@@ -106,7 +108,7 @@ def _outcomes(answer: Answer, cut_off: bool) -> Iterator[str]:
         yield "read"
         if answer.text["warnings"]:
             yield "warned"
-        elif cut_off and float(str(answer.text["duration_seconds"])) < SECONDS - 0.1:
+        elif same_header and float(str(answer.text["duration_seconds"])) < SECONDS - 0.1:
             yield "shortened"
 
 
