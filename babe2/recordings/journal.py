@@ -60,7 +60,7 @@ class Storage:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keeps what is finished when the run inside ends early, and discards what is not worth it."""
+        """Closes the storage when the run inside fails; what is finished is kept for another time."""
         yield
 
     def close(self) -> None:
@@ -168,20 +168,22 @@ class Journal(Storage):
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keeps what is finished when the run inside fails, and removes a journal in which nothing is.
+        """Closes the journal when the run inside fails, or removes it if nothing is finished yet.
 
-        A run that was stopped hands its finished part over, which still lies here.
+        A run that was stopped may hand its finished part over, which still lies here: then the journal stays open.
         """
         try:
             yield
-        except Cancelled:
+        except BaseException as error:
+            if not isinstance(error, Cancelled) or error.partial is None:
+                self._close_or_discard()
             raise
-        except BaseException:
-            if self.records:
-                self.close()
-            else:
-                self.discard()
-            raise
+
+    def _close_or_discard(self) -> None:
+        if self.records:
+            self.close()
+        else:
+            self.discard()
 
     def close(self) -> None:
         """Leaves what is here for another time."""

@@ -85,7 +85,7 @@ class OwnFolder:
         try:
             descriptor = os.open(self._place(name), flags | _SAFE, 0o666, dir_fd=self._descriptor)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO):
                 raise self._not_ours(name) from None
             raise
         found = os.fstat(descriptor)
