@@ -8,7 +8,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -57,7 +57,8 @@ def _pass_on(stdio: _Stdio) -> None:
     said = os.pread(stdio.file, os.fstat(stdio.file).st_size, 0)
     os.ftruncate(stdio.file, 0)
     if others := b"".join(line for line in said.splitlines(keepends=True) if not _MPG123.match(line)):
-        os.write(2, others)
+        with suppress(OSError):  # there may be no stderr
+            os.write(2, others)
 
 
 @cache
