@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile as sf  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from babe2.dsp.waveform import FAINT, LOUDEST, MAX_CHANNELS, SAMPLE_RATES
@@ -45,6 +44,18 @@ from babe2.recordings.endings import Corrected, flac_restated, flac_samples, fla
 from babe2.recordings.own_folder import Draft
 from babe2.recordings.quiet import quiet_decoder
 from babe2.wording import clock
+
+
+class _Soundfile:
+    """The soundfile package, imported when it is first used: a machine that trains from arrays need not have it."""
+
+    def __getattr__(self, name: str) -> Any:
+        import soundfile  # type: ignore[import-untyped]
+
+        return getattr(soundfile, name)
+
+
+sf: Any = _Soundfile()
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
 _CONTAINERS = {

@@ -33,7 +33,7 @@ COUNTED = ("tried", "same", "refused", "told", "different", "thrown away", "trac
 def run(count: int, seed: int) -> dict[str, int]:
     """Damages each file of a journal `count` times, resumes, and counts.
 
-    "told" are those of the same whose report says what was damaged. "different" (from the clean result), "thrown away"
+    "told" are those of the same that say what was damaged. "different" (from the clean result), "thrown away"
     (finished work, without a word), "tracebacks", "hangs" and "leftovers" must be 0.
     """
     counts = Counter(dict.fromkeys(COUNTED, 0))
@@ -100,7 +100,7 @@ class Trial:
         else:
             same = np.array_equal(restoration.audio, self.audio)
             yield "same" if same and restoration.report["evaluations"] == self.evaluations else "different"
-            if restoration.report["warnings"]:
+            if restoration.storage.warnings:
                 yield "told"
             elif len(steps) > self.steps_left:
                 yield "thrown away"
