@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
+from soak.children import main
 from soak.damage import DAMAGES
 
 LIMIT = 30  # seconds for one file
@@ -174,3 +175,7 @@ class Reader:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+
+if __name__ == "__main__":
+    main(run, *sys.argv[1:])

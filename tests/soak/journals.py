@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import soundfile as sf
 import torch
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer
+from soak.children import main
 from soak.damage import DAMAGES, cut, zeroed
 
 CHECKPOINT = Path(__file__).parents[1] / "reference" / "small_checkpoint"
@@ -191,3 +193,6 @@ FILES: dict[str, list[Damage]] = {
     "segments.f32": [*ANY, cut, zeroed],
     "recording.f32": ANY,
 }
+
+if __name__ == "__main__":
+    main(run, *sys.argv[1:])
