@@ -246,13 +246,9 @@ class Restorer:
                     on_block=on_block,
                     cancelled=cancelled,
                 )
-        except BaseException as error:
-            if isinstance(error, Cancelled) and error.partial is not None:
-                error.partial.report["warnings"][:0] = source.warnings
-            elif storage.records:
-                storage.close()
-            else:
-                storage.discard()
+        except Cancelled as stopped:
+            if stopped.partial is not None:
+                stopped.partial.report["warnings"][:0] = source.warnings
             raise
         restoration.report["warnings"][:0] = source.warnings
         return restoration

@@ -89,7 +89,7 @@ def restore_one(
 ) -> dict[str, Any]:
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
-        left = f" Remove {journal}, or go on with it with --overwrite." if journal.exists() else ""
+        left = f" Remove {journal}, or go on with it with --resume --overwrite." if journal.exists() else ""
         say(f"{path.name}: {target} is there already.{left}")
         known = {"input": str(path), "output": str(target)}
         return reported_before(options.report).get(str(target), known) | {"skipped": True}
@@ -98,7 +98,7 @@ def restore_one(
             restoration = restorer.restore_file(
                 path,
                 journal,
-                unfinished="resume" if options.resume else "discard" if options.overwrite else "refuse",
+                unfinished="resume" if options.resume else "refuse",
                 start=options.start,
                 duration=options.duration,
                 method=options.method,
