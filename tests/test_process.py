@@ -68,7 +68,10 @@ def test_a_program_bound_to_one_core_uses_one() -> None:
         ("0::/docker/of-the-host\n", {"cpu_DOT_max": "500000 100000\n"}, 5),
         (
             "4:memory:/\n3:cpu,cpuacct:/box\n",
-            {"cpu,cpuacct__box__cpu_DOT_cfs_quota_us": "600000\n", "cpu,cpuacct__box__cpu_DOT_cfs_period_us": "100000\n"},
+            {
+                "X": "600000\n",
+                "cpu,cpuacct__box__cpu_DOT_cfs_period_us": "100000\n",
+            },
             6,
         ),
         ("2:cpu:/\n", {"cpu__cpu_DOT_cfs_quota_us": "-1\n", "cpu__cpu_DOT_cfs_period_us": "100000\n"}, 64),

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from babe2 import audio
-from babe2.commands.options import restorer_of, settings_of, with_prior
+from babe2.commands.options import add_prior_options, restorer_of, settings_of
+from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, files_of, knowing
 from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
 from babe2.evaluation.table import summary, table
+from babe2.extras import require
 
 
 def add_commands(subparsers: Any) -> None:
@@ -23,7 +24,7 @@ def add_commands(subparsers: Any) -> None:
     about = "Spoil good recordings as an old machine would, restore them blind, print a table against the truth."
     synthetic = kinds.add_parser("synthetic", help=about, description=about)
     synthetic.set_defaults(run=run_synthetic)
-    with_prior(synthetic)
+    add_prior_options(synthetic)
     synthetic.add_argument("clips", nargs="+", metavar="FILE|DIR", type=Path, help="recordings kept from training")
     synthetic.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each clip (default 10)")
     synthetic.add_argument("--per-file", type=int, default=1, metavar="N", help="clips, evenly spaced (default 1)")
@@ -68,17 +69,13 @@ def run_synthetic(options: argparse.Namespace) -> int:
 
 def check_places(options: argparse.Namespace) -> None:
     """Says before hours of work what would keep their results from being written."""
-
-    if options.report and options.report.exists() and not options.overwrite:
-        raise RestorationError(f"{options.report} exists already. Choose another place or add --overwrite.")
-    try:
-        if options.sheets:
-            options.sheets.mkdir(parents=True, exist_ok=True)
-            audio.check_target(options.sheets / ".babe2.wav")
-        if options.report:
-            audio.check_target(options.report.parent / ".babe2.wav")
-    except OSError as error:
-        raise RestorationError(f"{error.filename} cannot be written ({error.strerror}).") from None
+    if options.report:
+        check_file(options.report, overwrite=options.overwrite)
+    if options.sheets:
+        require("plots")
+        make_folder(options.sheets)
+        for sheet in sorted(options.sheets.glob("[0-9][0-9]*.png")):
+            check_file(sheet, overwrite=options.overwrite)
 
 
 def draw(evaluation: Evaluation, folder: Path) -> None:

@@ -17,8 +17,8 @@ import torch
 import torch.distributed
 
 from babe2 import checkpoints
-from babe2.commands.options import places_of, with_places
-from babe2.commands.terminal import fetch_line, pairs_of, stoppable
+from babe2.commands.options import add_place_options, places_of
+from babe2.commands.terminal import fetch_line, interruptible, pairs_of
 from babe2.commands.terminal import say as to_stderr
 from babe2.config import BandwiseArchitecture, Model
 from babe2.errors import RestorationError
@@ -50,7 +50,7 @@ def add_commands(subparsers: Any) -> None:
     )
     tune = _command(subparsers, "finetune", run_finetune, "Teach a checkpoint more, from other music.")
     tune.add_argument("--checkpoint", metavar="SPEC", required=True, help="to begin from; as for `babe2 restore`")
-    with_places(tune)
+    add_place_options(tune)
 
 
 def _command(
@@ -232,7 +232,7 @@ def train(beginning: Beginning, options: argparse.Namespace) -> Outcome | None:
     with (
         together(options.device) as (processes, device),
         logging_to(options, processes) as say,
-        stoppable() as stopping,
+        interruptible() as stopping,
     ):
         if processes.count > beginning.settings.batch:
             raise RestorationError(f"{processes.count} processes cannot share a batch of {beginning.settings.batch}.")

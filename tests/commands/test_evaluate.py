@@ -104,6 +104,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
         (["--report", "nowhere/report.json"], "nowhere"),
         (["--sheets", "taken"], "taken"),
         (["--report", "taken"], "taken exists already. Choose another place or add --overwrite."),
+        (["--sheets", "drawn"], "drawn/01.png exists already. Choose another place or add --overwrite."),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_told_in_a_sentence(
@@ -116,6 +117,8 @@ def test_a_wish_that_cannot_be_met_is_told_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "taken").write_text("something else")
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "01.png").write_text("something else")
     monkeypatch.chdir(tmp_path)
     assert evaluate(checkpoint, clips / "one.wav", *wishes) == 1
     said = capsys.readouterr()
