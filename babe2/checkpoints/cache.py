@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from babe2.errors import RestorationError
+from babe2.extras import require
 from babe2.replacing import replacing, write_text
 
 
@@ -28,8 +29,11 @@ class Cache:
         if cache_dir is not None:
             folder = Path(cache_dir).expanduser()
             return cls(folder, folder / "babe2")
-        from huggingface_hub import constants
-
+        try:
+            from huggingface_hub import constants
+        except ModuleNotFoundError:  # without the extra `hub` nothing is fetched; what was, is found where it lies
+            home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
+            return cls(home / "hub", home / "assets" / "babe2")
         return cls(Path(constants.HF_HUB_CACHE), Path(constants.HF_ASSETS_CACHE) / "babe2")
 
 
@@ -84,6 +88,7 @@ def point(pointer: Path, blob: Path) -> None:
 def lock(cache: Cache, name: str, wait: Callable[[], None]) -> Iterator[None]:
     """One process at a time; the system lets go of the lock of a process that ends, however it ends. `wait` is called
     while another has it, and may raise."""
+    require("hub")
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 

@@ -36,6 +36,7 @@ from babe2.checkpoints.transfer import (
     refusal,
 )
 from babe2.errors import RestorationError
+from babe2.extras import require
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -392,6 +393,7 @@ def _is_commit(revision: str) -> bool:
 
 
 def _is_offline(offline: bool) -> bool:
+    require("hub")
     from huggingface_hub import constants
 
     return offline or constants.HF_HUB_OFFLINE

@@ -16,6 +16,7 @@ from babe2.checkpoints.card import A_PATH, UNKNOWN, _line, completed_card, model
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.checkpoints.manifest import REPO
 from babe2.errors import RestorationError
+from babe2.extras import require
 from babe2.version import __version__
 
 LARGEST_TEXT = 2**20  # bytes of a card or configuration
@@ -131,6 +132,7 @@ class Published:
 
 def publish(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
     """Uploads in one commit. `token` is by default what the environment or `hf auth login` left."""
+    require("hub")
     import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
 
