@@ -46,6 +46,16 @@ SIZES = {"small": SMALL, **PUBLISHED}
 TRANSFORMS = {"small": (8000, 13000, 4, 16), "piano": (22050, 184184, 7, 64), "voice": (44100, 262144, 8, 32)}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks whole kinds of tests, so that `make test` is quick; `make check` runs them all."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        if item.path.parent.name == "training" or item.path.name == "test_train.py":
+            item.add_marker("training")
+
+
 class Vectors:
     """Numbers recorded from the published program, by name; tests/reference/babe2/README.md tells what is what."""
 
