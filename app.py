@@ -6,19 +6,21 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from babe2 import Restoration, audio
+from babe2 import Restoration, RestorationError, audio
 from babe2.checkpoints.shelf import Shelf
+from babe2.config import GROUPS
+from babe2.methods import SOLVER, all_settings, users_of
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.endpoints import FIRST, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, given
 from babe2.page.first_look import FirstLook, first_look, preview, restored_beforehand
-from babe2.page.glossary import GLOSSARY, PRESETS
+from babe2.page.glossary import PRESETS
 from babe2.page.job import Moment
 from babe2.page.messages import in_a_sentence
 from babe2.page.outcome import IMAGINED, KINDS, Outcome
@@ -36,7 +38,7 @@ WAITING = int(os.environ.get("BABE2_QUEUE", 20))  # who comes when so many wait 
 AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machine
 NEWS = 1.0  # seconds between pictures of a run under way
 RATES = ("as the recording", "44100", "48000", "96000")
-SETTINGS = [name for group in GLOSSARY.values() for name in group]
+SETTINGS = {name: about for name, about in all_settings().items() if name == SOLVER or users_of(name)}
 BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
 INVITATION = (
     "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
@@ -125,10 +127,12 @@ def time_it(
     yield cards.words_on_time(checkpoint, preset, typed(more), recording, excerpt) if recording else ""
 
 
-def as_preset(checkpoint: str, preset: str) -> list[Any]:
-    """What the empty fields mean."""
-    settings = cards.settings(checkpoint, preset)
-    return [gr.update(placeholder=settings.get(name, "")) for name in SETTINGS]
+def as_preset(checkpoint: str, preset: str, solver: str | None) -> list[Any]:
+    """What the empty fields mean; a setting that the method would not use has no field."""
+    with suppress(RestorationError):  # a method that does not exist is told of when the time is reckoned
+        settings = cards.settings(checkpoint, preset, (solver or "").strip() or None)
+        return [gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS]
+    return [gr.skip()] * len(SETTINGS)
 
 
 # Restoring
@@ -295,17 +299,19 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
                 settings, texts = cards.settings(FIRST, "standard"), []
-                for group, words in GLOSSARY.items():
+                for group in GROUPS:
                     with gr.Accordion(group, open=False):
                         texts += [
                             gr.Textbox(
-                                label=said.label,
-                                info=said.hint,
-                                placeholder=settings[name],
+                                label=about.label,
+                                info=about.help,
+                                placeholder=settings.get(name, ""),
+                                visible=name in settings,
                                 elem_id=f"set-{name}",
                                 max_lines=1,
                             )
-                            for name, said in words.items()
+                            for name, about in SETTINGS.items()
+                            if about.group == group
                         ]
         with gr.Column(scale=3, min_width=320):
             status = gr.HTML(elem_id="status")
@@ -361,7 +367,9 @@ with gr.Blocks(title="babe2", analytics_enabled=False, delete_cache=(3600, 21600
     first = recording.change(look, [recording, checkpoint], [*shown, start, duration, whole, go, time_needed], **latest)
     checkpoint.change(cards.card, [checkpoint], [card], **unseen)
     checkpoint.change(look_again, [recording, checkpoint, kept], sights, **latest)
-    gr.on([checkpoint.change, preset.change], as_preset, [checkpoint, preset], texts, **latest)
+    solver = texts[list(SETTINGS).index(SOLVER)]
+    chosen_method = [checkpoint, preset, solver]
+    gr.on([checkpoint.change, preset.change, solver.blur], as_preset, chosen_method, texts, **latest)
     chosen = [recording, checkpoint, preset, whole, start, duration, *texts]
     first.success(time_it, chosen, [time_needed], **unseen)
     places = [each for field in (start, duration) for each in (field.blur, field.submit)]

@@ -24,7 +24,8 @@ BEGIN, END = "<!-- drawn by draw_architecture.py -->", "<!-- drawn until here --
 # The modules beside the folders, and what they are together.
 SHELF = {
     "front": ("The front door: a recording in, its restoration out.", ("restorer", "restoration", "run", "estimate")),
-    "paper": ("The paper's method: the loop, the equalizer, the prior.", ("sampler", "equalizer", "prior")),
+    "paper": ("The paper's method: the loop (Algorithm 1) and the prior.", ("sampler", "prior")),
+    "equalizer": ("The paper's equalizer (Figure 1) and its fit.", ("equalizer",)),
     "network": ("The paper's network and the transform that it lives in.", ("network", "cqt", "convolution")),
     "audio": ("Sound files: read and written.", ("audio",)),
     "ground": (
@@ -114,13 +115,22 @@ def floors(arrows: dict[str, set[str]]) -> dict[str, int]:
     while missing := {room: below for room, below in arrows.items() if room not in found}:
         laid = {room for room, below in missing.items() if below <= found.keys()}
         if not laid:
-            raise ValueError(f"These rooms import one another in a circle, or rest on one: {', '.join(missing)}.")
+            raise ValueError(f"These import one another in a circle: {' -> '.join(_circle(missing))}.")
         found |= {room: 1 + max((found[one] for one in arrows[room]), default=-1) for room in laid}
     return found
 
 
+def _circle(arrows: dict[str, set[str]]) -> list[str]:
+    """One circle of those arrows; from every room at least one of them leads to another of these rooms."""
+    path = [min(arrows)]
+    while path.count(path[-1]) < 2:
+        path.append(min(arrows[path[-1]] & arrows.keys()))
+    return path[path.index(path[-1]) :]
+
+
 def reduced(arrows: dict[str, set[str]]) -> dict[str, set[str]]:
     """The arrows that no chain of other arrows implies: enough to see who rests on whom."""
+    floors(arrows)  # says where there is a circle, in which the following would not end
 
     def below(room: str) -> set[str]:
         return arrows[room].union(*map(below, arrows[room]))

@@ -36,7 +36,7 @@ def test_there_are_commands_to_read() -> None:
 def test_every_command_that_is_shown_is_one(page: str, line: str) -> None:
     options = build_parser().parse_args(shlex.split(line)[1:])
     if getattr(options, "set", None) and options.run.__name__ == "run_restore":
-        babe2.Restorer.from_checkpoint("piano-small").settings(options.preset, **settings_of(options))
+        babe2.Restorer.from_checkpoint("piano-small").method(options.method, options.preset, **settings_of(options))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

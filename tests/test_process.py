@@ -69,7 +69,7 @@ def test_a_program_bound_to_one_core_uses_one() -> None:
         (
             "4:memory:/\n3:cpu,cpuacct:/box\n",
             {
-                "X": "600000\n",
+                "cpu,cpuacct__box__cpu_DOT_cfs_quota_us": "600000\n",
                 "cpu,cpuacct__box__cpu_DOT_cfs_period_us": "100000\n",
             },
             6,

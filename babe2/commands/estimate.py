@@ -18,13 +18,13 @@ def run_estimate(options: argparse.Namespace) -> int:
     """Prints time, memory and disk for each input."""
     measured = [measure(path, options.start, options.duration) for path in options.inputs]  # refused before any work
     restorer = restorer_of(options)
-    settings = restorer.settings(options.preset, **settings_of(options))
-    pace = estimate.calibrate(restorer, settings)
+    method = restorer.method(options.method, options.preset, **settings_of(options))
+    pace = estimate.calibrate(restorer, method)
     found: list[dict[str, Any]] = []
     for path, (channels, seconds, rate) in zip(options.inputs, measured, strict=True):
         cost = estimate.estimate(
             pace,
-            settings,
+            method,
             restorer.model,
             seconds=seconds,
             channels=channels,

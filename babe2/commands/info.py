@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch
 from babe2.commands.options import new_command
 from babe2.commands.terminal import format_setting
 from babe2.config import COLUMNS
+from babe2.methods import SOLVER, users_of, values_of
 from babe2.process import set_threads, versions
 
 
@@ -22,7 +22,7 @@ def add_command(subparsers: Any) -> None:
 
 
 def run_info(options: argparse.Namespace) -> int:
-    columns = {name: asdict(column) for name, column in COLUMNS.items()}
+    columns = {name: values_of(column) for name, column in COLUMNS.items()}
     devices = ["cpu", *(f"cuda ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
     devices += ["mps"] if torch.backends.mps.is_available() else []
     found: dict[str, Any] = versions() | {"devices": devices, "threads": set_threads()}
@@ -32,8 +32,15 @@ def run_info(options: argparse.Namespace) -> int:
     for name, value in found.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     if options.settings:
-        print(f"{'setting':26}" + "".join(f"{name:>22}" for name in columns))
-        for setting in columns["piano"]:
-            values = (format_setting(column[setting]) for column in columns.values())
-            print(f"{setting:26}" + "".join(f"{value:>22}" for value in values))
+        print(format_settings(columns))
     return 0
+
+
+def format_settings(columns: dict[str, dict[str, Any]]) -> str:
+    """All settings, a row each: their published values, and which solvers of --method babe2 use them."""
+    rows = [f"{'setting':24}" + "".join(f"{name:>16}" for name in columns) + "   used by"]
+    for setting in columns["piano"]:
+        values = "".join(f"{format_setting(column[setting]):>16}" for column in columns.values())
+        users = "babe2" if setting == SOLVER else ", ".join(users_of(setting)) or "sample"
+        rows.append(f"{setting:24}{values}   {users}")
+    return "\n".join(rows)

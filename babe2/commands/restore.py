@@ -26,10 +26,10 @@ from babe2.commands.targets import (
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
 from babe2.extras import require
+from babe2.methods import BABE2, METHODS
 from babe2.restoration import check_amount
 from babe2.wording import clock
 
-METHODS = ("babe2", "ltas-eq")
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
 PLOTS = ("spectrogram", "ltas", "response")
 
@@ -52,7 +52,7 @@ def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--method", default="babe2", choices=METHODS)
+    parser.add_argument("--method", default=BABE2, choices=(BABE2, *METHODS))
     parser.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     parser.add_argument(
         "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
@@ -110,7 +110,7 @@ def run_restore(given: argparse.Namespace) -> int:
     targets = targets_of(options.inputs, given.output)
     check_targets(targets, options)
     restorer = restorer_of(given)
-    restorer.settings(options.preset, **options.settings)  # a wrong setting is better said before the first file
+    restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
     reports: list[Report] = []
     with interruptible() as interrupted:
         for path, target in zip(options.inputs, targets, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from babe2 import audio
 from babe2.checkpoints.listing import described, told_state
 from babe2.checkpoints.shelf import Shelf
-from babe2.config import column_for, preset_settings
+from babe2.config import as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
+from babe2.methods import BABE2, SOLVER, choose
 from babe2.page.excerpt import Excerpt
 from babe2.recordings.recorded import SHORTEST_SECONDS
-from babe2.report.recipe import as_text
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
 
@@ -33,7 +33,7 @@ def restorer_of(checkpoint: str) -> Restorer:
 @lru_cache(maxsize=32)
 def pace_of(checkpoint: str, preset: str) -> Pace:
     restorer = restorer_of(checkpoint)
-    return calibrate(restorer, restorer.settings(preset))
+    return calibrate(restorer, restorer.method(preset=preset))
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,18 @@ class CheckpointCards:
             fact, *_ = str(error).split(". ")
             raise RestorationError(f"{fact.rstrip('.')}. {WAY_OUT} Or try again later.") from None
 
-    def settings(self, checkpoint: str, preset: str) -> dict[str, str]:
-        """What a preset means for a checkpoint of the manifest, on this machine or not: every setting as text."""
+    def settings(self, checkpoint: str, preset: str, solver: str | None = None) -> dict[str, str]:
+        """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that its method
+        uses, as text."""
         entry = self.shelf.manifest.get(checkpoint)
         if entry is None:
             return {}
-        own = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
-        return {name: as_text(value) for name, value in asdict(preset_settings(own, preset)).items()}
+        column = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
+        method = choose(BABE2, preset, column, {SOLVER: solver} if solver else {})
+        return {SOLVER: method.name} | {name: as_text(value) for name, value in method.settings.as_dict().items()}
 
     def words_on_time(
-        self, checkpoint: str, preset: str, overrides: dict[str, str], recording: str | Path, excerpt: Excerpt
+        self, checkpoint: str, preset: str, overrides: dict[str, Any], recording: str | Path, excerpt: Excerpt
     ) -> str:
         """How long a restoration of an excerpt will take, on this machine."""
         restorer = self.here(checkpoint)
@@ -116,7 +118,7 @@ class CheckpointCards:
         seconds = max(SHORTEST_SECONDS, excerpt.seconds_of(samples / sample_rate))
         needed = estimate(
             pace_of(checkpoint, preset),
-            restorer.settings(preset, **overrides),
+            restorer.method(preset=preset, **overrides),
             restorer.model,
             seconds=seconds,
             channels=channels,

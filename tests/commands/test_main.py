@@ -469,6 +469,11 @@ def test_the_cost_is_told_and_nothing_is_done(wav: Path, capsys: pytest.CaptureF
     assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
 
 
+def test_the_cost_is_that_of_the_method(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "--estimate", "--json", method="ltas-eq") == 0
+    assert json.loads(capsys.readouterr().out)["evaluations"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
