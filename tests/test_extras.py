@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, version
@@ -99,6 +100,12 @@ def test_what_a_plain_install_lacks_is_told_with_the_line_that_brings_it(
     told = capsys.readouterr()
     assert missing in told.err and f'pip install "babe2[{extra}]"' in told.err and told.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["old.wav"]
+
+
+def test_the_page_without_gradio_ends_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(SystemExit, match=r'pip install "\.\[page\]"'):
+        runpy.run_path(str(ROOT / "app.py"))
 
 
 def test_a_plain_install_restores_with_what_comes_along(

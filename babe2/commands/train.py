@@ -17,14 +17,14 @@ import torch
 import torch.distributed
 
 from babe2 import checkpoints
-from babe2.commands.options import add_place_options, places_of
+from babe2.commands.options import add_place_options, add_threads_option, places_of
 from babe2.commands.terminal import fetch_line, interruptible, pairs_of
 from babe2.commands.terminal import say as to_stderr
 from babe2.config import BandwiseArchitecture, Model
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.models import MODELS, Network, next_length
-from babe2.process import choose_device, enough_memory
+from babe2.process import choose_device, enough_memory, set_threads
 from babe2.training.corpus import Corpus, gather
 from babe2.training.run import INTERRUPTED, Outcome, Plan, Progress, Run, processes_of
 from babe2.training.settings import TrainingSettings, training_settings, tuning_settings
@@ -79,6 +79,7 @@ def _command(
     sub.add_argument("--batch", type=int, metavar="N", help="the same as --set batch=N: excerpts over all processes")
     sub.add_argument("--segment", type=int, metavar="N", help="samples in an excerpt (default: the network's)")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; torchrun gives each process its own")
+    add_threads_option(sub)
     sub.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
     sub.add_argument("--compile", action="store_true", help="fuse small operations")
     sub.add_argument("--save-memory", action="store_true", help="a third more time for half the memory (piano, voice)")
@@ -229,6 +230,7 @@ def plan_of(options: argparse.Namespace, iterations: int, device: str) -> Plan:
 
 def train(beginning: Beginning, options: argparse.Namespace) -> Outcome | None:
     """The run; None in a process that only helps."""
+    set_threads(options.threads)
     with (
         together(options.device) as (processes, device),
         logging_to(options, processes) as say,
