@@ -20,7 +20,7 @@ import babe2
 ROOT = Path(babe2.__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*_cache")
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def told(*command: object, folder: Path) -> str:

@@ -46,7 +46,6 @@ ALLOWED: dict[str, str] = {
 MOST_MODULES = 20  # side by side
 
 
-@pytest.mark.process
 def test_import_is_light() -> None:
     heavy = "gradio matplotlib librosa huggingface_hub torchaudio soundfile scipy"
     script = f"import sys, babe2; print(*(name for name in {heavy.split()!r} if name in sys.modules))"

@@ -109,7 +109,6 @@ def test_an_impossible_number_is_refused(wished: int) -> None:
 SNIPPET = "from babe2.process import set_threads, usable_cores; print(set_threads(), usable_cores())"
 
 
-@pytest.mark.process
 def test_the_default_is_one_for_each_core_and_whoever_sets_omp_num_threads_is_obeyed() -> None:
     around = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     for environment, expected in ((around, None), (around | {"OMP_NUM_THREADS": "1"}, 1)):

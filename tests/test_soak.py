@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from soak.__main__ import attack, table
 
-pytestmark = pytest.mark.process
-
 ATTACKS = {
     "tame": "def run(count, seed):\n    print('chatter')\n    return {'tried': count, 'ok': count - seed}\n",
     "wrong": "def run(count, seed):\n    return {'tried': count, 'differences': 2}\n",

@@ -268,7 +268,6 @@ def test_a_wrong_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.process
 def test_a_full_disk_leaves_nothing_half_written(wav: Path) -> None:
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
@@ -339,7 +338,6 @@ def read_until(terminal: int, words: bytes) -> bytes:
     return said
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Signals, long_wav: Path) -> None:
     process, terminal = on_a_terminal(long_wav, "--json")
@@ -356,7 +354,6 @@ def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Sig
     assert json.loads(out)["output"] == str(long_wav.with_name("long.partial.wav"))
 
 
-@pytest.mark.process
 def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path) -> None:
     process, terminal = on_a_terminal(long_wav)
     read_until(terminal, b"segment 3/4, step 1")
@@ -366,7 +363,6 @@ def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path
     assert sf.info(long_wav.with_name("long.partial.wav")).frames > 2 * 11000
 
 
-@pytest.mark.process
 def test_a_run_under_nohup_outlives_its_terminal(long_wav: Path) -> None:
     process, terminal = on_a_terminal(long_wav, under=["nohup"])
     read_until(terminal, b"segment 2/4")
@@ -574,7 +570,6 @@ def test_a_name_cannot_forge_a_message(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full"])
 def test_closed_and_full_streams_do_not_cost_the_result(wav: Path, closed: str) -> None:
     command = f"{sys.executable} -m babe2 restore {wav} --checkpoint {CHECKPOINT} --method ltas-eq {closed}"
