@@ -52,7 +52,7 @@ def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -
     if name == BABE2:
         if solver not in (None, *SOLVERS):
             raise RestorationError(f"{SOLVER} is one of {', '.join(SOLVERS)}, not {solver!r:.80}.")
-        if preset == "paper" and solver not in (None, Paper.name):
+        if preset == "paper" and solver not in (None, Paper.name, Guided.name):  # which it is, as published
             raise RestorationError(
                 f"The preset paper is a method of its own. Choose another one for {SOLVER} = {solver}."
             )
