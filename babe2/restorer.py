@@ -331,6 +331,7 @@ class Restorer:
             "device": self.device.type,
             "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
             "versions": versions(),
+            "warnings": method.doubts(self.model),
         }
 
     def sample(
