@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import audio
-from babe2.checkpoints.listing import described, told_state
+from babe2.checkpoints.listing import entry_as_dict, format_state
 from babe2.checkpoints.shelf import Shelf
 from babe2.config import as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
@@ -48,7 +48,7 @@ class CheckpointCards:
         return [self.row(name) for name in self.shelf.manifest]
 
     def row(self, checkpoint: str) -> dict[str, Any]:
-        row = described(self.shelf, self.shelf.entry(checkpoint))
+        row = entry_as_dict(self.shelf, self.shelf.entry(checkpoint))
         return {name: value for name, value in row.items() if name != "path"}
 
     def checked(self, checkpoint: str) -> str:
@@ -63,7 +63,7 @@ class CheckpointCards:
         if checkpoint not in self.shelf.manifest:
             return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
         row = self.row(checkpoint)
-        state = told_state(row)
+        state = format_state(row)
         return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
 
     def rights(self, checkpoint: str) -> dict[str, str]:
