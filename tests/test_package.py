@@ -22,14 +22,14 @@ MODULES = {
 # Which rooms a room may import from, top floor first. All may import from `ground`. Who adds an arrow adds it here, and
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
-    "commands": "training evaluation babe2 report front methods audio checkpoints analysis networks dsp network",
     "app": "page babe2 report methods audio checkpoints",
-    "training": "evaluation front paper audio checkpoints degradations networks dsp network",
-    "evaluation": "report front audio degradations dsp",
+    "commands": "evaluation babe2 report training front methods audio checkpoints analysis networks dsp network",
+    "evaluation": "report training front audio degradations dsp",
     "page": "report front methods audio checkpoints analysis recordings dsp",
     "babe2": "front analysis",
     "report": "front methods audio analysis equalizer dsp",
     "stages": "front recordings",
+    "training": "front paper audio checkpoints degradations networks dsp network",
     "front": "methods paper audio checkpoints analysis equalizer networks recordings dsp network",
     "methods": "paper degradations analysis equalizer networks recordings dsp",
     "paper": "degradations networks dsp network",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import analyse, audio, checkpoints
-from babe2.analysis.description import MATCHED_HZ
+from babe2.analysis.comparison import MATCHED_HZ
 from babe2.commands.options import add_place_options, new_command, places_of
 from babe2.commands.terminal import OCTAVES_HZ, fetch_line
 from babe2.dsp.spectra import ReferenceLtas

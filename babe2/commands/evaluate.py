@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from babe2.commands.options import add_prior_options, restorer_of, settings_of
 from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.errors import Cancelled, RestorationError
-from babe2.evaluation.clips import clips_of, files_of, knowing
+from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
 from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
+from babe2.replacing import write_text
 
 
 def add_commands(subparsers: Any) -> None:
@@ -34,20 +36,31 @@ def add_commands(subparsers: Any) -> None:
 
 
 def run_synthetic(options: argparse.Namespace) -> int:
-
-    check_places(options)
+    if options.report:
+        check_file(options.report, overwrite=options.overwrite)
+    if options.sheets:
+        require("plots")
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
     restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
-    clips = [clip for path in files_of(options.clips) for clip in clips_of(path, options, restorer.model.sample_rate)]
+    cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
+    clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
+    sheets: list[Path] = []
+    if options.sheets:
+        sheets = [options.sheets / f"{number:02}.png" for number in range(1, len(clips) * options.seeds + 1)]
+        make_folder(options.sheets)
+        for sheet in sheets:
+            check_file(sheet, overwrite=options.overwrite)
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
         try:
             evaluation = evaluate_synthetic(
                 restorer,
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
-                restore_known=knowing(restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable),
+                restore_known=with_known_response(
+                    restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
+                ),
                 on_step=on_step,
                 cancelled=interrupted,
                 preset=preset,
@@ -56,33 +69,28 @@ def run_synthetic(options: argparse.Namespace) -> int:
         except Cancelled:
             say("stopped before everything was scored.")
             return INTERRUPTED
-    found = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
-    text = json.dumps(found, indent=2)
-    try:
-        if options.report:
-            options.report.write_text(text + "\n", "utf-8")
-        if options.sheets:
-            draw(evaluation, options.sheets)
-    except OSError as error:
-        raise RestorationError(f"{error.filename} cannot be written ({error.strerror}).") from None
-    print(text if options.json else table(found))
+    report = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
+    text = json.dumps(report, indent=2)
+    if options.report:
+        save_report(text, options.report)
+    draw(evaluation, sheets)
+    print(text if options.json else table(report))
     return 0
 
 
-def check_places(options: argparse.Namespace) -> None:
-    """Says before hours of work what would keep their results from being written."""
-    if options.report:
-        check_file(options.report, overwrite=options.overwrite)
-    if options.sheets:
-        require("plots")
-        make_folder(options.sheets)
-        for sheet in sorted(options.sheets.glob("[0-9][0-9]*.png")):
-            check_file(sheet, overwrite=options.overwrite)
+def save_report(text: str, path: Path) -> None:
+    try:
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.") from None
 
 
-def draw(evaluation: Evaluation, folder: Path) -> None:
+def draw(evaluation: Evaluation, sheets: Sequence[Path]) -> None:
+    """Writes a picture of each clip that was scored."""
+    if not sheets:
+        return
     from babe2.evaluation.sheet import sheet
     from babe2.report import figures
 
-    for number, result in enumerate(evaluation.clips, start=1):
-        figures.save(sheet(result), folder / f"{number:02}.png")
+    for result, path in zip(evaluation.clips, sheets, strict=True):
+        figures.save(sheet(result), path)
