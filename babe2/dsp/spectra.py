@@ -242,15 +242,17 @@ def equalise(x: Tensor, gain: Tensor, fft: int, window: int, hop: int) -> Tensor
 class Equalised(Tape):
     """A tape with each bin of its short-time spectrum multiplied by `gain` (fft / 2 + 1,)."""
 
-    def __init__(self, tape: Tape, gain: Tensor, fft: int, window: int, hop: int) -> None:
+    def __init__(self, tape: Tape, gain: Tensor, fft: int, window: int, hop: int, beyond: int = 0) -> None:
+        """So many frames `beyond` the last whose centre lies on the tape: without any, a window that ends with the tape
+        is all that there is of its last samples, and they are divided by next to nothing."""
         self.channels, self.samples = tape.channels, tape.samples
-        self.gain = gain
+        self.gain, self._beyond = gain, beyond
         self._tape, self._size = _mirrorable(tape, fft), (fft, window, hop)
 
     def _read(self, start: int, stop: int) -> Tensor:
         fft, window, hop = self._size
         first = max(0, (start - fft // 2) // hop)
-        last = min(self._tape.samples // hop, -(-(stop + fft // 2) // hop)) + 1
+        last = min(self._tape.samples // hop + self._beyond, -(-(stop + fft // 2) // hop)) + 1
         spectrum = _centred_frames(self._tape, first, last, fft, window, hop) * self.gain[:, None]
         hann = F.pad(torch.hann_window(window, device=spectrum.device), ((fft - window) // 2, (fft - window + 1) // 2))
         pieces = torch.fft.irfft(spectrum, fft, dim=1) * hann[:, None]
