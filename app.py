@@ -10,7 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+try:
+    import gradio as gr
+except ModuleNotFoundError:
+    raise SystemExit('The page needs gradio, which a plain install leaves out: pip install ".[page]"') from None
 
 from babe2 import Restoration, RestorationError, audio
 from babe2.checkpoints.shelf import Shelf

@@ -11,7 +11,7 @@ from babe2.audio import Recording
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.job import Moment, follow
 from babe2.page.stop import Stop
-from babe2.process import fit_threads
+from babe2.process import set_threads
 from babe2.restoration import Restoration
 
 try:
@@ -39,5 +39,5 @@ def on_a_lent_card(work: Restore) -> Restore:
 @on_a_lent_card
 def restored(checkpoint: str, sound: Recording, options: dict[str, Any], stop: Stop) -> News:
     """How a restoration stands, and in the end what came of it; `options` are the restorer's."""
-    fit_threads()
+    set_threads()
     yield from follow(restorer_of(checkpoint), sound.audio, sound.sample_rate, stopped=stop, **options)
