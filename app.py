@@ -36,7 +36,6 @@ HEADING = f"""# babe2
 HEAD = f"""<meta name="description" content="{escape(PROMISE)}.">
 <meta property="og:description" content="{escape(PROMISE)}. {escape(IMAGINED)}">
 <script>{(HERE / "page.js").read_text("utf-8")}</script>"""
-FOCUS = "() => document.querySelector('#bar button:not([disabled])')?.focus({preventScroll: true})"
 
 THEME = gr.themes.Base(
     primary_hue="amber",
@@ -175,7 +174,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
                     pack = gr.DownloadButton("Evidence pack (ZIP)", visible=False, elem_id="pack")
                 with gr.Accordion("Pictures and numbers of the pack", open=False, elem_id="papers"):
-                    papers = gr.File(show_label=False, file_count="multiple", interactive=False)
+                    papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="problem", padding=False)
@@ -229,18 +228,16 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     gr.on(choices, inputs=chosen, **shown(callbacks.time), **latest)
 
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
-    pressed.then(js=FOCUS, **at_once)
     run = pressed.then(
         inputs=[*chosen[:3], seed, *chosen[3:]],
-        **shown(callbacks.restore),
+        **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",
         concurrency_limit=AT_ONCE,
     )
-    rested = run.then(**shown(callbacks.rest), **at_once)
-    rested.then(js=FOCUS, **at_once)
+    run.then(**shown(callbacks.rest), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
-    leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run]).then(js=FOCUS, **at_once)
+    leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     wished = [kept, amount, kind, rate, loud]
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
     gr.on([amount.change, kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)

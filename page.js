@@ -27,7 +27,7 @@
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); }, true);
   document.addEventListener("drop", (event) => {
-    const files = event.dataTransfer?.files, input = part("#another input[type=file], input#another");
+    const files = event.dataTransfer?.files, input = part("input[type=file][data-testid$=upload-button]");
     if (!files?.length || !input) return;
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -37,4 +37,11 @@
     input.files = first.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }, true);
+
+  // Restore and Stop take each other's place. Who pressed one with the keyboard goes on with the other.
+  let inBar = false;
+  document.addEventListener("focusin", (event) => { inBar = Boolean(event.target.closest("#bar")); });
+  new MutationObserver(() => {
+    if (inBar && document.activeElement === document.body) part("#bar button:not([disabled])")?.focus({ preventScroll: true });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["class", "disabled"] });
 })();

@@ -82,10 +82,10 @@ class Callbacks:
     def look(self, recording: str | None, checkpoint: str) -> Iterator[Update]:
         """Says at once all that can be said of a new recording; nothing is sampled, and what was there goes."""
         yield {
-            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers", "papers"]),
+            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers"]),
             **dict.fromkeys(["status", "warnings", "time_needed"], ""),
             "notice": "Listening to it\u2026" if recording else INVITATION,
-            **dict.fromkeys(["tabs", "take", "running", "pack"], gr.update(visible=False)),
+            **dict.fromkeys(["tabs", "take", "running", "pack", "papers"], gr.update(visible=False)),
             "go": gr.update(interactive=False, visible=True),
             **dict.fromkeys(["leave", "stop"], gr.update(visible=False)),
         }
@@ -205,7 +205,7 @@ class Callbacks:
         }
 
     @on_the_page
-    def restore(self, request: gr.Request, *fields: Any) -> Iterator[Update]:
+    def restore_excerpt(self, request: gr.Request, *fields: Any) -> Iterator[Update]:
         """The visitor's run: how it stands, and in the end what came of it."""
         recording, checkpoint, preset, seed, whole, start, duration, *texts = fields
         session = str(request.session_hash)
@@ -305,8 +305,7 @@ class Callbacks:
             **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], shown),
             "amount": 1,
             "file": gr.update(interactive=False),
-            "pack": gr.update(visible=False),
-            "papers": None,
+            **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
             "warnings": outcome.verdict,
         }
 
@@ -317,7 +316,8 @@ class Callbacks:
         """Makes the file anew, as it is wished for now; the evidence pack of another one goes."""
         if outcome is None:
             return
-        yield {"file": gr.update(interactive=False), "pack": gr.update(visible=False), "papers": None}
+        hidden = gr.update(visible=False)
+        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
@@ -349,7 +349,7 @@ class Callbacks:
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
                 yield {
                     "pack": gr.update(value=str(home.pack(papers)), visible=True),
-                    "papers": [str(path) for path in home.pictures_and_numbers(papers)],
+                    "papers": gr.update(value=list(map(str, home.pictures_and_numbers(papers))), visible=True),
                     "pack_button": again,
                 }
         except RestorationError:

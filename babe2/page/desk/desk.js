@@ -355,6 +355,7 @@ function refresh() { // everything but the playhead
   check(part("voices"), test?.voice);
   tracks.forEach((each, i) => {
     const [loudness, gain] = part("tracks").children[i].querySelectorAll(".level");
+    part("tracks").children[i].querySelector(".title").textContent = each.title;
     [loudness.textContent, gain.textContent] = [lufs(each.loudness), `plays at ${signed(decibels(i))}`];
   });
   show("tracks", !blind);
