@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import wraps
-from html import escape
 from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from typing import Any
 import gradio as gr
 
 from babe2.checkpoints.shelf import Shelf
-from babe2.page.callbacks import INVITATION, MAKE_PACK, Callbacks
+from babe2.config import GROUPS
+from babe2.methods import SOLVER
+from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import FIRST, CheckpointCards
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
-from babe2.page.glossary import GLOSSARY, PRESETS
+from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.page.tracks import desk_parts
 from babe2.process import reuse_memory
@@ -33,9 +34,7 @@ RATES = ("as the recording", "44100", "48000", "96000")
 PROMISE = "Gives old music recordings their sound back"
 HEADING = f"""# babe2
 {PROMISE}. Drop a recording, press **Restore**, and hear the difference at equal loudness. *{IMAGINED}*"""
-HEAD = f"""<meta name="description" content="{escape(PROMISE)}.">
-<meta property="og:description" content="{escape(PROMISE)}. {escape(IMAGINED)}">
-<script>{(HERE / "page.js").read_text("utf-8")}</script>"""
+HEAD = f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>"
 
 THEME = gr.themes.Base(
     primary_hue="amber",
@@ -103,17 +102,19 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
                 defaults, texts = cards.settings(FIRST, "standard"), []
-                for group, words in GLOSSARY.items():
+                for group in GROUPS:
                     with gr.Accordion(group, open=False):
                         texts += [
                             gr.Textbox(
-                                label=said.label,
-                                info=said.hint,
-                                placeholder=defaults[name],
+                                label=about.label,
+                                info=about.help,
+                                placeholder=defaults.get(name, ""),
+                                visible=name in defaults,
                                 elem_id=f"set-{name}",
                                 max_lines=1,
                             )
-                            for name, said in words.items()
+                            for name, about in SETTINGS.items()
+                            if about.group == group
                         ]
         with gr.Column(scale=3, min_width=320):
             notice = gr.Markdown(INVITATION, elem_id="notice")
@@ -220,7 +221,9 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     first = recording.change(inputs=[recording, checkpoint], **shown(callbacks.look), **latest)
     first.then(inputs=chosen, **shown(callbacks.time), **private)
     checkpoint.change(callbacks.card, [checkpoint], [card], **private)
-    gr.on([checkpoint.change, preset.change], callbacks.preset_values, [checkpoint, preset], texts, **latest)
+    solver = texts[list(SETTINGS).index(SOLVER)]
+    method = [checkpoint, preset, solver]
+    gr.on([checkpoint.change, preset.change, solver.blur], callbacks.preset_values, method, texts, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     elsewhere = gr.on([checkpoint.change, *places], inputs=seen, **shown(callbacks.look_again), **latest)
     choices = [preset.change, *(text.blur for text in texts)]
@@ -250,9 +253,9 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)
 
 
-def serve(**options: Any) -> Any:
+def serve() -> None:
     """Starts the page; Gradio takes the address from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
-    return demo.launch(
+    demo.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
         head=HEAD,
@@ -260,8 +263,11 @@ def serve(**options: Any) -> Any:
         share=False,
         run_history=False,
         show_error=False,
-        **options,
+        prevent_thread_lock=True,
     )
+    # What is shown of a link to this page; Gradio only knows it of pages that it has laid out itself.
+    demo.config["simple_description"] = f"{PROMISE}. {IMAGINED}"  # type: ignore[typeddict-unknown-key]
+    demo.block_thread()
 
 
 if __name__ == "__main__":

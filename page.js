@@ -33,7 +33,9 @@
     event.stopImmediatePropagation();
     if (refuse(files)) return;
     const first = new DataTransfer();
-    first.items.add(files[0]);
+    const kind = files[0].name.split(".").pop().toLowerCase();
+    const type = files[0].type || `audio/${kind}`; // some systems know no type for FLAC, and Gradio goes by it
+    first.items.add(new File([files[0]], files[0].name, { type }));
     input.files = first.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }, true);

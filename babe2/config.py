@@ -1,18 +1,26 @@
-"""Every number a person may change, with its unit; the published columns and the presets made of them."""
+"""Every number a person may change: its unit, its published value, its bounds, and its name in listeners' words.
+
+Settings are declared once, in small groups; a method's own settings (methods/) are made of those groups that it uses.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from itertools import pairwise
-from typing import Any, Literal, get_type_hints
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import count, pairwise
+from typing import Any, Literal, NamedTuple, Self, TypeVar, get_origin, get_type_hints
 
 from babe2.errors import RestorationError
 
-Ltas = Literal["off", "init", "objective"]
-Solver = Literal["guided", "closed-form", "bandwise"]
+LtasUse = Literal["off", "init", "objective"]
 Mode = Literal["autoregressive", "time-invariant"]
 Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "squared"]
+Preset = Literal["paper", "standard", "draft"]
+PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
+
+
+# Networks
 
 
 @dataclass(frozen=True)
@@ -56,216 +64,499 @@ class Model:
     window_beta: float = 1.0  # of the transform's Kaiser windows
 
 
+# What a setting is
+
+_SAMPLING, _FOLLOWING = "How it is sampled", "How closely the recording is followed"
+_EQUALIZER, _AVERAGE, _LENGTH = "The old machine's equalizer", "Average spectrum (LTAS)", "Long recordings"
+GROUPS = (_SAMPLING, _FOLLOWING, _EQUALIZER, _AVERAGE, _LENGTH)  # in which people are shown settings
+
+
+class About(NamedTuple):
+    """What is said of a setting: where it stands on a page, in listeners' words, and what values it can have."""
+
+    group: str
+    label: str
+    hint: str  # what turning it up does
+    symbol: str  # in the paper
+    bounds: Callable[[Any], bool]
+    number: int = 0  # in the order of declaration
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """By which settings are sorted for people."""
+        return GROUPS.index(self.group), self.number
+
+    @property
+    def help(self) -> str:
+        return f"{self.hint} ({self.symbol})" if self.symbol else self.hint
+
+
+_NUMBERS = count(1)
+
+
+def setting(
+    default: Any,
+    group: str,
+    label: str,
+    hint: str,
+    symbol: str = "",
+    bounds: Callable[[Any], bool] = lambda value: True,
+) -> Any:
+    """A field of a dataclass that carries what is said `About` it."""
+    return field(default=default, metadata={"about": About(group, label, hint, symbol, bounds, next(_NUMBERS))})
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def _whole_fft(value: int) -> bool:
+    return 16 <= value <= 2**20 and value % 2 == 0
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to sample and what to fit. The defaults are the published piano column (paper, table 3)."""
+    """What all settings can do: be changed by name, be read from text, and refuse what cannot work.
 
-    # How the recording is followed: by the gradient of Eq. 5, by weighing it against every estimate in closed form, or
-    # by its own noise level in each band (compact network)
-    solver: Solver = "guided"
-    # The sampler (appendix A.3)
-    steps: int = 51
-    order: int = 2  # 1 is Euler, 2 is Heun
-    sigma_start: float = 0.5  # noise on the recording where the run begins; masks what is wrong with it
-    sigma_min: float = 4e-5
-    sigma_max: float = 10.0  # where unconditional sampling begins
-    rho: float = 13.0  # larger: more of the steps at low noise
-    churn: float = 10.0  # fresh noise stirred in over the whole run
-    churn_noise: float = 1.0
-    churn_min: float = 0.0  # no churn at or below this noise level
-    churn_max: float = 50.0  # nor at or above this one
-    # How closely to follow the recording (Eqs. 5 and 17, section 3.3)
-    guidance_strength: float = 1.0
-    guidance_length: int = 184184  # samples in the norm of the published guidance: the training segment
-    observation_noise: float = 0.25  # std of the noise that regularises the objective
-    level: float = 0.07  # std a segment is brought to before sampling
-    # The equalizer and its fit (sections 3.1, 3.2, 3.5)
-    filter_fft: int = 4096
-    filter_min_hz: float = 11.0
-    filter_max_hz: float = 11025.0
-    filter_iterations: int = 100  # at most, per evaluation
-    filter_learning_rate: float = 10.0
-    filter_clip: float = 1.0  # norm of the gradient
-    filter_tolerance_hz: float = 0.1  # the fit rests when no group of parameters moves more than this, on average
-    filter_tolerance_db: float = 0.1
-    filter_weighting: Weighting = "sqrt"  # of frequency, in the fit
-    reference_hz: float = 1000.0
-    breakpoints_above_hz: tuple[float, ...] = (1500.0, 2000.0)
-    breakpoints_below_hz: tuple[float, ...] = (500.0, 50.0)
-    slope_limit_db: float = 40.0  # per octave, either way
-    outer_slope_db: float = 80.0  # per octave, fixed, where the recorded band ends
-    collapse_weight: float = 10.0
-    collapse_decay: float = 0.1  # per Hz
-    # Long-term average spectrum (section 3.4)
-    ltas: Ltas = "objective"
-    ltas_fft: int = 2048
-    ltas_floor_db: float = -20.0  # no band is raised by more than this
-    # The whole recording (appendix A.5)
-    segment_length: int = 184184  # samples
-    overlap: float = 0.1  # of a segment
-    mode: Mode = "autoregressive"
-    blind_segments: int = 1  # the equalizer is found on so many segments at once, when time-invariant
-    keep_low_band: bool = True  # the recording's own sound below the prior's band stays
-    # Does what the published program does where it departs from the paper's intention and from sense: drops the last
-    # step, starts with half the outer slope, lets the fit see the finished overlap, scales guidance by the training
-    # length over the whole batch, counts a last segment's padding as music, measures the LTAS floor from the level
-    # of the training data, and folds channels to one.
-    as_published: bool = False
+    The defaults are the published piano column (paper, table 3).
+    """
 
-    def changed(self, **overrides: Any) -> Settings:
+    def changed(self, **overrides: Any) -> Self:
         """These settings with some replaced; values may be text, as from a command line."""
-        known = {field.name for field in fields(self)}
-        if unknown := sorted(set(overrides) - known):
-            raise RestorationError(
-                f"There is no setting {', '.join(unknown)}. Known settings: {', '.join(known_names())}."
-            )
-        changed = replace(self, **{name: _read(name, value) for name, value in overrides.items()})
-        changed._check()
+        if unknown := sorted(set(overrides) - set(self.names())):
+            raise RestorationError(unknown_setting(unknown, self.names()))
+        hints = get_type_hints(type(self))
+        changed = replace(self, **{name: _read(name, hints[name], value) for name, value in overrides.items()})
+        changed.check()
         return changed
 
-    def _check(self) -> None:
-        rules = {
-            "steps": 2 <= self.steps <= 10_000,
-            "order": self.order in (1, 2),
-            "sigma_min": 0 < self.sigma_min < min(self.sigma_start, self.sigma_max),
-            "rho": self.rho >= 0.1,  # its inverse is an exponent
-            "churn": self.churn >= 0,
-            "churn_noise": self.churn_noise >= 0,
-            "churn_max": self.churn_max >= self.churn_min,
-            "guidance_strength": self.guidance_strength >= 0,
-            "guidance_length": self.guidance_length > 0,
-            "observation_noise": self.observation_noise >= 0,
-            "level": self.level > 0,
-            "filter_fft": 16 <= self.filter_fft <= 2**20 and self.filter_fft % 2 == 0,
-            "filter_min_hz": 0 < self.filter_min_hz < self.filter_max_hz,
-            "filter_iterations": 1 <= self.filter_iterations <= 100_000,
-            "filter_learning_rate": self.filter_learning_rate > 0,
-            "filter_clip": self.filter_clip > 0,
-            "filter_tolerance_hz": self.filter_tolerance_hz >= 0,
-            "filter_tolerance_db": self.filter_tolerance_db >= 0,
-            "breakpoints_above_hz": _ascending((self.reference_hz, *self.breakpoints_above_hz)),
-            "breakpoints_below_hz": _ascending((*self.breakpoints_below_hz[::-1], self.reference_hz)),
-            "slope_limit_db": self.slope_limit_db > 0,
-            "outer_slope_db": self.outer_slope_db > 0,
-            "collapse_weight": self.collapse_weight >= 0,
-            "collapse_decay": self.collapse_decay >= 0,
-            "ltas_fft": 16 <= self.ltas_fft <= 2**20 and self.ltas_fft % 4 == 0,
-            "ltas_floor_db": self.ltas_floor_db <= 0,
-            "segment_length": 0 < self.segment_length <= 2**24,
-            "overlap": 0 <= self.overlap <= 0.5,
-            "blind_segments": self.blind_segments >= 1,
-        }
-        if broken := [name for name, holds in rules.items() if not holds]:
-            values = ", ".join(f"{name} = {getattr(self, name)}" for name in broken)
+    @classmethod
+    def about(cls) -> dict[str, About]:
+        """What is said of each setting, in the order in which people are shown them."""
+        found = {each.name: each.metadata["about"] for each in fields(cls)}
+        return dict(sorted(found.items(), key=lambda item: item[1].place))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls.about())
+
+    def check(self) -> None:
+        """Refuses values that cannot work, alone or together."""
+        broken = {name for name, about in self.about().items() if not about.bounds(getattr(self, name))}
+        broken.update(self.contradictions())
+        if broken:
+            values = ", ".join(f"{name} = {getattr(self, name)}" for name in self.names() if name in broken)
             raise RestorationError(
-                f"These settings cannot work: {values}. See the defaults with `babe2 info --settings`."
+                f"These settings cannot work: {values:.300}. See the defaults with `babe2 info --settings`."
             )
 
+    def contradictions(self) -> Iterable[str]:
+        """The settings that do not go together with others."""
+        return ()
 
-PIANO = Settings()
-VOICE = replace(
-    PIANO,
-    sigma_start=10.0,
-    sigma_min=1e-3,
-    sigma_max=100.0,
-    guidance_strength=0.5,
-    guidance_length=262144,
-    observation_noise=1.0,
-    level=1.0,
-    ltas_fft=4096,
-    segment_length=262144,
-    filter_max_hz=22050.0,
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        """The settings that change nothing as the others stand, and why."""
+        return {}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The values by name."""
+        return {name: getattr(self, name) for name in self.names()}
+
+
+# The groups. A setting belongs to the class that declares it.
+
+
+@dataclass(frozen=True)
+class StepSettings(Settings):
+    """How many steps, and where they end (appendix A.3)."""
+
+    steps: int = setting(
+        51, _SAMPLING, "Steps", "More take longer and sound a little finer", "T", lambda steps: 2 <= steps <= 10_000
+    )
+    sigma_min: float = setting(4e-5, _SAMPLING, "Last noise", "Where the steps end", "σ_min", _positive)
+
+
+@dataclass(frozen=True)
+class StartSettings(StepSettings):
+    """Where a restoration begins."""
+
+    # Noise on the recording; it masks what is wrong with it.
+    sigma_start: float = setting(
+        0.5,
+        _SAMPLING,
+        "Noise to begin with",
+        "More gives the model more freedom from the recording",
+        "σ_start",
+        _positive,
+    )
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if self.sigma_min >= self.sigma_start:
+            yield from ("sigma_min", "sigma_start")
+
+
+@dataclass(frozen=True)
+class ScheduleSettings(Settings):
+    """The shape of the published schedule and of its steps."""
+
+    order: int = setting(
+        2,
+        _SAMPLING,
+        "Order of a step",
+        "2 looks twice at every step (Heun), 1 once (Euler)",
+        bounds=lambda order: order in (1, 2),
+    )
+    rho: float = setting(
+        13.0,
+        _SAMPLING,
+        "Crowding of steps",
+        "More: more of the steps at little noise",
+        "ρ",
+        lambda rho: rho >= 0.1,  # its inverse is an exponent
+    )
+
+
+@dataclass(frozen=True)
+class ChurnSettings(Settings):
+    """Fresh noise on the way down."""
+
+    churn: float = setting(
+        10.0,
+        _SAMPLING,
+        "Fresh noise",
+        "Stirred in on the way; corrects mistakes, loses some sharpness",
+        "S_churn",
+        _not_negative,
+    )
+    churn_noise: float = setting(
+        1.0, _SAMPLING, "Strength of fresh noise", "A factor, usually 1", "S_noise", _not_negative
+    )
+    churn_min: float = setting(0.0, _SAMPLING, "No fresh noise below", "This noise level", "S_tmin")
+    churn_max: float = setting(50.0, _SAMPLING, "No fresh noise above", "This noise level", "S_tmax")
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if self.churn_max < self.churn_min:
+            yield from ("churn_min", "churn_max")
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        names = ("churn_noise", "churn_min", "churn_max")
+        return super().idle(response_known) | (dict.fromkeys(names, "churn is 0") if self.churn == 0 else {})
+
+
+@dataclass(frozen=True)
+class DescentSettings(ScheduleSettings, ChurnSettings):
+    """How a slope is followed down to no noise."""
+
+
+@dataclass(frozen=True)
+class GuidanceSettings(Settings):
+    """The pull of the recording (Eqs. 5 and 17, section 3.3)."""
+
+    guidance_strength: float = setting(
+        1.0, _FOLLOWING, "Pull towards the recording", "More is truer to it, and to its faults", "ξ", _not_negative
+    )
+    # Standard deviation of the noise that regularises the objective.
+    observation_noise: float = setting(
+        0.25,
+        _FOLLOWING,
+        "Tolerance for noise",
+        "More forgives noise and distortion of the recording",
+        "γ",
+        _not_negative,
+    )
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = {"observation_noise": "guidance_strength is 0"} if self.guidance_strength == 0 else {}
+        return super().idle(response_known) | idle
+
+
+@dataclass(frozen=True)
+class GuidedSamplerSettings(StartSettings, DescentSettings, GuidanceSettings):
+    """All that Algorithm 1 asks for, but for the equalizer."""
+
+
+@dataclass(frozen=True)
+class GuidanceLengthSettings(Settings):
+    """What the published program measures its pull for."""
+
+    guidance_length: int = setting(
+        184184,
+        _FOLLOWING,
+        "Length the pull is measured for",
+        "Samples; the training segment of the checkpoint",
+        "N",
+        _positive,
+    )
+
+
+@dataclass(frozen=True)
+class ResolutionSettings(Settings):
+    filter_fft: int = setting(4096, _EQUALIZER, "Resolution", "Samples of an FFT frame", "NFFT", _whole_fft)
+
+
+@dataclass(frozen=True)
+class FitSettings(ResolutionSettings):
+    """The equalizer and its fit (sections 3.1, 3.2, 3.5)."""
+
+    filter_min_hz: float = setting(11.0, _EQUALIZER, "Lowest breakpoint", "Hz", "f_min", _positive)
+    filter_max_hz: float = setting(11025.0, _EQUALIZER, "Highest breakpoint", "Hz", "f_max", _positive)
+    filter_iterations: int = setting(
+        100,
+        _EQUALIZER,
+        "Rounds of fitting",
+        "At most, in each evaluation",
+        "M",
+        lambda rounds: 1 <= rounds <= 100_000,
+    )
+    filter_learning_rate: float = setting(
+        10.0, _EQUALIZER, "Speed of fitting", "Faster finds it sooner and swings more", "lr", _positive
+    )
+    filter_clip: float = setting(1.0, _EQUALIZER, "Limit of one round", "The gradient's norm", bounds=_positive)
+    # The fit rests when no group of parameters moves more than this, on average.
+    filter_tolerance_hz: float = setting(
+        0.1, _EQUALIZER, "Rest when breakpoints move less than", "Hz", bounds=_not_negative
+    )
+    filter_tolerance_db: float = setting(0.1, _EQUALIZER, "Rest when slopes move less than", "dB", bounds=_not_negative)
+    filter_weighting: Weighting = setting(
+        "sqrt", _EQUALIZER, "Which frequencies count", "none, linear, sqrt, log, quadratic, cubic or squared"
+    )
+    reference_hz: float = setting(
+        1000.0, _EQUALIZER, "Where it is 0 dB", "Hz; between the breakpoints below and above", "f_0", _positive
+    )
+    breakpoints_above_hz: tuple[float, ...] = setting(
+        (1500.0, 2000.0), _EQUALIZER, "Breakpoints above, to begin with", "Hz, ascending, with commas", "f_+"
+    )
+    breakpoints_below_hz: tuple[float, ...] = setting(
+        (500.0, 50.0),
+        _EQUALIZER,
+        "Breakpoints below, to begin with",
+        "Hz, descending, with commas",
+        "f_-",
+        lambda bends: all(bend > 0 for bend in bends),
+    )
+    slope_limit_db: float = setting(
+        40.0, _EQUALIZER, "Steepest slope within the band", "dB per octave", "A_max", _positive
+    )
+    outer_slope_db: float = setting(80.0, _EQUALIZER, "Slope where the band ends", "dB per octave", "A_lim", _positive)
+    collapse_weight: float = setting(
+        10.0, _EQUALIZER, "How hard breakpoints keep apart", "More keeps them farther apart", "λ", _not_negative
+    )
+    collapse_decay: float = setting(0.1, _EQUALIZER, "How near is too near", "Per Hz", "β", _not_negative)
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if self.filter_min_hz >= self.filter_max_hz:
+            yield from ("filter_min_hz", "filter_max_hz")
+        if not _ascending((self.reference_hz, *self.breakpoints_above_hz)):
+            yield "breakpoints_above_hz"
+        if not _ascending((*self.breakpoints_below_hz[::-1], self.reference_hz)):
+            yield "breakpoints_below_hz"
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        own = [each.name for each in fields(FitSettings) if each.name not in ResolutionSettings.names()]
+        return super().idle(response_known) | (dict.fromkeys(own, "the response is given") if response_known else {})
+
+
+@dataclass(frozen=True)
+class LtasSettings(Settings):
+    """How an average spectrum is taken (section 3.4)."""
+
+    ltas_fft: int = setting(
+        2048,
+        _AVERAGE,
+        "Its resolution",
+        "Samples; as stored in the checkpoint",
+        bounds=lambda fft: 16 <= fft <= 2**20 and fft % 4 == 0,
+    )
+    ltas_floor_db: float = setting(
+        -20.0, _AVERAGE, "Most that a band is raised", "dB, negative", bounds=lambda floor: floor <= 0
+    )
+
+
+@dataclass(frozen=True)
+class LtasUseSettings(LtasSettings):
+    ltas: LtasUse = setting(
+        "objective",
+        _AVERAGE,
+        "Use of the average spectrum",
+        "off; init: to begin with; objective: as what is followed",
+    )
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = dict.fromkeys(LtasSettings.names(), "ltas is off") if self.ltas == "off" else {}
+        if response_known:
+            idle = dict.fromkeys(LtasUseSettings.names(), "the response is given")
+        return super().idle(response_known) | idle
+
+
+@dataclass(frozen=True)
+class LengthSettings(Settings):
+    """How much is made at once."""
+
+    segment_length: int = setting(
+        184184,
+        _LENGTH,
+        "Segment",
+        "Samples at the model's rate that are restored at once",
+        bounds=lambda length: 0 < length <= 2**24,
+    )
+
+
+@dataclass(frozen=True)
+class SegmentSettings(LengthSettings):
+    """How a recording is cut (appendix A.5), and what of it stays."""
+
+    overlap: float = setting(
+        0.1, _LENGTH, "Overlap", "Of a segment, that neighbours share", bounds=lambda share: 0 <= share <= 0.5
+    )
+    level: float = setting(
+        0.07,  # standard deviation
+        _FOLLOWING,
+        "Level inside",
+        "To which a segment is brought before sampling",
+        "σ_norm",
+        _positive,
+    )
+    keep_low_band: bool = setting(
+        True, _FOLLOWING, "Keep the lowest bass", "What lies below the model's band stays as recorded"
+    )
+
+
+@dataclass(frozen=True)
+class ModeSettings(Settings):
+    """Where the equalizer is found."""
+
+    mode: Mode = setting(
+        "autoregressive",
+        _LENGTH,
+        "One equalizer for all",
+        "time-invariant; autoregressive finds one in each segment",
+    )
+    blind_segments: int = setting(
+        1, _LENGTH, "Segments it is found on", "When time-invariant", bounds=lambda count: count >= 1
+    )
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = {} if self.mode == "time-invariant" else {"blind_segments": "mode is autoregressive"}
+        if response_known:
+            idle = dict.fromkeys(ModeSettings.names(), "the response is given")
+        return super().idle(response_known) | idle
+
+
+@dataclass(frozen=True)
+class SampleSettings(StepSettings, DescentSettings, LengthSettings):
+    """Music out of nothing."""
+
+    sigma_max: float = setting(
+        10.0, _SAMPLING, "Highest noise", "Where music out of nothing begins", "σ_max", _positive
+    )
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if self.sigma_min >= self.sigma_max:
+            yield from ("sigma_min", "sigma_max")
+
+
+# The published columns
+
+
+S = TypeVar("S", bound="Settings")
+
+
+class Column(NamedTuple):
+    """What suits a kind of checkpoint: the method that `babe2` means for it, and values other than the piano's."""
+
+    method: str
+    values: dict[str, Any]
+    sampling: dict[str, Any]  # of music out of nothing
+
+    def settings(self, kind: type[S], **changes: Any) -> S:
+        """A method's settings with the values of this column and then the changes, where they have such a setting."""
+        names = set(kind.names())
+        return kind(**{name: value for name, value in (self.values | changes).items() if name in names})
+
+
+PIANO = Column("closed-form", {}, {"steps": 50, "sigma_min": 1e-5, "sigma_max": 10.0, "rho": 13.0, "churn": 5.0})
+VOICE = Column(
+    "closed-form",
+    {
+        "sigma_start": 10.0,
+        "sigma_min": 1e-3,
+        "guidance_strength": 0.5,
+        "guidance_length": 262144,
+        "observation_noise": 1.0,
+        "level": 1.0,
+        "ltas_fft": 4096,
+        "segment_length": 262144,
+        "filter_max_hz": 22050.0,
+    },
+    {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "rho": 10.0, "churn": 5.0},
 )
-# What suits the compact network, by measurement: its solver takes the response from the recording's average spectrum
+# What suits the compact network, by measurement: its method takes the response from the recording's average spectrum
 # and spends its steps on what the recording lost.
-COMPACT = replace(
-    PIANO,
-    solver="bandwise",
-    steps=16,
-    order=1,
-    sigma_start=1.0,
-    sigma_min=1e-4,
-    churn=0.0,
-    level=0.08,
-    guidance_length=221184,
-    segment_length=221184,
-    ltas="off",
+COMPACT = Column(
+    "bandwise",
+    {
+        "steps": 16,
+        "order": 1,
+        "sigma_start": 1.0,
+        "sigma_min": 1e-4,
+        "churn": 0.0,
+        "level": 0.08,
+        "guidance_length": 221184,
+        "segment_length": 221184,
+        "ltas": "off",
+    },
+    {"steps": 50, "sigma_min": 1e-4, "sigma_max": 1.0, "rho": 13.0, "churn": 5.0},
 )
 COLUMNS = {"piano": PIANO, "voice": VOICE, "compact": COMPACT}
 
-# Unconditional sampling has a schedule of its own.
-DREAMING: dict[str, Any] = {"solver": "guided", "steps": 50, "churn": 5.0}
-UNCONDITIONAL: dict[str, dict[str, Any]] = {
-    "compact": {"steps": 50, "sigma_min": 1e-4, "sigma_max": 1.0, "sigma_start": 1.0, "rho": 13.0, "churn": 5.0},
-    "piano": DREAMING | {"sigma_min": 1e-5, "sigma_max": 10.0, "sigma_start": 10.0, "rho": 13.0},
-    "voice": DREAMING | {"sigma_min": 1e-3, "sigma_max": 100.0, "sigma_start": 100.0, "rho": 10.0},
-}
 
-
-def settings_for(model: Model, ltas_bins: int | None) -> Settings:
-    """The settings for a checkpoint, with what follows from its rate, its segment and its LTAS."""
+def column_of(model: Model, ltas_bins: int | None) -> Column:
+    """The column for a checkpoint, with what follows from its rate, its segment and its LTAS."""
     # The compact network takes any length at once, however long the excerpts it learned from.
     segment = None if isinstance(model.architecture, BandwiseArchitecture) else model.segment
     own = column_for(model.column, model.sample_rate, segment)
-    return replace(own, ltas_fft=2 * (ltas_bins - 1)) if ltas_bins else own
+    return own._replace(values=own.values | {"ltas_fft": 2 * (ltas_bins - 1)}) if ltas_bins else own
 
 
-def column_for(name: str, sample_rate: int, segment: int | None) -> Settings:
+def column_for(name: str, sample_rate: int, segment: int | None) -> Column:
     """A column for a checkpoint of this rate and segment; None is the column's own."""
     column = COLUMNS[name]
-    segment = segment or column.segment_length
-    return replace(column, guidance_length=segment, segment_length=segment, filter_max_hz=float(sample_rate // 2))
+    segment = segment or column.values.get("segment_length", 184184)
+    own = {"guidance_length": segment, "segment_length": segment, "filter_max_hz": float(sample_rate // 2)}
+    return column._replace(values=column.values | own)
 
 
-Preset = Literal["paper", "standard", "draft"]
-PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
+# Reading
 
 
-def preset_settings(settings: Settings, preset: str, **overrides: Any) -> Settings:
-    """`paper` is the published algorithm, evaluation for evaluation; `standard` what was measured to sound as good or
-    better in few evaluations; `draft` that in half as many. The defects `paper` keeps are named at
-    `Settings.as_published`; without them and with its gradient it is `standard` with solver = guided."""
-    if preset == "paper":
-        published = {"as_published": True, "keep_low_band": False}
-        if settings.solver != "guided":
-            published |= {name: getattr(PIANO, name) for name in PUBLISHED_SOLVER}
-        return settings.changed(**published | overrides)
-    if preset not in PRESETS:
-        raise RestorationError(f"There is no preset {preset!r}. Choose one of {', '.join(PRESETS)}.")
-    solver = overrides.get("solver", "closed-form" if settings.solver == "guided" else settings.solver)
-    own: dict[str, Any] = {"steps": 10} if preset == "draft" else {}
-    if solver == "closed-form":
-        level = _read("level", overrides.get("level", settings.level))
-        sigmas = {name: factor * level for name, factor in CLOSED_FORM_SIGMAS.items()}
-        own = CLOSED_FORM | sigmas | ({"steps": 8} if preset == "draft" else {})
-    elif solver == "guided" and preset == "draft":
-        # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
-        # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
-        own["sigma_min"] = _read("sigma_start", overrides.get("sigma_start", settings.sigma_start)) / 50
-    return settings.changed(**own | overrides)
+def unknown_setting(unknown: list[str], known: Iterable[str]) -> str:
+    """The sentence for settings that do not exist."""
+    return f"There is no setting {', '.join(unknown):.200}. Known settings: {', '.join(known)}."
 
 
-# By measurement (docs/solver-notes.md), with the noise levels in terms of the level of the music.
-CLOSED_FORM: dict[str, Any] = {"solver": "closed-form", "steps": 16, "order": 1, "churn": 0.0, "ltas": "off"}
-CLOSED_FORM_SIGMAS = {"sigma_start": 1.0, "sigma_min": 1e-3}
-
-# What a checkpoint whose own solver is another one borrows from the piano column for the published algorithm.
-PUBLISHED_SOLVER = ("solver", "steps", "order", "sigma_start", "sigma_min", "churn", "ltas")
-
-
-def known_names() -> list[str]:
-    return [field.name for field in fields(Settings)]
+def as_text(value: Any) -> str:
+    """A setting's value as --set takes it, to the last digit."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(repr, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _ascending(values: tuple[float, ...]) -> bool:
     return all(low < high for low, high in pairwise(values))
 
 
-def _read(name: str, value: Any) -> Any:
+def _read(name: str, wanted: Any, value: Any) -> Any:
     """A setting's value in its own type, from itself or from text."""
-    wanted = get_type_hints(Settings)[name]
     try:
-        if name.startswith("breakpoints"):
+        if get_origin(wanted) is tuple:
             parts = value.split(",") if isinstance(value, str) else value
             return tuple(_finite(part) for part in parts)
         if wanted is bool:
@@ -277,10 +568,10 @@ def _read(name: str, value: Any) -> Any:
         if wanted is float:
             return _finite(value)
         if value not in wanted.__args__:
-            raise RestorationError(f"{name} is one of {', '.join(wanted.__args__)}, not {value!r}.")
+            raise RestorationError(f"{name} is one of {', '.join(wanted.__args__)}, not {value!r:.80}.")
         return value
     except (ValueError, TypeError, KeyError, OverflowError):
-        raise RestorationError(f"{name} cannot be {value!r}: it is {_kind(wanted)}.") from None
+        raise RestorationError(f"{name} cannot be {value!r:.80}: it is {_kind(wanted)}.") from None
 
 
 def _finite(value: Any) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from babe2.config import Settings, Weighting
+from babe2.config import FitSettings, Weighting
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import framed_spectrum, unframed
 
@@ -147,13 +147,13 @@ def collapse_cost(equalizer: Equalizer, lowest: float, highest: float, decay: fl
 class EqualizerFit:
     """Adam on the equalizer's parameters, in float64 on the host, its moments kept from one noise level to the next."""
 
-    def __init__(self, settings: Settings, sample_rate: int) -> None:
+    def __init__(self, settings: FitSettings, sample_rate: int, outer_slope_db: float | None = None) -> None:
+        """`outer_slope_db` is where the outer slopes begin, by default at what they are held to."""
         self.settings = settings
         self.sample_rate = sample_rate
         high, low = settings.breakpoints_above_hz, settings.breakpoints_below_hz
         self.above, self.below = len(high), len(low)
-        # The published code begins with the outer slopes at the limit of the inner ones; its first projection mends it.
-        outer = settings.slope_limit_db if settings.as_published else settings.outer_slope_db
+        outer = settings.outer_slope_db if outer_slope_db is None else outer_slope_db
         slopes = [0.0] * self.above + [-outer] + [0.0] * self.below + [outer]
         self.parameters = torch.tensor([settings.reference_hz, *high, *low, *slopes], dtype=torch.float64)
         self.momentum = torch.zeros_like(self.parameters)
@@ -211,7 +211,7 @@ class EqualizerFit:
         )
 
 
-def project(parameters: Tensor, above: int, below: int, settings: Settings) -> Tensor:
+def project(parameters: Tensor, above: int, below: int, settings: FitSettings) -> Tensor:
     """The nearest legal parameters: breakpoints in order and in band, slopes within limits, the outer ones fixed."""
     lowest, highest = settings.filter_min_hz, settings.filter_max_hz
     reference, *rest = parameters.tolist()

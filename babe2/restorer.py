@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babe2.config import UNCONDITIONAL, BandwiseArchitecture, Model, Settings, preset_settings, settings_for
+from babe2.config import Column, Model, column_of
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import Cancelled, RestorationError
-from babe2.methods.base import Span
+from babe2.methods.base import Method
+from babe2.methods.registry import BABE2, choose, sampling
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.models import Network, Transform, build_transform, next_length
@@ -42,7 +43,30 @@ if TYPE_CHECKING:
     from babe2.checkpoints.transfer import OnTransfer
 AT_ONCE = {"cuda": 8}  # segments
 MOST_AT_ONCE = 256
-LONGEST_DREAM = 2**22  # samples
+LONGEST_SAMPLE = 2**22  # samples of music out of nothing
+MOST_TRANSFORMS = 4  # kept, each of some megabytes; short recordings have lengths of their own
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks of a restoration, beside the recording."""
+
+    method: str = BABE2
+    preset: str = "standard"
+    seed: int | None = 0
+    batch: int | None = None
+    output_rate: int | None = None
+    response: Curve | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: float = 0.0  # seconds into the recording
+    duration: float | None = None  # seconds; None: to its end
+
+    @classmethod
+    def of(cls, **wishes: Any) -> Wish:
+        """From words of which some are settings."""
+        own = {each.name for each in fields(cls)} - {"settings"}
+        settings = {name: value for name, value in wishes.items() if name not in own}
+        return cls(**{name: value for name, value in wishes.items() if name in own}, settings=settings)
 
 
 class Restorer:
@@ -127,20 +151,28 @@ class Restorer:
         """The average spectrum of the music this prior knows."""
         return None if self.ltas is None else ReferenceLtas(self.ltas, self.model.sample_rate)
 
-    def settings(self, preset: str = "standard", **overrides: Any) -> Settings:
-        """The settings a restoration with this checkpoint runs with."""
-        own = settings_for(self.model, None if self.ltas is None else len(self.ltas))
-        settings = preset_settings(own, preset, **overrides)
-        if settings.solver == "bandwise" and not isinstance(self.model.architecture, BandwiseArchitecture):
-            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
-        return settings
+    @property
+    def column(self) -> Column:
+        """The values that suit this checkpoint."""
+        return column_of(self.model, None if self.ltas is None else len(self.ltas))
+
+    def method(
+        self, name: str = BABE2, preset: str = "standard", *, response_known: bool = False, **settings: Any
+    ) -> Method:
+        """The method that is meant, with the settings it runs with on this checkpoint.
+
+        `name` is "babe2" or another of `babe2.methods.METHODS`; settings that it would not use are refused.
+        """
+        method = choose(name, preset, self.column, settings, response_known=response_known)
+        method.check(self.model)
+        return method
 
     def restore(
         self,
         audio: Any,
         sample_rate: int,
         *,
-        method: str = "babe2",
+        method: str = BABE2,
         preset: str = "standard",
         seed: int | None = 0,
         noise: Noise | None = None,
@@ -153,25 +185,23 @@ class Restorer:
     ) -> Restoration:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
 
-        `method` is "babe2" or "ltas-eq"; `overrides` are settings by name. All randomness comes from `noise(shape)`
-        where given, else from generators seeded with `seed` (None draws a seed) and the segment they are for. The
-        result covers the recording's duration exactly, at `output_rate` or else its own. A known `response` of the
-        machine is kept to instead of being estimated. `batch` segments are restored at once, in agreement where they
-        overlap; by default several on a graphics card and one elsewhere. When `cancelled()` turns true, raises
-        `Cancelled` with the finished part.
+        `method` is "babe2", "ltas-eq" or another of `babe2.methods.METHODS`; `overrides` are settings by name, and one
+        that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given, else
+        from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
+        recording's duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to
+        instead of being estimated. `batch` segments are restored at once, in agreement where they overlap; by default
+        several on a graphics card and one elsewhere. When `cancelled()` turns true, raises `Cancelled` with the
+        finished part.
         """
-        settings = self.settings(preset, **overrides)
-        about = self._about(method, preset, settings, None if noise else checked_seed(seed), batch)
+        wish = Wish(method, preset, seed, batch, output_rate, response, overrides)
         return self._restore(
             Samples.of(audio, sample_rate),
             Storage(),
-            settings,
-            about,
+            wish,
+            self._provenance(wish, replayed=noise is not None),
             noise=noise,
-            output_rate=output_rate,
             on_step=on_step,
             cancelled=cancelled,
-            response=response,
         )
 
     def restore_file(
@@ -180,40 +210,32 @@ class Restorer:
         journal: str | Path,
         *,
         unfinished: Unfinished = "refuse",
-        start: float = 0.0,
-        duration: float | None = None,
-        method: str = "babe2",
-        preset: str = "standard",
-        seed: int | None = 0,
-        output_rate: int | None = None,
         on_step: OnStep | None = None,
         on_block: OnBlock = lambda seconds: None,
         cancelled: Callable[[], bool] | None = None,
-        batch: int | None = None,
-        **overrides: Any,
+        **wishes: Any,
     ) -> Restoration:
-        """The same for a file of any length, or `duration` seconds of it from `start` on, in the memory of a segment.
+        """The same for a file of any length, in the memory of a segment.
 
-        What is worked on and all that is finished lies in the folder `journal`. After a crash the same call with
-        `unfinished="resume"` goes on from there, and the result is the same to the last bit; "discard" begins anew.
-        Discard the journal when the result is safe: `restoration.storage.discard()`. `on_block` hears how many seconds
-        have been read.
+        `wishes` are those of `restore`, and `start` and `duration`, in seconds. What is worked on and all that is
+        finished lies in the folder `journal`. After a crash the same call with `unfinished="resume"` goes on from
+        there, and the result is the same to the last bit; "discard" begins anew. Discard the journal when the result is
+        safe: `restoration.storage.discard()`. `on_block` hears how many seconds have been read.
         """
         from babe2 import audio
 
-        source = audio.SoundFile(path, start=start, duration=duration)
-        settings = self.settings(preset, **overrides)
-        about = self._about(method, preset, settings, checked_seed(seed), batch)
-        begun = {"input": source.sha256(), "start": start, "duration": duration}
-        storage = Journal(Path(journal), about | begun, unfinished)
+        wish = Wish.of(**wishes)
+        source = audio.SoundFile(path, start=wish.start, duration=wish.duration)
+        provenance = self._provenance(wish)
+        begun = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
+        storage = Journal(Path(journal), provenance | begun, unfinished)
         try:
             with storage.kept(), threads(storage.threads):
                 restoration = self._restore(
                     source,
                     storage,
-                    settings,
-                    about | {"threads": storage.threads},
-                    output_rate=output_rate,
+                    wish,
+                    provenance | {"threads": storage.threads},
                     on_step=on_step,
                     on_block=on_block,
                     cancelled=cancelled,
@@ -233,43 +255,51 @@ class Restorer:
         self,
         original: Sound,
         storage: Storage,
-        settings: Settings,
-        about: dict[str, Any],
+        wish: Wish,
+        provenance: dict[str, Any],
         *,
         noise: Noise | None = None,
-        output_rate: int | None = None,
         on_step: OnStep | None = None,
         on_block: OnBlock = lambda seconds: None,
         cancelled: Callable[[], bool] | None = None,
-        response: Curve | None = None,
     ) -> Restoration:
         def read(seconds: float) -> None:
             if cancelled is not None and cancelled():
                 raise Cancelled
             on_block(seconds)
 
+        method = self._method(wish)
         recording = Recorded.of(
             original,
             self.model.sample_rate,
-            output_rate,
-            fold=settings.as_published,
+            wish.output_rate,
+            fold=method.folds,
             blank=partial(storage.blank, "recording"),
             on_block=read,
         )
-
-        def noise_of(segment: int) -> Noise:
-            return noise or seeded_noise(about["seed"], segment, self.device)
-
-        prior = self.prior(Span.of(recording.observation.samples, settings).whole, cancelled)
-        run = Run(prior, recording, settings, noise_of, self.ltas, response, on_step, storage, about["batch"])
+        run = Run(
+            method,
+            recording,
+            storage,
+            prior_of=partial(self.prior, cancelled=cancelled),
+            device=self.device,
+            noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
+            reference=self.reference,
+            response=wish.response,
+            on_step=on_step,
+            batch=provenance["batch"],
+        )
         try:
             with enough_memory():
-                restored = run.equalise() if about["method"] == "ltas-eq" else run.restore()
+                restored = run.restore()
             if cancelled is not None and cancelled():
                 raise Cancelled
         except Cancelled:
-            raise Cancelled(finished_part(run, about)) from None
-        return finished(run, restored, about)
+            raise Cancelled(finished_part(run, provenance)) from None
+        return finished(run, restored, provenance)
+
+    def _method(self, wish: Wish) -> Method:
+        return self.method(wish.method, wish.preset, response_known=wish.response is not None, **wish.settings)
 
     def batch_of(self, wished: int | None) -> int:
         """How many segments are restored at once; fewer where they turn out not to fit."""
@@ -277,21 +307,20 @@ class Restorer:
             raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
         return wished or AT_ONCE.get(self.device.type, 1)
 
-    def _about(
-        self, method: str, preset: str, settings: Settings, seed: int | None, batch: int | None
-    ) -> dict[str, Any]:
-        """Everything that decides the numbers, but for the recording."""
-        if method not in ("babe2", "ltas-eq"):
-            raise RestorationError(f"There is no method {method!r}. Choose babe2 or ltas-eq.")
-        return {
+    def _provenance(self, wish: Wish, *, replayed: bool = False) -> dict[str, Any]:
+        """Everything that decides the numbers, but for the recording; `replayed` noise has no seed."""
+        method = self._method(wish)
+        known = {} if wish.response is None else {"response": wish.response.as_dict()}
+        return known | {
             "checkpoint": self.name,
             "sha256": self.sha256,
             "verified": self.verified,
-            "method": method,
-            "preset": preset,
-            "settings": asdict(settings),
-            "seed": seed,
-            "batch": self.batch_of(batch),
+            "method": wish.method,
+            "solver": method.name,
+            "preset": wish.preset,
+            "settings": method.settings.as_dict(),
+            "seed": None if replayed else checked_seed(wish.seed),
+            "batch": self.batch_of(wish.batch),
             "precision": str(self._network.dtype).removeprefix("torch."),
             "device": self.device.type,
             "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
@@ -311,11 +340,10 @@ class Restorer:
         **overrides: Any,
     ) -> Audio:
         """Music out of nothing (count, samples) at the model's rate, by default one segment of its training long."""
-        schedule = UNCONDITIONAL[self.model.column] | ({"steps": 10} if preset == "draft" else {})
-        settings = self.settings("paper" if preset == "paper" else "standard", **(schedule | overrides))
+        settings, hooks = sampling(self.column, preset, overrides)
         rate = self.model.sample_rate
-        if count < 1 or not (seconds is None or 1 <= seconds * rate <= LONGEST_DREAM):
-            longest = LONGEST_DREAM / rate
+        if count < 1 or not (seconds is None or 1 <= seconds * rate <= LONGEST_SAMPLE):
+            longest = LONGEST_SAMPLE / rate
             raise RestorationError(f"Ask for one piece or more, each longer than nothing and at most {longest:.0f} s.")
         length = settings.segment_length if seconds is None else round(seconds * rate)
         seed = checked_seed(seed)
@@ -323,13 +351,17 @@ class Restorer:
         prior = self.prior(whole, cancelled)
         shape = torch.Size((count, whole))
         with enough_memory():
-            drawn = sample(prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step)
+            drawn = sample(
+                prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step=on_step, **hooks
+            )
         return drawn[:, :length].cpu().numpy()
 
     def prior(self, length: int, cancelled: Callable[[], bool] | None = None) -> Prior:
         """The denoiser for segments of `length` samples."""
-        if length not in self._transforms:
-            self._transforms[length] = build_transform(self.model, length).to(self.device)
+        transform = self._transforms.pop(length, None) or build_transform(self.model, length).to(self.device)
+        self._transforms[length] = transform  # the latest is the last to be forgotten
+        for forgotten in list(self._transforms)[:-MOST_TRANSFORMS]:
+            self._transforms.pop(forgotten, None)
         poll = None
         if cancelled is not None:
 
@@ -337,7 +369,7 @@ class Restorer:
                 if cancelled():
                     raise Cancelled
 
-        return build_prior(self.model, self._network, self._transforms[length], poll)
+        return build_prior(self.model, self._network, transform, poll)
 
 
 def checked_seed(seed: int | None) -> int:

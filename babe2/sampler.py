@@ -12,18 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from babe2.config import Settings
+from babe2.config import ChurnSettings, DescentSettings, GuidedSamplerSettings, SampleSettings
+from babe2.degradations.base import Degradation
 from babe2.dsp.curves import Curve
-from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), sigma ()) -> clean (B, T)
 Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
 Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
-Agree = Callable[[Tensor], Tensor]  # an estimate (B, T) -> the same, true to what is settled around it
+Constrain = Callable[[Tensor], Tensor]  # an estimate (B, T) -> the same, true to what is settled around it
+Size = Callable[[Tensor], Tensor]  # a gradient (B, T) -> how large it is, () or (B, 1)
+Last = Callable[[Tensor, Tensor], Tensor]  # (before a last step, where it arrived) -> what it makes
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Settled:
     """Samples that neighbouring segments have already settled."""
 
     audio: Tensor  # (B, T), zero elsewhere
@@ -74,7 +76,7 @@ def noise_schedule(steps: int, sigma_min: float, sigma_max: float, rho: float) -
     return torch.cat([warped**rho, torch.zeros(1)])
 
 
-def churn_factors(sigmas: Tensor, settings: Settings) -> Tensor:
+def churn_factors(sigmas: Tensor, settings: ChurnSettings) -> Tensor:
     """By how much each level is raised before its step (steps,)."""
     # The published code shares the churn among T + 1 steps, where Karras et al. count T.
     factor = min(settings.churn / len(sigmas), 2**0.5 - 1)
@@ -94,93 +96,104 @@ def euler_step(slope: Slope, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Te
 
 
 def descend(
-    slope: Slope, x: Tensor, sigmas: Tensor, settings: Settings, noise: Noise, after: Callable[[int, float], None]
+    slope: Slope,
+    x: Tensor,
+    sigmas: Tensor,
+    settings: DescentSettings,
+    noise: Noise,
+    after: Callable[[int, float], None],
+    last: Last = lambda before, arrived: arrived,
 ) -> Tensor:
-    """Follows the slope from x (B, T) at `sigmas[0]` down to no noise, stirring fresh noise in on the way."""
+    """Follows the slope from x (B, T) at `sigmas[0]` down to no noise, stirring fresh noise in on the way.
+
+    `last` says what a last step makes of what was there before and of where it arrived.
+    """
     for step, (sigma, sigma_next, churn) in enumerate(
         zip(sigmas[:-1], sigmas[1:], churn_factors(sigmas, settings), strict=True), start=1
     ):
         raised = sigma * (1 + churn)
         stirred = x + (raised**2 - sigma**2).sqrt() * settings.churn_noise * noise(x.shape)
-        if sigma_next > 0 and settings.order == 2:
-            x = heun_step(slope, stirred, raised, sigma_next)
+        if sigma_next > 0:
+            take = heun_step if settings.order == 2 else euler_step
+            x = take(slope, stirred, raised, sigma_next)
         else:  # the slope divides by sigma: the last step stays first order
-            arrived = euler_step(slope, stirred, raised, sigma_next)
-            # The published second-order program computes its last step and then keeps what it had before.
-            x = x if settings.as_published and settings.order == 2 else arrived
+            x = last(x, euler_step(slope, stirred, raised, sigma_next))
         after(step, float(sigma))
     return x
 
 
-def guidance(misfit: Tensor, noisy: Tensor, settings: Settings) -> Tensor:
-    """The pull towards the recording (Eqs. 5 and 17), a gradient (B, T) of RMS `guidance_strength`."""
+def unit_rms(pull: Tensor) -> Tensor:
+    """The root mean square of each item (B, 1), so that one strength serves every noise level and every loudness."""
+    return pull.square().mean(dim=-1, keepdim=True).sqrt()
+
+
+def guidance(misfit: Tensor, noisy: Tensor, strength: float, size: Size = unit_rms) -> Tensor:
+    """The pull towards the recording (Eqs. 5 and 17), a gradient (B, T) brought to the size `strength`."""
     (pull,) = torch.autograd.grad(misfit, noisy)
-    # Unit RMS, so that one strength serves every noise level and every loudness.
-    if settings.as_published:
-        rms = pull.norm() / settings.guidance_length**0.5
-    else:
-        rms = pull.square().mean(dim=-1, keepdim=True).sqrt()
-    return settings.guidance_strength * pull / (rms + 1e-6)
+    return strength * pull / (size(pull) + 1e-6)
 
 
 def restore(
     prior: Denoiser,
+    degradation: Degradation,
     observation: Tensor,
-    settings: Settings,
-    sample_rate: int,
+    settings: GuidedSamplerSettings,
     noise: Noise,
     *,
     start: Tensor | None = None,
-    known: Known | None = None,
-    equalizer: Curve | None = None,
+    settled: Settled | None = None,
+    heard: slice = slice(None),
+    size: Size = unit_rms,
+    last: Last = lambda before, arrived: arrived,
     on_step: OnStep | None = None,
 ) -> Sampled:
-    """Algorithm 1: music the prior believes in that, through one equalizer, sounds like the observation (B, T).
+    """Algorithm 1: music the prior believes in that, degraded, sounds like the observation (B, T).
 
-    The run begins at `start` (the observation itself when None). Without `equalizer` it is estimated along the way,
-    jointly for all items. `known` samples are kept (block-autoregressive, Eq. 20).
+    The run begins at `start` (the observation itself when None). A blind `degradation` is fitted along the way, jointly
+    for all items, to what is `heard` of them. `settled` samples are kept (block-autoregressive, Eq. 20).
     """
-    fit = EqualizerFit(settings, sample_rate) if equalizer is None else None
-    target = observation if known is None else known.over(observation)
-    # A fit that sees the finished overlap takes its full band for the recording's; the published one does.
-    heard = slice(None) if known is None or settings.as_published else known.open(2 * settings.filter_fft)
+    target = observation if settled is None else settled.over(observation)
     misfit, clean = float("nan"), observation
 
     def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
-        nonlocal equalizer, misfit, clean
+        nonlocal misfit, clean
         noisy = noisy.detach().requires_grad_()
         with torch.enable_grad():
             estimate = prior(noisy, sigma)
             clean = estimate.detach()
-            if fit is not None:
-                equalizer = fit.update(BandSums.of(clean[:, heard], target[:, heard], settings.filter_fft))
-            assert equalizer is not None
-            degraded = apply_magnitude(equalizer.magnitude(settings.filter_fft, sample_rate), estimate)
-            if known is not None:
-                degraded = Known(estimate, known.mask).over(degraded)
+            degradation.fit(clean[:, heard], target[:, heard])
+            degraded = degradation(estimate)
+            if settled is not None:
+                degraded = Settled(estimate, settled.mask).over(degraded)
             distance = (degraded.detach() - target)[:, heard].norm()
             misfit = float(distance / target[:, heard].norm().clamp(min=1e-12))
             if settings.guidance_strength == 0:
                 return (noisy.detach() - clean) / sigma
             objective = target + settings.observation_noise * noise(target.shape)  # section 3.3
-            pull = guidance((objective - degraded).square().sum() / 2, noisy, settings)  # Eq. 12, halved
+            distance = (objective - degraded).square().sum() / 2  # Eq. 12, halved to tidy its gradient
+            pull = guidance(distance, noisy, settings.guidance_strength, size)
         return (noisy.detach() - clean) / sigma + pull
 
     def after(step: int, sigma: float) -> None:
         if on_step is not None:
             found = misfit
-            on_step(Progress(step, sigma, equalizer, clean, lambda: found))
+            on_step(Progress(step, sigma, degradation.response, clean, lambda: found))
 
     sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_start, settings.rho)
     x = (target if start is None else start) + sigmas[0] * noise(target.shape)
-    x = descend(slope, x, sigmas, settings, noise, after)
-    assert equalizer is not None
-    return Sampled(x, equalizer, misfit)
+    x = descend(slope, x, sigmas, settings, noise, after, last)
+    return Sampled(x, degradation.response, misfit)
 
 
 @torch.no_grad()
 def sample(
-    prior: Denoiser, shape: torch.Size, settings: Settings, noise: Noise, on_step: OnStep | None = None
+    prior: Denoiser,
+    shape: torch.Size,
+    settings: SampleSettings,
+    noise: Noise,
+    *,
+    last: Last = lambda before, arrived: arrived,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """Music the prior believes in, from nothing (B, T)."""
     clean = torch.empty(0)
@@ -195,4 +208,4 @@ def sample(
             on_step(Progress(step, sigma, None, clean, lambda: float("nan")))
 
     sigmas = noise_schedule(settings.steps, settings.sigma_min, settings.sigma_max, settings.rho)
-    return descend(slope, sigmas[0] * noise(shape), sigmas, settings, noise, after)
+    return descend(slope, sigmas[0] * noise(shape), sigmas, settings, noise, after, last)

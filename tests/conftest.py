@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from babe2.config import PIANO, Architecture
+from babe2.config import Architecture
 from babe2.cqt import ConstantQ
+from babe2.methods.paper import PaperSettings
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.prior import PublishedPrior
@@ -34,8 +34,8 @@ QUICK = ["--set", "solver=guided", "--set", "steps=2", "--set", "filter_iteratio
 SMALL = Architecture((8, 8, 16, 16), (1, 2, 2, 3), 16, 32)
 SMALL_RATE = 8000  # Hz
 SMALL_LENGTH = 13000  # samples
-SMALL_SETTINGS = replace(
-    PIANO, as_published=True, filter_fft=1024, filter_max_hz=4000.0, guidance_length=13000, segment_length=13000
+SMALL_SETTINGS = PaperSettings(
+    filter_fft=1024, filter_max_hz=4000.0, guidance_length=13000, segment_length=13000, keep_low_band=False
 )
 PUBLISHED = {
     "piano": Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64),

@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from babe2 import Restorer, audio
-from babe2.config import COMPACT, PIANO, BandwiseArchitecture, Model, Settings
+from babe2 import Restorer, audio, config
+from babe2.config import BandwiseArchitecture, Model
 from babe2.estimate import Estimate, Line, Pace, calibrate, estimate
+from babe2.methods import Method, choose
+from babe2.methods.guided import Guided, GuidedSettings
 from babe2.wording import format_duration
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_variation.flac"
 SMALL = Path(__file__).parent / "reference" / "small_checkpoint"
 RATE = 22_050  # Hz
 MODEL = Model(BandwiseArchitecture((8, 8, 8), (1, 1, 1)), RATE, 45_056, 0.08, "compact")
+COMPACT = choose("babe2", "standard", config.COMPACT, {})
+STEPS = 16
 PACE = Pace(Line(0.01, 1e-6), around=1e-7, memory=Line(1e6, 100.0))
 
 
@@ -35,8 +39,12 @@ def guided() -> Restorer:
     return Restorer.from_checkpoint(SMALL, device="cpu")
 
 
-def cost(settings: Settings, seconds: float, channels: int = 1, pace: Pace = PACE, rate: int = RATE) -> Estimate:
-    return estimate(pace, settings, MODEL, seconds=seconds, channels=channels, sample_rate=rate)
+def guided_by(**settings: Any) -> Method:
+    return Guided(GuidedSettings(**settings))
+
+
+def cost(method: Method, seconds: float, channels: int = 1, pace: Pace = PACE, rate: int = RATE) -> Estimate:
+    return estimate(pace, method, MODEL, seconds=seconds, channels=channels, sample_rate=rate)
 
 
 def test_a_line_goes_through_its_points_and_never_falls() -> None:
@@ -48,7 +56,7 @@ def test_a_line_goes_through_its_points_and_never_falls() -> None:
 def test_a_short_recording_is_one_segment_of_its_own_length() -> None:
     short, longer = cost(COMPACT, 3), cost(COMPACT, 8)
     assert short.segments == longer.segments == 1
-    assert short.evaluations == longer.evaluations == COMPACT.steps
+    assert short.evaluations == longer.evaluations == STEPS
     # Three seconds are 33 grains of 2048 samples, and their margins are 4 more.
     samples = 37 * 2048
     assert short.seconds == pytest.approx(16 * (0.01 + 1e-6 * samples) + 1e-7 * 3 * RATE)
@@ -58,7 +66,7 @@ def test_a_short_recording_is_one_segment_of_its_own_length() -> None:
 def test_a_longer_recording_takes_longer() -> None:
     needed = [cost(COMPACT, seconds) for seconds in (2, 5, 9, 20, 60, 600, 3600)]
     assert all(one.seconds < next_one.seconds for one, next_one in pairwise(needed))
-    assert needed[-1].evaluations == needed[-1].segments * COMPACT.steps
+    assert needed[-1].evaluations == needed[-1].segments * STEPS
 
 
 def test_two_channels_take_the_work_of_two_in_as_many_evaluations() -> None:
@@ -68,21 +76,25 @@ def test_two_channels_take_the_work_of_two_in_as_many_evaluations() -> None:
 
 
 def test_a_second_order_step_takes_two_evaluations_but_for_the_last() -> None:
-    assert cost(PIANO, 5).evaluations == 101
-    assert cost(replace(PIANO, order=1), 5).evaluations == 51
+    assert cost(guided_by(), 5).evaluations == 101
+    assert cost(guided_by(order=1), 5).evaluations == 51
 
 
 def test_one_equalizer_for_all_is_found_on_some_segments_together() -> None:
-    settings = replace(PIANO, mode="time-invariant", blind_segments=3)
-    apart, together = cost(replace(PIANO, mode="autoregressive"), 60), cost(settings, 60)
+    apart, together = cost(guided_by(), 60), cost(guided_by(mode="time-invariant", blind_segments=3), 60)
     assert apart.segments == together.segments == 8
     assert together.evaluations == 101 * 6  # one run for three segments, and one for each of the others
     assert together.memory > apart.memory
 
 
 def test_the_published_program_averages_the_channels() -> None:
-    settings = replace(PIANO, as_published=True)
-    assert cost(settings, 20, channels=2) == cost(settings, 20, channels=1)
+    paper = choose("babe2", "paper", config.PIANO, {})
+    assert cost(paper, 20, channels=2) == cost(paper, 20, channels=1)
+
+
+def test_ltas_eq_asks_nothing_of_a_network() -> None:
+    needed = cost(choose("ltas-eq", "standard", config.COMPACT, {}), 600)
+    assert (needed.evaluations, needed.segments) == (0, 0) and needed.seconds == pytest.approx(1e-7 * 600 * RATE)
 
 
 def test_what_is_resampled_counts_at_its_own_rate() -> None:
@@ -95,7 +107,7 @@ def test_segments_restored_together_are_fewer_runs_and_more_memory() -> None:
     alone, together = (
         estimate(pace, COMPACT, MODEL, seconds=60, channels=1, sample_rate=RATE, batch=batch) for batch in (1, 3)
     )
-    assert alone.segments == together.segments == 7 and together.evaluations == 3 * COMPACT.steps
+    assert alone.segments == together.segments == 7 and together.evaluations == 3 * STEPS
     assert together.seconds < alone.seconds and together.memory == pytest.approx(3 * alone.memory, rel=0.05)
 
 
@@ -153,27 +165,26 @@ def test_evaluations_and_segments_are_those_of_the_run(
     ],
 )
 def test_those_of_a_guided_run_too(guided: Restorer, overrides: dict[str, Any]) -> None:
-    quick = {"solver": "guided", "steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
+    quick = {"steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
+    quick |= {} if "preset" in overrides else {"solver": "guided"}
     assert_counts_are_right(guided, 3.3, quick | overrides)
 
 
 def assert_counts_are_right(restorer: Restorer, seconds: float, overrides: dict[str, Any]) -> None:
     recording = audio.read(EXAMPLE, duration=seconds)
     restoration = restorer.restore(recording.audio, recording.sample_rate, **overrides)
-    needed = estimate(
-        PACE, restorer.settings(**overrides), restorer.model, seconds=seconds, channels=1, sample_rate=RATE
-    )
+    needed = estimate(PACE, restorer.method(**overrides), restorer.model, seconds=seconds, channels=1, sample_rate=RATE)
     assert needed.evaluations == restoration.report["evaluations"]
     assert needed.segments == len(restoration.report["segments"])
 
 
 @pytest.mark.parametrize("solver", ["bandwise", "closed-form", "guided"])
 def test_calibration_measures_every_part(bundled: Restorer, solver: str) -> None:
-    settings = bundled.settings(solver=solver, segment_length=2**16)
+    method = bundled.method(solver=solver, segment_length=2**16)
     ticks = iter(range(1000))
-    pace = calibrate(bundled, settings, clock=lambda: float(next(ticks)))  # all that is timed takes one tick
+    pace = calibrate(bundled, method, clock=lambda: float(next(ticks)))  # all that is timed takes one tick
     # As an evaluation of a quarter took a whole second, more were not tried.
-    fit = 2 / 3 * settings.filter_iterations / 5 if solver == "guided" else 0.0
+    fit = 2 / 3 * 100 / 5 if solver == "guided" else 0.0
     quarter = {"bandwise": 18_432, "closed-form": 16_384, "guided": 16_384}[solver]
     assert pace.evaluation.at(quarter) == pytest.approx(1 + fit)
     assert pace.around == pytest.approx(1 / 88_200)
@@ -182,15 +193,15 @@ def test_calibration_measures_every_part(bundled: Restorer, solver: str) -> None
 
 @pytest.mark.slow
 def test_an_estimate_comes_true_within_two_fifths(bundled: Restorer) -> None:
-    settings, clock = bundled.settings(), time.process_time
+    method, clock = bundled.method(), time.process_time
     # The time of this process, as others may keep the machine busy; on several threads it counts them all.
     began = clock()
-    pace = calibrate(bundled, settings, clock)
+    pace = calibrate(bundled, method, clock)
     assert clock() - began < 1.5 * torch.get_num_threads()
     example = audio.read(EXAMPLE).audio
     for seconds in (5, 20, 60):
         recording = np.tile(example, (1, 10))[:, : seconds * RATE]
-        needed = estimate(pace, settings, bundled.model, seconds=seconds, channels=1, sample_rate=RATE)
+        needed = estimate(pace, method, bundled.model, seconds=seconds, channels=1, sample_rate=RATE)
         began = clock()
         bundled.restore(recording, RATE)
         assert needed.seconds == pytest.approx(clock() - began, rel=0.4)

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from conftest import SMALL_LENGTH, SMALL_RATE, SMALL_SETTINGS, Vectors, deviation, recorded_network, replayed, seeded
 from torch import Tensor
 
-from babe2.config import PIANO, UNCONDITIONAL, VOICE, Settings
+from babe2 import config
+from babe2.config import ChurnSettings, SampleSettings
 from babe2.cqt import ConstantQ
+from babe2.degradations.base import Degradation
+from babe2.degradations.response import Colouring
 from babe2.dsp.spectra import bin_frequencies
 from babe2.equalizer import BandSums, Equalizer, EqualizerFit, Flank, apply_magnitude
+from babe2.methods.guided import Guided, GuidedSettings
+from babe2.methods.paper import DROPS_LAST_STEP, Paper, PaperSettings
 from babe2.prior import PublishedPrior
 from babe2.sampler import (
     Denoiser,
-    Known,
     Noise,
     Progress,
     Sampled,
+    Settled,
     Slope,
     churn_factors,
     euler_step,
@@ -33,6 +39,7 @@ from babe2.sampler import (
 )
 
 RATE = SMALL_RATE
+PIANO, VOICE = (column.settings(GuidedSettings) for column in (config.PIANO, config.VOICE))
 BIN_HZ = SMALL_RATE / SMALL_SETTINGS.filter_fft
 
 # The recorded runs. W is the well-conditioned variant: with the released numbers some runs are chaotic.
@@ -52,6 +59,29 @@ RUNS = {
 SOUND = {name: 1e-3 if name == "run_blind" else 1e-4 for name in RUNS}
 # Hz and dB per octave; measured at 4e-4 with the released fit, 6e-5 with the well-conditioned one.
 PARAMETERS = {name: 0.1 if name in ("run_blind", "run_blind_order1") else 1e-3 for name in RUNS}
+
+
+def blind(settings: GuidedSettings, *, published: bool = False) -> EqualizerFit:
+    return EqualizerFit(settings, RATE, settings.slope_limit_db if published else None)
+
+
+def followed(
+    prior: Denoiser,
+    observation: Tensor,
+    settings: GuidedSettings,
+    noise: Noise,
+    *,
+    settled: Settled | None = None,
+    response: Equalizer | None = None,
+    **options: Any,
+) -> Sampled:
+    """The sampler as its method runs it: `paper` with its own settings, else `guided`."""
+    method = Paper(settings) if isinstance(settings, PaperSettings) else Guided(settings)
+    degradation: Degradation = method.blind(RATE)
+    if response is not None:
+        degradation = Colouring(response, settings.filter_fft, RATE)
+    told = {"settled": settled, "heard": method.heard(settled)} | method.hooks | options
+    return restore(prior, degradation, observation, settings, noise, **told)
 
 
 @dataclass
@@ -91,10 +121,10 @@ class Replay:
     """A recorded run, run again on the recorded draws."""
 
     name: str
-    settings: Settings
+    settings: PaperSettings
     recorded: Vectors
     target: Tensor  # (1, L) the observation, with settled samples in place
-    known: Known | None
+    known: Settled | None
     given: Equalizer | None
     draws: Tensor  # (N, L)
     shapes: list[tuple[int, ...]]  # of the noise asked for
@@ -105,7 +135,7 @@ class Replay:
         """Of each evaluation, fitted again on what the prior answered there."""
         if self.given is not None:
             return [self.given] * len(self.prior.clean)
-        fit, fft = EqualizerFit(self.settings, RATE), self.settings.filter_fft
+        fit, fft = blind(self.settings, published=True), self.settings.filter_fft
         return [fit.update(BandSums.of(clean, self.target, fft)) for clean in self.prior.clean]
 
 
@@ -114,7 +144,7 @@ def replay(request: pytest.FixtureRequest, small_transform: ConstantQ, vectors: 
     name, settings = request.param, RUNS[request.param]
     recorded, inputs = vectors(name), vectors("run_inputs")
     observation = recorded["y"] if "y" in recorded else inputs["y"]
-    known = Known(inputs["y_masked"][None], inputs["mask"]) if "_ar" in name else None
+    known = Settled(inputs["y_masked"][None], inputs["mask"]) if "_ar" in name else None
     given = None
     if "filt" in recorded:
         given = Equalizer.from_parameters(recorded["filt"].double(), above=2, below=2, bin_hz=BIN_HZ)
@@ -122,7 +152,7 @@ def replay(request: pytest.FixtureRequest, small_transform: ConstantQ, vectors: 
     noise = Counted(replayed(draws))
     prior = Watched(PublishedPrior(recorded_network(), small_transform, 1.0 if name == "run_blind_voicehp" else 0.063))
     start = inputs["x_init"] if "_init" in name else None
-    result = restore(prior, observation, settings, RATE, noise, start=start, known=known, equalizer=given)
+    result = followed(prior, observation, settings, noise, start=start, settled=known, response=given)
     target = observation if known is None else known.over(observation)
     return Replay(name, settings, recorded, target, known, given, draws, noise.shapes, prior, result)
 
@@ -196,9 +226,9 @@ def test_unconditional_sampling_is_the_published_one(
     small_prior: PublishedPrior, vectors: Callable[[str], Vectors]
 ) -> None:
     recorded = vectors("run_uncond")
-    settings = replace(SMALL_SETTINGS, steps=4, sigma_max=10.0, sigma_min=1e-5, churn=5.0)
+    settings = SampleSettings(steps=4, sigma_max=10.0, sigma_min=1e-5, churn=5.0)
     watched, noise = Watched(small_prior), Counted(replayed(recorded["noise"]))
-    found = sample(watched, torch.Size((1, SMALL_LENGTH)), settings, noise)
+    found = sample(watched, torch.Size((1, SMALL_LENGTH)), settings, noise, **DROPS_LAST_STEP)
     assert deviation(found, recorded["x_out"]) < 1e-3  # the recorded numbers' tolerance; measured at 2e-5
     torch.testing.assert_close(torch.stack(watched.sigmas), recorded["den_t"], rtol=1e-6, atol=0)
     assert len(noise.shapes) == len(recorded["noise"]) == 1 + settings.steps
@@ -227,17 +257,24 @@ def test_guidance_is_the_published_one(
     assert float(misfit.detach()) == pytest.approx(float(recorded[f"norm_{case}"]), rel=1e-4)
     (raw,) = torch.autograd.grad(misfit, noisy, retain_graph=True)
     assert deviation(raw, recorded[f"rawgrad_{case}"]) < 1e-4
-    assert deviation(guidance(misfit, noisy, settings) / sigma, recorded[f"guid_{case}"]) < 1e-4
+    assert (
+        deviation(
+            guidance(misfit, noisy, settings.guidance_strength, Paper(settings).hooks["size"]) / sigma,
+            recorded[f"guid_{case}"],
+        )
+        < 1e-4
+    )
     mask = (torch.arange(SMALL_LENGTH) < 1300).float()
-    settled = Known(clean.detach(), mask).over(degraded.detach())
+    settled = Settled(clean.detach(), mask).over(degraded.detach())
     assert deviation(settled, recorded[f"ar_degr_{case}"]) < 1e-5
 
 
+UNCONDITIONAL = {name: column.settings(SampleSettings, **column.sampling) for name, column in config.COLUMNS.items()}
 SCHEDULES = {
     "piano": (PIANO, PIANO.sigma_start),
     "voice": (VOICE, VOICE.sigma_start),
-    "uncond_piano": (PIANO.changed(**UNCONDITIONAL["piano"]), UNCONDITIONAL["piano"]["sigma_max"]),
-    "uncond_voice": (VOICE.changed(**UNCONDITIONAL["voice"]), UNCONDITIONAL["voice"]["sigma_max"]),
+    "uncond_piano": (UNCONDITIONAL["piano"], UNCONDITIONAL["piano"].sigma_max),
+    "uncond_voice": (UNCONDITIONAL["voice"], UNCONDITIONAL["voice"].sigma_max),
 }
 
 
@@ -265,9 +302,9 @@ def test_noise_falls_from_the_highest_level_through_the_lowest_to_none(steps: in
 
 def test_churn_is_shared_among_the_steps_and_only_within_its_limits() -> None:
     sigmas = torch.tensor([50.0, 49.0, 1.0, 0.1, 0.0])
-    found = churn_factors(sigmas, replace(PIANO, churn=1.0, churn_min=0.1, churn_max=50.0))
+    found = churn_factors(sigmas, ChurnSettings(churn=1.0, churn_min=0.1, churn_max=50.0))
     torch.testing.assert_close(found, torch.tensor([0.0, 0.2, 0.2, 0.0]))
-    most = churn_factors(sigmas, replace(PIANO, churn=1000.0))
+    most = churn_factors(sigmas, ChurnSettings(churn=1000.0))
     torch.testing.assert_close(most, torch.tensor([0.0, 1, 1, 1]) * (2**0.5 - 1))
 
 
@@ -309,7 +346,7 @@ def test_sampler_recovers_gaussian_music_without_a_network() -> None:
 
 @pytest.mark.parametrize(("name", "spread"), [("piano", 0.063), ("voice", 1.0)])
 def test_the_loop_recovers_gaussian_music_from_nothing(name: str, spread: float) -> None:
-    settings = SCHEDULES[f"uncond_{name}"][0]
+    settings = UNCONDITIONAL[name]
     found = sample(gaussian(spread), torch.Size((2, 50_000)), settings, seeded(0, torch.float64))
     for item in found:
         # Steps this long fall a little short of the flow: measured at 1 to 1.8 % too much.
@@ -319,7 +356,7 @@ def test_the_loop_recovers_gaussian_music_from_nothing(name: str, spread: float)
 
 def test_the_last_step_is_taken_unless_as_published() -> None:
     """When there is only silence to be found, what is left is what the last step would have removed."""
-    settings = replace(PIANO, steps=20, sigma_min=1e-3)
+    settings = SampleSettings(steps=20, sigma_min=1e-3)
     shape = torch.Size((1, 10_000))
 
     def silence(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -328,11 +365,10 @@ def test_the_last_step_is_taken_unless_as_published() -> None:
     for order in (1, 2):
         ours = sample(silence, shape, replace(settings, order=order), seeded(0))
         assert ours.abs().max() < 1e-9
-    published = sample(silence, shape, replace(settings, as_published=True), seeded(0))
+    published = sample(silence, shape, settings, seeded(0), **DROPS_LAST_STEP)
     # The slope to silence is x / sigma: step by step the noise shrinks with its level.
     assert published.std().item() == pytest.approx(1e-3, rel=0.1)
-    first_order = sample(silence, shape, replace(settings, order=1, as_published=True), seeded(0))
-    assert first_order.abs().max() < 1e-9
+    assert Paper(replace(SMALL_SETTINGS, order=1)).hooks.keys() == {"size"}  # of first order nothing is dropped
 
 
 # Guidance
@@ -341,7 +377,7 @@ def test_the_last_step_is_taken_unless_as_published() -> None:
 def test_guidance_has_the_same_size_for_every_item_and_every_loudness() -> None:
     noisy = seeded(0)(torch.Size((3, 5000))).requires_grad_()
     loudness = torch.tensor([[1e-2], [1.0], [100.0]])
-    pull = guidance((loudness * noisy).square().sum() / 2, noisy, replace(PIANO, guidance_strength=0.7))
+    pull = guidance((loudness * noisy).square().sum() / 2, noisy, 0.7)
     rms = pull.square().mean(dim=-1).sqrt()
     torch.testing.assert_close(rms, torch.full((3,), 0.7), rtol=0.02, atol=0)  # 1e-6 of safety under 1e-4
     torch.testing.assert_close(pull / rms[:, None], noisy.detach() / noisy.detach().square().mean(-1, True).sqrt())
@@ -349,8 +385,8 @@ def test_guidance_has_the_same_size_for_every_item_and_every_loudness() -> None:
 
 def test_published_guidance_has_one_size_for_the_whole_batch_and_the_training_length() -> None:
     noisy = seeded(0)(torch.Size((3, 5000))).requires_grad_()
-    settings = replace(PIANO, guidance_strength=0.7, guidance_length=20_000, as_published=True)
-    pull = guidance(noisy.square().sum() / 2, noisy, settings)
+    size = Paper(PaperSettings(guidance_length=20_000)).hooks["size"]
+    pull = guidance(noisy.square().sum() / 2, noisy, 0.7, size)
     assert pull.norm().item() == pytest.approx(0.7 * 20_000**0.5, rel=1e-5)
 
 
@@ -367,8 +403,14 @@ def equalizer(
 
 HORN = equalizer(1000, [250], [2000], slopes_below=[0, 12], slopes_above=[0, -24])
 LENGTH = 8000
-SETTINGS = replace(PIANO, filter_fft=1024, filter_max_hz=4000.0, guidance_length=LENGTH, segment_length=LENGTH)
+SETTINGS = replace(PIANO, filter_fft=1024, filter_max_hz=4000.0, segment_length=LENGTH)
 WHITE = gaussian(PIANO.level)
+
+
+def as_published(**settings: Any) -> PaperSettings:
+    """The same for the published program."""
+    common = {"filter_fft": 1024, "filter_max_hz": 4000.0, "guidance_length": LENGTH, "segment_length": LENGTH}
+    return PaperSettings(**common, **settings)
 
 
 def heard(music: Tensor, machine: Equalizer = HORN) -> Tensor:
@@ -390,7 +432,7 @@ def music() -> Tensor:
 def test_guided_sampler_finds_what_the_recording_tells(music: Tensor) -> None:
     """With nothing blurring the objective, what the machine left unharmed comes back, and the rest is imagined."""
     settings = replace(SETTINGS, observation_noise=0.0)
-    found = restore(WHITE, heard(music), settings, RATE, seeded(0), equalizer=HORN)
+    found = followed(WHITE, heard(music), settings, seeded(0), response=HORN)
     error = found.audio - music
     # Measured at 0.5 %; an unguided run is 141 % away.
     assert float(band(error, 250, 2000).norm() / band(music, 250, 2000).norm()) < 0.01
@@ -405,9 +447,7 @@ def test_guided_sampler_finds_what_the_recording_tells(music: Tensor) -> None:
 
 def test_the_stronger_the_guidance_the_closer_to_the_recording(music: Tensor) -> None:
     misfits = [
-        restore(
-            WHITE, heard(music), replace(SETTINGS, guidance_strength=strength), RATE, seeded(0), equalizer=HORN
-        ).misfit
+        followed(WHITE, heard(music), replace(SETTINGS, guidance_strength=strength), seeded(0), response=HORN).misfit
         for strength in (0.0, 0.5, 1.0, 2.0)
     ]
     assert all(farther > closer for farther, closer in pairwise(misfits))
@@ -418,9 +458,11 @@ def test_the_stronger_the_guidance_the_closer_to_the_recording(music: Tensor) ->
 def test_without_guidance_the_prior_alone_decides(music: Tensor) -> None:
     unguided = replace(SETTINGS, guidance_strength=0.0)
     noise = Counted(seeded(0))
-    found = restore(WHITE, heard(music), unguided, RATE, noise, equalizer=HORN)
+    found = followed(WHITE, heard(music), unguided, noise, response=HORN)
     assert len(noise.shapes) == 1 + SETTINGS.steps  # there is no objective to blur
-    alone = sample(WHITE, music.shape, replace(unguided, sigma_max=unguided.sigma_start), seeded(0))
+    alone = sample(
+        WHITE, music.shape, SampleSettings(sigma_min=PIANO.sigma_min, sigma_max=PIANO.sigma_start), seeded(0)
+    )
     # At 0.5, seven times the music's level, a start from the recording is nearly a start from nothing: 0.8 % apart.
     assert float((found.audio - alone).std() / alone.std()) < 0.02
 
@@ -429,13 +471,13 @@ def test_without_guidance_the_prior_alone_decides(music: Tensor) -> None:
 def test_noise_is_drawn_in_the_published_number_and_shape(order: int, music: Tensor) -> None:
     noise = Counted(seeded(0))
     settings = replace(SETTINGS, steps=6, order=order, filter_iterations=2)
-    restore(WHITE, heard(music), settings, RATE, noise)
+    followed(WHITE, heard(music), settings, noise)
     assert noise.shapes == [(2, LENGTH)] * (1 + 6 + (2 * 6 - 1 if order == 2 else 6))
 
 
 def test_same_noise_gives_the_same_sound_to_the_bit(music: Tensor) -> None:
     settings = replace(SETTINGS, steps=8, filter_iterations=10)
-    first, again, other = (restore(WHITE, heard(music), settings, RATE, seeded(seed)) for seed in (0, 0, 1))
+    first, again, other = (followed(WHITE, heard(music), settings, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.audio, again.audio)
     assert torch.equal(first.equalizer.parameters, again.equalizer.parameters)
     assert not torch.equal(first.audio, other.audio)
@@ -445,11 +487,11 @@ def test_items_of_a_batch_do_not_hear_each_other_unless_as_published(music: Tens
     draws = seeded(0)(torch.Size((64, 2, LENGTH)))
     loud = music * torch.tensor([[1.0], [3.0]])  # as published the louder one takes the larger part of the pull
     for published in (False, True):
-        settings = replace(SETTINGS, steps=12, as_published=published)
+        settings = as_published(steps=12) if published else replace(SETTINGS, steps=12)
 
-        def run(items: slice, settings: Settings = settings) -> Tensor:
+        def run(items: slice, settings: GuidedSettings = settings) -> Tensor:
             noise = replayed(draws[:, items])
-            return restore(WHITE, heard(loud)[items], settings, RATE, noise, equalizer=HORN).audio
+            return followed(WHITE, heard(loud)[items], settings, noise, response=HORN).audio
 
         together = run(slice(0, 2))
         alone = torch.cat([run(slice(0, 1)), run(slice(1, 2))])
@@ -459,7 +501,7 @@ def test_items_of_a_batch_do_not_hear_each_other_unless_as_published(music: Tens
 
 def test_one_equalizer_is_fitted_to_all_items_together(music: Tensor) -> None:
     settings = replace(SETTINGS, steps=4, filter_iterations=20)
-    found = restore(WHITE, heard(music), settings, RATE, seeded(0)).equalizer
+    found = followed(WHITE, heard(music), settings, seeded(0)).equalizer
     assert found.parameters.shape == (11,)
 
 
@@ -488,7 +530,7 @@ def test_a_response_nobody_told_is_found_along_with_the_music(name: str) -> None
     # Gaussian music says nothing of itself where it was not heard, so it bears far less noise on the objective than
     # real music does: with the published 0.25 the estimates are mostly noise and the response is 2 to 3 dB off.
     settings = replace(SETTINGS, steps=21, observation_noise=0.02, filter_learning_rate=3.0)
-    found = restore(prior, heard(music, machine), settings, RATE, seeded(0))
+    found = followed(prior, heard(music, machine), settings, seeded(0))
     frequencies = bin_frequencies(RATE, 1024)[1:]
     gain = machine.gain_db(frequencies)
     audible = (frequencies > 150) & (gain > -25)
@@ -504,19 +546,19 @@ def test_a_response_nobody_told_is_found_along_with_the_music(name: str) -> None
 
 
 def test_settled_samples_lie_over_the_recording() -> None:
-    known = Known(torch.tensor([[1.0, 2, 0, 0, 0, 3]]), torch.tensor([1.0, 1, 0, 0, 0, 1]))
+    known = Settled(torch.tensor([[1.0, 2, 0, 0, 0, 3]]), torch.tensor([1.0, 1, 0, 0, 0, 1]))
     assert known.over(torch.full((1, 6), 9.0)).tolist() == [[1, 2, 9, 9, 9, 3]]
     assert known.open(shortest=3) == slice(2, 5)
     assert known.open(shortest=4) == slice(None)  # too little to judge by
-    assert Known(torch.zeros(1, 4), torch.zeros(4)).open(shortest=1) == slice(0, 4)
-    assert Known(torch.zeros(1, 4), torch.ones(4)).open(shortest=1) == slice(None)
+    assert Settled(torch.zeros(1, 4), torch.zeros(4)).open(shortest=1) == slice(0, 4)
+    assert Settled(torch.zeros(1, 4), torch.ones(4)).open(shortest=1) == slice(None)
 
 
 def test_settled_samples_stay_where_they_are(music: Tensor) -> None:
     mask = (torch.arange(LENGTH) < LENGTH // 4).float()
-    known = Known(mask * music, mask)
+    known = Settled(mask * music, mask)
     settings = replace(SETTINGS, observation_noise=0.0)
-    found = restore(WHITE, heard(music), settings, RATE, seeded(0), known=known, equalizer=HORN).audio
+    found = followed(WHITE, heard(music), settings, seeded(0), settled=known, response=HORN).audio
     settled = slice(0, LENGTH // 4)
     # Kept by guidance like everything else, but over the whole band: measured at 0.4 %.
     assert float((found - music)[:, settled].norm() / music[:, settled].norm()) < 0.01
@@ -530,9 +572,10 @@ def test_fit_hears_only_what_is_not_settled_unless_as_published(music: Tensor) -
         return music + 0 * noisy
 
     for published in (False, True):
-        settings = replace(SETTINGS, steps=2, filter_iterations=10, as_published=published)
+        quick = {"steps": 2, "filter_iterations": 10}
+        settings = as_published(**quick) if published else replace(SETTINGS, **quick)
         found = [
-            restore(certain, heard(music), settings, RATE, seeded(0), known=Known(level * mask * music, mask))
+            followed(certain, heard(music), settings, seeded(0), settled=Settled(level * mask * music, mask))
             for level in (0.1, 10.0)
         ]
         parameters = [run.equalizer.parameters for run in found]
@@ -545,7 +588,7 @@ def test_fit_hears_only_what_is_not_settled_unless_as_published(music: Tensor) -
 def test_every_step_is_reported(music: Tensor) -> None:
     settings = replace(SETTINGS, steps=5, filter_iterations=2)
     steps: list[Progress] = []
-    found = restore(WHITE, heard(music), settings, RATE, seeded(0), on_step=steps.append)
+    found = followed(WHITE, heard(music), settings, seeded(0), on_step=steps.append)
     sigmas = noise_schedule(5, settings.sigma_min, settings.sigma_start, settings.rho)
     assert [step.step for step in steps] == [1, 2, 3, 4, 5]
     assert [step.sigma for step in steps] == sigmas[:-1].tolist()
@@ -560,7 +603,7 @@ def test_every_step_is_reported(music: Tensor) -> None:
 
 def test_unconditional_steps_are_reported_without_an_equalizer() -> None:
     steps: list[Progress] = []
-    sample(WHITE, torch.Size((1, 100)), replace(PIANO, steps=4), seeded(0), steps.append)
+    sample(WHITE, torch.Size((1, 100)), SampleSettings(steps=4), seeded(0), on_step=steps.append)
     assert [step.step for step in steps] == [1, 2, 3, 4]
     assert all(step.equalizer is None and step.clean.shape == (1, 100) for step in steps)
 
@@ -577,7 +620,7 @@ def test_what_a_listener_raises_ends_the_run(music: Tensor) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        restore(WHITE, heard(music), SETTINGS, RATE, seeded(0), equalizer=HORN, on_step=stop_at_the_third)
+        followed(WHITE, heard(music), SETTINGS, seeded(0), response=HORN, on_step=stop_at_the_third)
     assert steps == [1, 2, 3]
 
 
@@ -585,21 +628,21 @@ def test_a_run_may_start_from_something_other_than_the_recording(music: Tensor) 
     watched = Watched(WHITE)
     settings = replace(SETTINGS, steps=3, churn=0.0)
     start = 7 * torch.ones_like(music)
-    restore(watched, heard(music), settings, RATE, seeded(0), start=start, equalizer=HORN)
+    followed(watched, heard(music), settings, seeded(0), start=start, response=HORN)
     expected = start + settings.sigma_start * seeded(0)(music.shape)
     torch.testing.assert_close(watched.noisy[0], expected, rtol=0, atol=1e-5)
 
 
 def test_callers_without_gradients_get_the_same_sound(music: Tensor) -> None:
     settings = replace(SETTINGS, steps=4, filter_iterations=5)
-    found = restore(WHITE, heard(music), settings, RATE, seeded(0))
+    found = followed(WHITE, heard(music), settings, seeded(0))
     with torch.no_grad():
-        again = restore(WHITE, heard(music), settings, RATE, seeded(0))
+        again = followed(WHITE, heard(music), settings, seeded(0))
     assert torch.equal(found.audio, again.audio)
     assert not found.audio.requires_grad and not found.equalizer.parameters.requires_grad
 
 
 def test_silence_can_be_restored_without_a_number_going_wrong() -> None:
     silent = torch.zeros(1, LENGTH)
-    found = restore(WHITE, silent, replace(SETTINGS, steps=4, filter_iterations=5), RATE, seeded(0))
+    found = followed(WHITE, silent, replace(SETTINGS, steps=4, filter_iterations=5), seeded(0))
     assert found.audio.isfinite().all() and found.equalizer.parameters.isfinite().all()

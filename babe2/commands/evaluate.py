@@ -37,7 +37,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
     check_places(options)
     overrides = {"preset": options.preset} | settings_of(options)
     restorer = restorer_of(options)
-    restorer.settings(**overrides)  # a wrong setting is better said before the first clip
+    restorer.method(**overrides)  # a wrong setting is better said before the first clip
     clips = [clip for path in files_of(options.clips) for clip in clips_of(path, options, restorer.model.sample_rate)]
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
         try:

@@ -14,9 +14,10 @@ from babe2.commands import checkpoints, evaluate, train
 from babe2.commands.analyse import describe
 from babe2.commands.info import info
 from babe2.commands.options import with_places, with_prior
-from babe2.commands.restore import METHODS, restore
+from babe2.commands.restore import restore
 from babe2.commands.sample import generate
 from babe2.commands.terminal import INTERRUPTED, complain
+from babe2.methods import BABE2, METHODS
 from babe2.process import reuse_memory
 
 
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--estimate", action="store_true", help="only say what time, memory and disk it would take")
     one.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
-    one.add_argument("--method", default="babe2", choices=METHODS)
+    one.add_argument("--method", default="babe2", choices=(BABE2, *METHODS))
     one.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
     one.add_argument("--duration", type=float, metavar="S", help="seconds from there (default: to its end)")
     one.add_argument("--amount", type=float, default=1.0, metavar="0..1", help="0 is the recording, 1 the restoration")

@@ -23,7 +23,6 @@ from babe2.wording import OCTAVES_HZ, clock, format_duration
 if TYPE_CHECKING:
     from babe2.audio import Recording
 LONGEST_NAME = 240  # bytes, so that a number still fits
-METHODS = ("babe2", "ltas-eq")
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
 PLOTS = ("spectrogram", "ltas", "response")
 
@@ -39,7 +38,7 @@ def restore(options: argparse.Namespace) -> int:
     targets = targets_of(options)
     check_targets(targets, options)
     restorer = restorer_of(options)
-    restorer.settings(options.preset, **overrides)  # a wrong setting is better said before the first file
+    restorer.method(options.method, options.preset, **overrides)  # a wrong setting is better said before the first file
     reports: list[dict[str, Any]] = []
     with interruptible() as interrupted:
         for path, target in zip(options.inputs, targets, strict=True):
@@ -60,8 +59,8 @@ def foretell(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """What restorations would cost, without restoring anything."""
 
     restorer = restorer_of(options)
-    settings = restorer.settings(options.preset, **overrides)
-    pace = estimate.calibrate(restorer, settings)
+    method = restorer.method(options.method, options.preset, **overrides)
+    pace = estimate.calibrate(restorer, method)
     found = []
     for path in options.inputs:
         channels, samples, rate = audio.measure(path)
@@ -69,7 +68,7 @@ def foretell(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         seconds = seconds if options.duration is None else min(seconds, options.duration)
         batch = restorer.batch_of(options.batch)
         cost = estimate.estimate(
-            pace, settings, restorer.model, seconds=seconds, channels=channels, sample_rate=rate, batch=batch
+            pace, method, restorer.model, seconds=seconds, channels=channels, sample_rate=rate, batch=batch
         )
         found.append({"input": str(path), **asdict(cost)})
         if not options.json:

@@ -9,51 +9,111 @@ closed form of consistency with the recording, and it needs no gradient through 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from babe2.config import Settings
-from babe2.dsp.curves import Curve
-from babe2.methods.undone import Undone, noise_levels, shaped
-from babe2.sampler import Agree, Noise, OnStep, Progress, Sampled, churn_factors
+from babe2.config import BandwiseArchitecture, ChurnSettings, Column, Model
+from babe2.degradations.base import ClosedForm, shaped
+from babe2.errors import RestorationError
+from babe2.methods.base import Span
+from babe2.methods.undone import (
+    MARGIN,
+    UndoneMethod,
+    UndoneSession,
+    UndoneSettings,
+    descend_without_gradient,
+    noise_levels,
+    segment_length,
+)
+from babe2.prior import BandwisePrior, Prior
+from babe2.sampler import Constrain, Noise, OnStep, Sampled, churn_factors
 
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
+
+
+@dataclass(frozen=True)
+class BandwiseSettings(UndoneSettings, ChurnSettings):
+    """By measurement; the defaults are the piano column's, the compact one has its own."""
 
 
 @torch.no_grad()
 def restore_bandwise(
     prior: BandwiseDenoiser,
-    recording: Undone,
-    response: Curve,
-    settings: Settings,
+    degradation: ClosedForm,
+    observation: Tensor,
+    settings: BandwiseSettings,
     noise: Noise,
     *,
-    agree: Agree = lambda clean: clean,
+    constrain: Constrain = lambda clean: clean,
     on_step: OnStep | None = None,
 ) -> Sampled:
-    """Music the prior believes in that is the recording wherever the recording is clear.
+    """Music (B, T) the prior believes in that is the recording wherever the recording is clear.
 
-    `prior` takes one noise level per frequency. Every estimate is made to `agree` with what is known beside it.
+    `prior` takes one noise level per frequency. `constrain` has the last word on every estimate: it keeps what
+    neighbours have settled.
     """
-    sigmas = noise_levels(settings)
-    churn, steps = churn_factors(sigmas, settings).tolist(), list(pairwise(sigmas.tolist()))
-    highest, own = steps[0][0], recording.level
+    recording = degradation.undone(observation)
+    sigmas = noise_levels(settings.steps, settings.sigma_start, settings.sigma_min)
+    churn, highest, own = churn_factors(sigmas, settings).tolist(), float(sigmas[0]), recording.level
     level = own.clamp(max=highest)
-    x = agree(recording.above(highest))
-    x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
-    for step, (sigma, lower) in enumerate(steps, start=1):
+
+    def take(x: Tensor, step: int, sigma: float, lower: float) -> tuple[Tensor, Tensor]:
+        nonlocal level
         raised = level
         if churn[step - 1] > 0:
             raised = own.minimum(level * (1 + churn[step - 1]))
             stirred = settings.churn_noise * (raised**2 - level**2).clamp(min=0).sqrt()
             x = x + shaped(noise(x.shape), stirred)
-        clean = agree(prior(x, raised))
+        clean = constrain(prior(x, raised))
         level = own.clamp(max=lower)
-        x = clean + shaped(x - clean, level / raised)  # each frequency on its own straight way to the estimate
-        if on_step is not None:
-            on_step(Progress(step, sigma, response, clean, partial(recording.misfit, clean)))
-    return Sampled(x, response, recording.misfit(x))
+        return clean + shaped(
+            x - clean, level / raised
+        ), clean  # each frequency on its own straight way to the estimate
+
+    x = constrain(recording.above(highest))
+    x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
+    return descend_without_gradient(x, sigmas, take, recording, degradation.response, on_step)
+
+
+class Bandwise(UndoneMethod):
+    """The compact network's own method."""
+
+    name = "bandwise"
+    kind = BandwiseSettings
+    settings: BandwiseSettings
+
+    @classmethod
+    def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        return {"steps": 10} if preset == "draft" else {}
+
+    def check(self, model: Model) -> None:
+        if not isinstance(model.architecture, BandwiseArchitecture):
+            raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
+
+    def span(self, samples: int) -> Span:
+        return Span(segment_length(samples, self.settings.segment_length), MARGIN)
+
+    def sample(self, session: UndoneSession, observation: Tensor, **hooks: Any) -> Sampled:
+        work, degradation, settings = session.work, session.degradation, self.settings
+        prior = _bandwise(work.prior)
+
+        def denoise(noisy: Tensor, level: Tensor) -> Tensor:
+            work.evaluations += 1
+            return prior.at_levels(noisy, level)
+
+        # No higher than what the recording lost needs.
+        needed = prior.highest_needed(degradation.undone(observation).level)
+        start = min(max(needed, 2 * settings.sigma_min), settings.sigma_start)
+        return restore_bandwise(denoise, degradation, observation, replace(settings, sigma_start=start), **hooks)
+
+    def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:
+        return _bandwise(prior).at_levels(noisy, level)
+
+
+def _bandwise(prior: Prior) -> BandwisePrior:
+    assert isinstance(prior, BandwisePrior)  # `check` refuses any other
+    return prior

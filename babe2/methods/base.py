@@ -1,34 +1,256 @@
-"""What a method is."""
+"""What a method is: one way to restore a recording, with settings of its own.
+
+A method says how a recording is cut and what its work costs, looks at the whole recording once (`begin`), and then
+restores one group of segments after another (`Session.sample`). Order, overlap, journal, progress and memory are the
+run's (run.py); a new method is a new file beside this one, and its name in registry.py.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Self
 
-from babe2.config import Settings
-from babe2.methods.undone import MARGIN, inner_length, segment_length
-from babe2.recordings.segments import segment_starts
+import torch
+from torch import Tensor
+
+from babe2.config import Column, Model, SegmentSettings, Settings
+from babe2.dsp.curves import Curve, SampledCurve
+from babe2.dsp.spectra import ReferenceLtas
+from babe2.dsp.tape import Tape
+from babe2.errors import RestorationError
+from babe2.prior import Prior
+from babe2.recordings.recorded import SILENT
+from babe2.recordings.segments import median_level, segment_starts
+from babe2.sampler import Noise, OnStep, Sampled, Settled
 
 
 class Span(NamedTuple):
     """How much of a recording is restored at once, and how much on either side with it to be dropped; in samples."""
 
     length: int
-    margin: int
-
-    @staticmethod
-    def of(samples: int, settings: Settings) -> Span:
-        """For a recording of so many samples at the model's rate."""
-        if settings.solver == "guided":
-            return Span(settings.segment_length, 0)
-        if settings.solver == "closed-form":  # the network hears as much at once as it was trained on
-            return Span(inner_length(settings.segment_length), MARGIN)
-        return Span(segment_length(samples, settings.segment_length), MARGIN)
+    margin: int = 0
 
     @property
     def whole(self) -> int:
         return self.length + 2 * self.margin
 
-    def starts(self, samples: int, settings: Settings) -> list[int]:
+
+class SegmentResult(NamedTuple):
+    """What a finished segment taught."""
+
+    equalizer: Curve
+    misfit: float
+    share: float  # of the segment that no neighbour had settled before
+
+
+@dataclass(eq=False)
+class Work:
+    """What there is to restore, and with what: all that a method is given."""
+
+    observation: Tape  # (C, T) the channels that hold sound, at the model's rate
+    sample_rate: int
+    reference: ReferenceLtas | None  # how the music that the prior knows sounds on average
+    response: Curve | None  # of the machine, where it is given
+    span: Span
+    starts: list[int]
+    prior_of: Callable[[int], Prior]
+    device: torch.device
+    evaluations: int = 0
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The prior for a whole span."""
+        return self.prior_of(self.span.whole)
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The prior's estimate, counted."""
+        self.evaluations += 1
+        return self.prior(noisy, sigma)
+
+    def known_music(self) -> ReferenceLtas:
+        """The reference, which has to be there."""
+        if self.reference is None:
+            raise RestorationError(
+                "This checkpoint holds no average spectrum to compare the recording with. "
+                "Run it with solver = guided and ltas = off."
+            )
+        return self.reference
+
+    def cut(self, tape: Tape, segment: int) -> Tensor:
+        """A segment (C, L) of a tape, without margins."""
+        return tape.read(self.starts[segment], self.starts[segment] + self.span.length)
+
+    def level_factor(
+        self,
+        tape: Tape,
+        level: float,
+        undone: Callable[[Tensor], Tensor] = lambda piece: piece,
+        *,
+        silence_counts: bool = False,
+    ) -> Tensor:
+        """The factors (C, 1) that bring each channel's typical segment to the level the prior expects.
+
+        `undone` takes the machine off a piece (C, T) before it is measured. Padding and silence count as music only
+        where `silence_counts`.
+        """
+        # Standard deviations of every segment, as numbers: small tensors would lie between the large ones of the next
+        # segment and the next, and keep what is freed there from being used again.
+        whole, each = [], []
+        for start in self.starts:
+            stop = start + self.span.length
+            piece = undone(tape.read(start, stop if silence_counts else min(stop, tape.samples)))
+            whole.append(float(piece.std()))
+            each.append(piece.std(dim=-1).tolist())
+        if not silence_counts:
+            each = [channels for channels, std in zip(each, whole, strict=True) if std > SILENT * max(whole)]
+        if not each:
+            raise RestorationError(
+                "This recording holds samples so large that nothing can be computed with them. Cut that place out."
+            )
+        typical = median_level(each).to(self.device)
+        if silence_counts and not typical.min() > 0:
+            raise RestorationError(
+                "Most of this recording is silent, which the published algorithm cannot bring to its level. "
+                "Trim the silence or choose the standard preset."
+            )
+        return level / typical.clamp(min=SILENT * float(typical.max()))[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Segments that are sampled together, and what is known of them."""
+
+    segments: list[int]
+    settled: Settled | None  # what their neighbours have made of them, at the prior's level, with margins
+    noise: Callable[[bool], Noise]  # one noise for all channels; where asked, the same wherever segments overlap
+    on_step: OnStep
+
+
+class Filtered(NamedTuple):
+    """What a method gives that needs no sampling: the whole recording, filtered."""
+
+    tape: Tape  # (C, T)
+    response: SampledCurve
+
+
+class Session(ABC):
+    """A method at work on one recording, of which it has heard all."""
+
+    level: Tensor  # (C, 1) what brings each channel to the level that the prior expects
+    response: Curve | None = None  # of all segments, where one is known
+    ltas_response: SampledCurve | None = None  # what LTAS-EQ took off before anything was sampled
+
+    def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:  # noqa: B027 (few have to)
+        """Takes note of the segments that hold sound, and of those that an earlier run has finished."""
+
+    @abstractmethod
+    def group(self, waiting: list[int], batch: int) -> list[int]:
+        """Which of the waiting segments come next, together; no more than `batch` where there is a choice."""
+
+    def needs(self, settled: Tensor) -> bool:
+        """Whether a segment has to be sampled, given where its neighbours have settled it (L,)."""
+        return True
+
+    @abstractmethod
+    def sample(self, group: Group) -> Sampled:
+        """Restores a group's segments (S * C, margin + L + margin), at the prior's level."""
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """One way to restore, with its settings."""
+
+    settings: Settings
+
+    name: ClassVar[str]
+    kind: ClassVar[type[Settings]]  # of its settings; a method with more of them has a kind of its own
+    folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
+
+    @classmethod
+    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
+        """The method with the values of a column, a preset and then a person's own."""
+        settings = column.settings(cls.kind)
+        method = cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
+        return method
+
+    @classmethod
+    def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """What a preset changes of the column's settings; one value may follow from another that a person chose."""
+        return {}
+
+    def check(self, model: Model) -> None:  # noqa: B027 (few have to)
+        """Refuses a checkpoint that the method cannot run with."""
+
+    def refuse_idle(self, chosen: Mapping[str, Any], response_known: bool) -> None:
+        """Says which of a person's settings would change nothing."""
+        idle = self.settings.idle(response_known)
+        if wasted := [name for name in chosen if name in idle]:
+            raise RestorationError(
+                f"{wasted[0]} changes nothing, as {idle[wasted[0]]}. Leave it out, or change that too."
+            )
+
+    @abstractmethod
+    def begin(self, work: Work) -> Session | Filtered:
+        """Hears the whole recording and gets ready to restore it."""
+
+    def span(self, samples: int) -> Span:
+        """How a recording of so many samples at the model's rate is cut."""
+        return Span(samples)
+
+    def starts(self, samples: int) -> list[int]:
         """Where the segments of a recording of so many samples begin."""
-        overlap = int(settings.overlap * self.length)
-        return segment_starts(samples, self.length, overlap, last_fits=not settings.as_published)
+        return []
+
+    @property
+    def layers(self) -> int:
+        """How many sounds are kept of each segment, one over the other."""
+        return 0
+
+    # What it costs, for an estimate
+
+    def runs(self, segments: int, batch: int) -> list[int]:
+        """How many segments each run of the sampler takes together."""
+        return []
+
+    @property
+    def steps(self) -> int:
+        """Of the sampler, in each run."""
+        return 0
+
+    @property
+    def evaluations(self) -> int:
+        """Of the prior, in each run."""
+        return 0
+
+    def rehearse(self, prior: Prior, noisy: Tensor, sample_rate: int) -> Tensor:
+        """An evaluation on noise (1, T), with all that is done around it in each step."""
+        raise NotImplementedError
+
+    def rehearse_aside(self, sample_rate: int) -> tuple[Callable[[], object], float] | None:
+        """Work beside each evaluation that does not depend on the segment's length, and how often it is done."""
+        return None
+
+
+class SegmentMethod(Method):
+    """A method that samples a recording segment by segment."""
+
+    settings: SegmentSettings
+
+    keeps_silence: ClassVar[bool] = True  # whether segments without sound stay as they are
+
+    @abstractmethod
+    def span(self, samples: int) -> Span: ...
+
+    def starts(self, samples: int) -> list[int]:
+        return self._starts(samples, last_fits=True)
+
+    @property
+    def layers(self) -> int:
+        return 1 + self.settings.keep_low_band  # the prior's music, and what lies below its band
+
+    def _starts(self, samples: int, *, last_fits: bool) -> list[int]:
+        length = self.span(samples).length
+        return segment_starts(samples, length, int(self.settings.overlap * length), last_fits=last_fits)

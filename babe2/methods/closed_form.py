@@ -9,20 +9,42 @@ is all that following the recording needs.
 from __future__ import annotations
 
 import math
-from functools import partial
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from babe2.config import Settings
-from babe2.dsp.curves import Curve, SampledCurve
+from babe2.config import Column
+from babe2.degradations.base import ClosedForm
+from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import WHITE, ReferenceLtas, at_unit_level, decibels, smooth_octaves
-from babe2.methods.undone import Undone, noise_levels
-from babe2.sampler import Agree, Denoiser, Noise, OnStep, Progress, Sampled
+from babe2.methods.base import Session, Span, Work
+from babe2.methods.undone import (
+    MARGIN,
+    UndoneMethod,
+    UndoneSession,
+    UndoneSettings,
+    descend_without_gradient,
+    inner_length,
+    noise_levels,
+)
+from babe2.prior import Prior
+from babe2.sampler import Constrain, Denoiser, Noise, OnStep, Sampled
+
+# By measurement (docs/solver-notes.md), the noise levels in terms of the level of the music.
+STEPS, DRAFT_STEPS = 16, 8
+SIGMA_START, SIGMA_MIN = 1.0, 1e-3
 
 
-def trust(sigma: float, spread: Tensor, level: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class ClosedFormSettings(UndoneSettings):
+    """By measurement; see `ClosedFormMethod.preset`."""
+
+
+def wiener_weight(sigma: float, spread: Tensor, level: Tensor) -> Tensor:
     """How much the recording counts at each frequency (F,), from 0 to 1, against an estimate made at noise `sigma`.
 
     The music has a standard deviation of `spread` there, and the recording, once the machine is undone, noise of
@@ -44,32 +66,73 @@ def spread_of(reference: ReferenceLtas, level: float, samples: int) -> Tensor:
 @torch.no_grad()
 def restore_closed_form(
     prior: Denoiser,
-    recording: Undone,
+    degradation: ClosedForm,
+    observation: Tensor,
     spread: Tensor,
-    response: Curve,
-    settings: Settings,
+    settings: ClosedFormSettings,
     noise: Noise,
     *,
-    agree: Agree = lambda clean: clean,
+    constrain: Constrain = lambda clean: clean,
     on_step: OnStep | None = None,
 ) -> Sampled:
     """Music (B, T) the prior believes in that is the recording wherever the recording is clear.
 
-    `spread` is the standard deviation of music at each frequency (T // 2 + 1,). `agree` has the last word on every
+    `spread` is the standard deviation of music at each frequency (T // 2 + 1,). `constrain` has the last word on every
     estimate (B, T): it keeps what neighbours have settled.
     """
+    recording = degradation.undone(observation)
     heard = torch.fft.rfft(recording.observation) / recording.magnitude
 
-    def consulted(clean: Tensor, trust: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(clean)
-        return agree(torch.fft.irfft(spectrum + trust * (heard - spectrum), n=clean.shape[-1]))
+    def consistent(clean: Tensor, sigma: float) -> Tensor:
+        """An estimate made at noise `sigma`, weighed against the recording."""
+        weight, spectrum = wiener_weight(sigma, spread, recording.level), torch.fft.rfft(clean)
+        return constrain(torch.fft.irfft(spectrum + weight * (heard - spectrum), n=clean.shape[-1]))
 
-    sigmas = noise_levels(settings)
-    clean = consulted(torch.zeros_like(recording.observation), trust(math.inf, spread, recording.level))
+    def take(x: Tensor, step: int, sigma: float, lower: float) -> tuple[Tensor, Tensor]:
+        clean = consistent(prior(x, x.new_tensor(sigma)), sigma)
+        return clean + (x - clean) * (lower / sigma), clean
+
+    sigmas = noise_levels(settings.steps, settings.sigma_start, settings.sigma_min)
+    clean = consistent(torch.zeros_like(recording.observation), math.inf)
     x = clean + float(sigmas[0]) * noise(clean.shape)
-    for step, (sigma, lower) in enumerate(pairwise(sigmas.tolist()), start=1):
-        clean = consulted(prior(x, x.new_tensor(sigma)), trust(sigma, spread, recording.level))
-        x = clean + (x - clean) * (lower / sigma)
-        if on_step is not None:
-            on_step(Progress(step, sigma, response, clean, partial(recording.misfit, clean)))
-    return Sampled(x, response, recording.misfit(x))
+    return descend_without_gradient(x, sigmas, take, recording, degradation.response, on_step)
+
+
+class ClosedFormMethod(UndoneMethod):
+    """For any prior, without a gradient through it."""
+
+    name = "closed-form"
+    kind = ClosedFormSettings
+    settings: ClosedFormSettings
+
+    @classmethod
+    def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        level = settings.changed(**{name: overrides[name] for name in ("level",) if name in overrides}).level
+        steps = DRAFT_STEPS if preset == "draft" else STEPS
+        return {"steps": steps, "sigma_start": SIGMA_START * level, "sigma_min": SIGMA_MIN * level}
+
+    def span(self, samples: int) -> Span:
+        # The network hears as much at once as it was trained on.
+        return Span(inner_length(self.settings.segment_length), MARGIN)
+
+    def heard(self, work: Work, segment: Tensor) -> Tensor:
+        return work.prior.highpass(segment)  # below, the recording stays as it is
+
+    def begin(self, work: Work) -> Session:
+        return ClosedFormSession(self, work)
+
+    def sample(self, session: ClosedFormSession, observation: Tensor, **hooks: Any) -> Sampled:
+        denoise, degradation = session.work.denoise, session.degradation
+        return restore_closed_form(denoise, degradation, observation, session.spread, self.settings, **hooks)
+
+    def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:
+        return prior(noisy, level[0])
+
+
+class ClosedFormSession(UndoneSession):
+    """A recording whose machine is known, and how much music varies."""
+
+    @cached_property
+    def spread(self) -> Tensor:
+        """The music's standard deviation at each frequency of a segment, which is the same for all of them."""
+        return spread_of(self.work.known_music(), self.method.settings.level, self.work.span.whole).to(self.level)

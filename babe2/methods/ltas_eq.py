@@ -6,12 +6,17 @@ Stockham's method of 1975, here the baseline, the place to begin from, and by de
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from babe2.dsp.spectra import Equalised, amplitude, decibels, ltas, smooth_octaves
+from babe2.config import LtasSettings
+from babe2.dsp.curves import SampledCurve
+from babe2.dsp.spectra import Equalised, amplitude, at_unit_level, bin_frequencies, decibels, ltas, smooth_octaves
 from babe2.dsp.tape import Tape, deviation
+from babe2.errors import RestorationError
+from babe2.methods.base import Filtered, Method, Work
 
 
 def ltas_response(observation: Tape, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
@@ -38,3 +43,45 @@ def ltas_equalise(observation: Tape, response_db: Tensor) -> tuple[Tape, float]:
     gain = deviation(observation, together=True) / changed.clamp(min=torch.finfo(changed.dtype).tiny)
     kept_db = 20 * math.log10(float(gain.clamp(min=1e-30)))
     return Equalised(observation, factor * gain.to(factor), fft, fft // 2, fft // 4), kept_db
+
+
+@dataclass(frozen=True)
+class LtasEqSettings(LtasSettings):
+    """The published ones; the resolution follows the checkpoint's average spectrum."""
+
+
+class LtasEq(Method):
+    """The recording through a filter that gives it the average spectrum of the music the prior knows."""
+
+    name = "ltas-eq"
+    kind = LtasEqSettings
+    settings: LtasEqSettings
+
+    def begin(self, work: Work) -> Filtered:
+        return equalised(work, self.settings)
+
+
+class PublishedLtasEq(LtasEq):
+    """The same as the published program does it."""
+
+    folds = True
+
+    def begin(self, work: Work) -> Filtered:
+        return equalised(work, self.settings, as_is=True)
+
+
+def equalised(work: Work, settings: LtasSettings, *, as_is: bool = False) -> Filtered:
+    """The recording (C, T) with its long-term average spectrum matched to the prior's.
+
+    The published program takes the reference `as_is`, and so measures its floor from the level of the training data.
+    """
+    if work.reference is None:
+        raise RestorationError("This checkpoint holds no average spectrum to match. Run it with ltas = off.")
+    reference, rate, fft = work.reference.power, work.sample_rate, settings.ltas_fft
+    if len(reference) != fft // 2 + 1:
+        raise RestorationError(f"This checkpoint's average spectrum needs ltas_fft = {2 * (len(reference) - 1)}.")
+    if not as_is:
+        reference = at_unit_level(reference)
+    response_db = ltas_response(work.observation, reference, rate, fft, settings.ltas_floor_db)
+    tape, kept_db = ltas_equalise(work.observation, response_db)
+    return Filtered(tape, SampledCurve(bin_frequencies(rate, fft)[1:], response_db[1:].cpu() - kept_db))

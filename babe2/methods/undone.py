@@ -1,53 +1,146 @@
-"""A recording without its machine, and the segments in which it is worked on."""
+"""Restoring a recording whose machine is undone first: what the two methods without a gradient share.
+
+The response is found before anything is sampled, from the whole recording (analysis/response.py). A segment is
+worked on with a margin on either side, as the transform takes its end for its beginning.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import RecordingChain
-from babe2.config import Settings
-from babe2.dsp.spectra import amplitude, fades
-from babe2.dsp.tape import Tape
+from babe2.analysis.response import Spectrum, estimate_response
+from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
+from babe2.degradations.base import Undone, shaped
+from babe2.degradations.response import NoisyColouring
+from babe2.dsp.curves import Curve
+from babe2.dsp.spectra import bin_frequencies, equalise, fades
+from babe2.dsp.tape import ScaledChannels, Tape, deviation
 from babe2.errors import RestorationError
+from babe2.methods.base import Group, SegmentMethod, Session, Work
 from babe2.networks.folded_cqt import GRAIN, next_length
+from babe2.prior import Prior
+from babe2.recordings.segments import agreement
+from babe2.sampler import OnStep, Progress, Sampled
 
-QUIETEST = 5e-5  # std; the prior has learned no lower noise level
-DEEPEST_DB = -100.0  # no band is raised by more
 MARGIN = 2 * GRAIN  # samples on either side of a segment that are restored with it, fading, and dropped
 SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
 
+Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step, sigma, lower) -> next x, its estimate
 
-@dataclass(frozen=True, eq=False)
-class Undone:
-    """A recording without its machine: music, at noise levels of its own."""
 
-    observation: Tensor  # (B, T) at the level the prior expects
-    magnitude: Tensor  # (T // 2 + 1,) what the machine did to each frequency
-    level: Tensor  # (T // 2 + 1,) std of the noise per frequency, once that is undone; infinite where nothing was heard
+@dataclass(frozen=True)
+class UndoneSettings(StartSettings, ResolutionSettings, SegmentSettings):
+    """All that both methods ask for."""
 
-    @staticmethod
-    def of(observation: Tensor, machine: RecordingChain, gain: float, sample_rate: int) -> Undone:
-        """`gain` is what brought the recording, whose machine was found, to the observation's level."""
-        hertz = torch.fft.rfftfreq(observation.shape[-1], 1 / sample_rate, dtype=torch.float64)[1:]
-        response = machine.response.gain_db(hertz)
-        level = (amplitude(machine.noise.gain_db(hertz) - response) * gain).clamp(min=QUIETEST)
-        level = torch.where(response < DEEPEST_DB, math.inf, level)
-        magnitude, level = (F.pad(x, (1, 0), value=1.0).to(observation) for x in (amplitude(response), level))
-        return Undone(observation, magnitude, level)
 
-    def above(self, quietest: float) -> Tensor:
-        """The music (B, T) of all frequencies whose noise level is no higher than `quietest`."""
-        return shaped(self.observation, torch.where(self.level <= quietest, 1 / self.magnitude, 0.0))
+class UndoneMethod(SegmentMethod):
+    """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
 
-    def misfit(self, clean: Tensor) -> float:
-        """Distance of what the machine would make of the estimate from the recording, relative to the recording."""
-        distance = (shaped(clean, self.magnitude) - self.observation).norm()
-        return float(distance / self.observation.norm().clamp(min=1e-12))
+    settings: UndoneSettings
+
+    def begin(self, work: Work) -> Session:
+        return UndoneSession(self, work)
+
+    @abstractmethod
+    def sample(self, session: Any, observation: Tensor, **hooks: Any) -> Sampled:
+        """Restores segments (S * C, margin + L + margin). Hooks: noise, constrain, on_step."""
+
+    def heard(self, work: Work, segment: Tensor) -> Tensor:
+        """What of a segment is worked on."""
+        return segment
+
+    def runs(self, segments: int, batch: int) -> list[int]:
+        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
+
+    @property
+    def steps(self) -> int:
+        return self.settings.steps
+
+    @property
+    def evaluations(self) -> int:
+        return self.settings.steps
+
+    @torch.no_grad()
+    def rehearse(self, prior: Prior, noisy: Tensor, sample_rate: int) -> Tensor:
+        level = noisy.new_full((noisy.shape[-1] // 2 + 1,), self.settings.level)
+        clean = self.rehearse_estimate(prior, noisy, level)
+        return shaped(noisy - clean, level) + shaped(clean, level)  # the step, and its misfit
+
+    @abstractmethod
+    def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:
+        """One estimate of noise (1, T) at one level (T // 2 + 1,)."""
+
+
+class UndoneSession(Session):
+    """A recording whose machine is known."""
+
+    def __init__(self, method: UndoneMethod, work: Work) -> None:
+        self.method, self.work = method, work
+        loudness = deviation(work.observation)[:, None]  # a channel's noise is as much louder as its music
+        everything = torch.ones(work.observation.channels, dtype=torch.bool)
+        unit = ScaledChannels(work.observation, everything, 1 / loudness[:, 0], work.device)
+        self.chain = estimate_response(Spectrum.of(unit, work.sample_rate), work.known_music())
+        if work.response is not None:
+            self.chain = replace(self.chain, response=work.response)
+        self.response = self.chain.response
+        fft = method.settings.filter_fft
+        inverse = F.pad(self.chain.inverse(bin_frequencies(work.sample_rate, fft)[1:]), (1, 0))
+        inverse = inverse.float().to(work.device)
+        self.level = work.level_factor(
+            work.observation, method.settings.level, lambda piece: equalise(piece, inverse, fft, fft, fft // 4)
+        )
+        gain = float((self.level * loudness.to(self.level)).mean())
+        self.degradation = NoisyColouring(self.chain.response, self.chain.noise, work.sample_rate, gain)
+
+    def group(self, waiting: list[int], batch: int) -> list[int]:
+        """The first segments, no more than `batch`, that follow one another."""
+        together = waiting[:1]
+        for segment in waiting[1:batch]:
+            if segment != together[-1] + 1:
+                break
+            together.append(segment)
+        return together
+
+    def sample(self, group: Group) -> Sampled:
+        work, span = self.work, self.work.span
+        starts = [work.starts[i] for i in group.segments]
+        places = [(start - span.margin, start + span.length + span.margin) for start in starts]
+        heard = torch.cat([faded(with_margins(work.observation, *place)) * self.level for place in places])
+        joined = agreement(starts, span.length, span.margin, work.observation.channels)
+        settled = group.settled
+        return self.method.sample(
+            self,
+            self.method.heard(work, heard),
+            noise=group.noise(True),
+            constrain=lambda clean: joined(clean if settled is None else settled.over(clean)),
+            on_step=group.on_step,
+        )
+
+
+def descend_without_gradient(
+    x: Tensor, sigmas: Tensor, take: Take, recording: Undone, response: Curve, on_step: OnStep | None
+) -> Sampled:
+    """Takes one step after another from x (B, T) at `sigmas[0]` down to no noise."""
+    for step, (sigma, lower) in enumerate(pairwise(sigmas.tolist()), start=1):
+        x, clean = take(x, step, sigma, lower)
+        if on_step is not None:
+            on_step(Progress(step, sigma, response, clean, partial(recording.misfit, clean)))
+    return Sampled(x, response, recording.misfit(x))
+
+
+def noise_levels(steps: int, sigma_start: float, sigma_min: float) -> Tensor:
+    """From `sigma_start` to `sigma_min` in equal ratios, then 0 (steps + 1,)."""
+    return torch.cat([torch.linspace(math.log(sigma_start), math.log(sigma_min), steps).exp(), torch.zeros(1)])
 
 
 def segment_length(samples: int, longest: int) -> int:
@@ -71,7 +164,7 @@ def inner_length(whole: int) -> int:
 
 
 def with_margins(tape: Tape, start: int, stop: int) -> Tensor:
-    """A stretch of a tape (C, stop - start) that goes on beyond the tape's ends for a margin each, and fades there.
+    """Part of a tape (C, stop - start) that goes on beyond the tape's ends for a margin each, and fades there.
 
     The transform takes a segment's end for its beginning, and undoing the machine makes a click of any step. So the
     tape is mirrored: what goes on is music of the same spectrum. (Turned about its last sample instead, it would have
@@ -91,14 +184,3 @@ def faded(segment: Tensor) -> Tensor:
     rise, fall = fades(MARGIN, segment)
     inside = segment.new_ones(segment.shape[-1] - 2 * MARGIN)
     return segment * torch.cat([rise, inside, fall])
-
-
-def noise_levels(settings: Settings) -> Tensor:
-    """From `sigma_start` to `sigma_min` in equal ratios, then 0 (steps + 1,)."""
-    start, end = math.log(settings.sigma_start), math.log(settings.sigma_min)
-    return torch.cat([torch.linspace(start, end, settings.steps).exp(), torch.zeros(1)])
-
-
-def shaped(x: Tensor, gain: Tensor) -> Tensor:
-    """x (B, T) times a gain per frequency."""
-    return torch.fft.irfft(torch.fft.rfft(x) * gain, n=x.shape[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 import gradio as gr
 
 from babe2 import Restoration, audio
+from babe2.config import GROUPS
 from babe2.errors import RestorationError
+from babe2.methods import SOLVER, all_settings, users_of
 from babe2.page.checkpoint_cards import DEVICE, FIRST, CheckpointCards, checked_preset, restorer_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look, restored_beforehand
-from babe2.page.glossary import GLOSSARY
 from babe2.page.live import Live
 from babe2.page.messages import on_the_page
 from babe2.page.outcome import Outcome, as_long, numbers, pictures, sounds_to_compare
@@ -29,7 +30,12 @@ from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.restorer import Restorer
 
-SETTINGS = [name for group in GLOSSARY.values() for name in group]
+SETTINGS = {  # that a visitor may choose, in the order of their groups
+    name: about
+    for group in GROUPS
+    for name, about in all_settings().items()
+    if about.group == group and (name == SOLVER or users_of(name))
+}
 BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
 INVITATION = (
     "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
@@ -146,16 +152,25 @@ class Callbacks:
             seen = self._seen(recording, checkpoint)
             check_sounding(seen)
             choice.excerpt.check(seen.seconds, self.longest)
-            words = self.cards.time_needed(checkpoint, preset, choice.settings, seen, choice.excerpt)
+            words = self.cards.time_needed(checkpoint, preset, self._used(choice), seen, choice.excerpt)
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise
         yield {"time_needed": words, "go": gr.update(interactive=True)}
 
-    def preset_values(self, checkpoint: str, preset: str) -> list[Any]:
-        """What the empty fields mean."""
-        settings = self.cards.settings(checkpoint, preset)
-        return [gr.update(placeholder=settings.get(name, "")) for name in SETTINGS]
+    def preset_values(self, checkpoint: str, preset: str, solver: str | None) -> list[Any]:
+        """What the empty fields mean; a setting that the method would not use has no field."""
+        with suppress(RestorationError):  # a method that does not exist is told of when the time is reckoned
+            settings = self.cards.settings(checkpoint, preset, (solver or "").strip() or None)
+            return [gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS]
+        return [gr.skip()] * len(SETTINGS)
+
+    def _used(self, choice: Choice) -> dict[str, str]:
+        """The settings that were filled in and whose fields are there: another method's fields keep their text."""
+        with suppress(RestorationError):
+            used = self.cards.settings(choice.checkpoint, choice.preset, choice.settings.get(SOLVER))
+            return {name: text for name, text in choice.settings.items() if not used or name in used}
+        return choice.settings
 
     def _seen(self, recording: str, checkpoint: str) -> FirstLook:
         return looked_at(recording, checkpoint if self.cards.is_here(checkpoint) else None)
@@ -231,7 +246,7 @@ class Callbacks:
     def _restored(self, choice: Choice, seed: int, stop: Stop, folder: Path) -> Iterator[Update]:
         """A run from its beginning to its outcome."""
         source, checkpoint = str(choice.recording), choice.checkpoint
-        options = {"preset": checked_preset(choice.preset), "seed": seed, **choice.settings}
+        options = {"preset": checked_preset(choice.preset), "seed": seed, **self._used(choice)}
         sound = choice.excerpt.read(source, self.longest)
         check_lease(sound, options)
         words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"

@@ -6,7 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from threading import Lock
@@ -15,13 +15,13 @@ from typing import Any
 from babe2.checkpoints import hub, manifest
 from babe2.checkpoints.listing import described, told_state
 from babe2.checkpoints.shelf import FILES, Shelf
-from babe2.config import PRESETS, column_for, preset_settings
+from babe2.config import PRESETS, as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
+from babe2.methods import BABE2, SOLVER, choose
 from babe2.page.excerpt import Excerpt
 from babe2.page.first_look import FirstLook
-from babe2.report.recipe import as_text
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
 
@@ -64,10 +64,10 @@ def repository(name: str) -> tuple[str, str | None] | None:
 
 
 @lru_cache(maxsize=32)
-def pace_of(checkpoint: str, preset: str, overrides: tuple[tuple[str, str], ...], period: int) -> Pace:
+def pace_of(checkpoint: str, preset: str, overrides: tuple[tuple[str, Any], ...], period: int) -> Pace:
     """How fast this machine is with these settings, in a period of ten minutes."""
     restorer = restorer_of(checkpoint, DEVICE)
-    return calibrate(restorer, restorer.settings(preset, **dict(overrides)))
+    return calibrate(restorer, restorer.method(preset=preset, **dict(overrides)))
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,18 @@ class CheckpointCards:
             fact, *_ = str(error).split(". ")
             raise RestorationError(f"{fact.rstrip('.')}. {WAY_OUT} Or try again later.") from None
 
-    def settings(self, checkpoint: str, preset: str) -> dict[str, str]:
-        """Every setting of a preset as text, for a checkpoint of the manifest, on this machine or not."""
+    def settings(self, checkpoint: str, preset: str, solver: str | None = None) -> dict[str, str]:
+        """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that its method
+        uses, as text."""
         entry = self.shelf.manifest.get(checkpoint)
         if entry is None:
             return {}
-        own = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
-        return {name: as_text(value) for name, value in asdict(preset_settings(own, preset)).items()}
+        column = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
+        method = choose(BABE2, preset, column, {SOLVER: solver} if solver else {})
+        return {SOLVER: method.name} | {name: as_text(value) for name, value in method.settings.as_dict().items()}
 
     def time_needed(
-        self, checkpoint: str, preset: str, overrides: Mapping[str, str], seen: FirstLook, excerpt: Excerpt
+        self, checkpoint: str, preset: str, overrides: Mapping[str, Any], seen: FirstLook, excerpt: Excerpt
     ) -> str:
         """A sentence on how long restoring an excerpt will take on this machine."""
         if not self.is_here(checkpoint):
@@ -167,7 +169,7 @@ class CheckpointCards:
                 self.restorer(checkpoint)  # which says why it cannot be had
             return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
         restorer = restorer_of(checkpoint, DEVICE)
-        settings = restorer.settings(checked_preset(preset), **overrides)
+        method = restorer.method(preset=checked_preset(preset), **overrides)
         seconds = excerpt.seconds_of(seen.seconds)
         length = format_length(seconds)
         if find_spec("spaces"):
@@ -175,7 +177,7 @@ class CheckpointCards:
         period = int(time.monotonic() / FRESH_SECONDS)
         needed = estimate(
             pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period),
-            settings,
+            method,
             restorer.model,
             seconds=seconds,
             channels=seen.channels,

@@ -7,12 +7,12 @@ import os
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from babe2.config import Settings
+from babe2.config import as_text
 from babe2.errors import RestorationError
+from babe2.methods import BABE2, SOLVER
 from babe2.restorer import Restorer
 
 LONGEST_NAME = 200  # bytes; most file systems take 255
@@ -92,21 +92,16 @@ def command_line(
 
 def chosen_settings(report: Mapping[str, Any], restorer: Restorer) -> dict[str, Any]:
     """The settings of a report that its preset alone would not give."""
-    wanted = {field.name: report["settings"][field.name] for field in fields(Settings)}
+    wanted, name, preset = report["settings"], report["method"], report["preset"]
     chosen: dict[str, Any] = {}
+    if name == BABE2 and restorer.method(name, preset).name != report["solver"]:
+        chosen[SOLVER] = report["solver"]
     while True:  # in a preset one setting may follow from another, so that a choice changes what else must be said
-        given = restorer.settings(report["preset"], **chosen)
-        missing = {name for name, value in wanted.items() if as_text(value) != as_text(getattr(given, name))}
+        given = restorer.method(name, preset, **chosen).settings.as_dict()
+        missing = [each for each, value in wanted.items() if as_text(value) != as_text(given[each])]
         if not missing:
-            return {name: chosen[name] for name in wanted if name in chosen}
-        chosen |= {name: wanted[name] for name in missing}
-
-
-def as_text(value: Any) -> str:
-    """A setting's value as --set takes it, to the last digit."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(map(repr, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+            return chosen
+        chosen |= {each: wanted[each] for each in missing}
 
 
 def recipe(command: Sequence[str], report: Mapping[str, Any], seconds: float | None = None) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from conftest import SMALL_LENGTH, SMALL_RATE, deviation, seeded
 from torch import Tensor
 
-from babe2.config import PIANO, Settings, preset_settings
+from babe2.config import PIANO
+from babe2.degradations.base import ClosedForm, Undone, shaped
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import ReferenceLtas, ltas
-from babe2.methods.closed_form import restore_closed_form, spread_of, trust
-from babe2.methods.undone import Undone, shaped
+from babe2.methods import choose
+from babe2.methods.closed_form import ClosedFormSettings, restore_closed_form, spread_of, wiener_weight
 from babe2.prior import PublishedPrior
-from babe2.sampler import Known, Progress, Sampled
+from babe2.sampler import Progress, Sampled, Settled
 
 RATE, LENGTH, ITEMS = 8000, 4096, 16
 HERTZ = torch.fft.rfftfreq(LENGTH, 1 / RATE)
@@ -27,7 +29,7 @@ RESPONSE = SampledCurve(
 )
 FLOOR = 3e-3
 CLEAR, DIM, LOST = (HERTZ > 50) & (HERTZ < 1200), (HERTZ > 1800) & (HERTZ < 2000), HERTZ > 2300
-FINE = replace(PIANO, steps=300, sigma_start=3.0, sigma_min=1e-5)
+FINE = ClosedFormSettings(steps=300, sigma_start=3.0, sigma_min=1e-5)
 
 
 def wiener(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -45,9 +47,27 @@ def recorded(x: Tensor, seed: int = 1) -> Undone:
     return Undone(shaped(x, magnitude) + FLOOR * seeded(seed)(x.shape), magnitude, level)
 
 
-def restored(recording: Undone, settings: Settings = FINE, seed: int = 2, known: Known | None = None) -> Sampled:
-    agree = {} if known is None else {"agree": known.over}
-    return restore_closed_form(wiener, recording, SPREAD, RESPONSE, settings, seeded(seed), **agree)
+class Given(ClosedForm):
+    """A recording whose machine is undone already."""
+
+    response = RESPONSE
+
+    def __init__(self, recording: Undone) -> None:
+        self.recording = recording
+
+    def __call__(self, clean: Tensor) -> Tensor:
+        return shaped(clean, self.recording.magnitude)
+
+    def undone(self, observation: Tensor) -> Undone:
+        return replace(self.recording, observation=observation)
+
+
+def restored(
+    recording: Undone, settings: ClosedFormSettings = FINE, seed: int = 2, settled: Settled | None = None, **hooks: Any
+) -> Sampled:
+    given, observation = Given(recording), recording.observation
+    hooks |= {} if settled is None else {"constrain": settled.over}
+    return restore_closed_form(wiener, given, observation, SPREAD, settings, seeded(seed), **hooks)
 
 
 def power(x: Tensor, where: Tensor) -> Tensor:
@@ -62,9 +82,9 @@ def band(x: Tensor, where: Tensor) -> Tensor:
 def test_two_witnesses_are_weighed_by_how_sure_they_are() -> None:
     spread, level = torch.tensor([0.0, 1.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, math.inf, 0.5])
     # Silence needs no witness; one without noise is believed, one that heard nothing is not.
-    torch.testing.assert_close(trust(1.0, spread, level), torch.tensor([0.0, 1.0, 0.0, 2 / 3]))
+    torch.testing.assert_close(wiener_weight(1.0, spread, level), torch.tensor([0.0, 1.0, 0.0, 2 / 3]))
     # With no estimate to weigh it against, the music's own spread stands for one: the Wiener filter.
-    torch.testing.assert_close(trust(math.inf, spread, level), torch.tensor([0.0, 1.0, 0.0, 0.8]))
+    torch.testing.assert_close(wiener_weight(math.inf, spread, level), torch.tensor([0.0, 1.0, 0.0, 0.8]))
 
 
 def test_with_a_known_response_restorations_scatter_around_the_posterior_mean() -> None:
@@ -96,7 +116,7 @@ def test_every_band_gets_the_power_of_music() -> None:
 @pytest.mark.parametrize("preset", ["standard", "draft"])
 def test_few_steps_keep_what_was_heard(preset: str) -> None:
     truth = music()
-    recording, settings = recorded(truth), preset_settings(PIANO, preset, level=float(truth.std()))
+    recording, settings = recorded(truth), choose("babe2", preset, PIANO, {"level": float(truth.std())}).settings
     found = restored(recording, settings)
     assert deviation(band(found.audio, CLEAR), band(truth, CLEAR)) < 0.15
     # Through the machine it misses the recording by the noise and by what was imagined at the end of the band.
@@ -112,7 +132,7 @@ def test_bass_that_the_prior_does_not_carry_never_overshoots(small_prior: Publis
     bass = (carried < 1e-3) & (torch.arange(bins) < bins // 2)
     assert int(bass.sum()) > 100
     recording = Undone(samples, torch.ones(bins), torch.full((bins,), 1e-3))
-    settings = preset_settings(PIANO, "standard", steps=steps)
+    settings = choose("babe2", "standard", PIANO, {"steps": steps}).settings
     spread = torch.full((bins,), 0.07)
     seen: list[float] = []
 
@@ -120,7 +140,7 @@ def test_bass_that_the_prior_does_not_carry_never_overshoots(small_prior: Publis
         seen.append(float(band(noisy, bass).std()) / float(sigma))
         return small_prior(noisy, sigma)
 
-    found = restore_closed_form(watched, recording, spread, RESPONSE, settings, seeded(1)).audio
+    found = restore_closed_form(watched, Given(recording), samples, spread, settings, seeded(1)).audio
     assert seen == pytest.approx([seen[0]] * steps, rel=0.05)  # of the noise its share, and no more
     assert float(band(found, bass).std()) < 1e-3 * float(samples.std())
 
@@ -128,7 +148,7 @@ def test_bass_that_the_prior_does_not_carry_never_overshoots(small_prior: Publis
 def test_settled_samples_stay_and_the_rest_agrees_with_them() -> None:
     truth = music()
     mask = (torch.arange(LENGTH) < 1000).float()
-    found = restored(recorded(truth), known=Known(mask * truth, mask)).audio
+    found = restored(recorded(truth), settled=Settled(mask * truth, mask)).audio
     assert torch.equal(found[:, :1000], truth[:, :1000])
     assert deviation(band(found, CLEAR)[:, 1500:3500], band(truth, CLEAR)[:, 1500:3500]) < 0.15
 
@@ -138,8 +158,8 @@ def test_a_batch_is_its_items_alone() -> None:
     drawn = seeded(2)(torch.Size((ITEMS, LENGTH)))
 
     def sampled(items: slice) -> Tensor:
-        some = replace(recording, observation=recording.observation[items])
-        return restore_closed_form(wiener, some, SPREAD, RESPONSE, settings, lambda shape: drawn[items]).audio
+        some = recording.observation[items]
+        return restore_closed_form(wiener, Given(recording), some, SPREAD, settings, lambda shape: drawn[items]).audio
 
     together = sampled(slice(None))
     for i in (0, ITEMS - 1):
@@ -147,7 +167,7 @@ def test_a_batch_is_its_items_alone() -> None:
 
 
 def test_the_same_noise_gives_the_same_music() -> None:
-    recording, settings = recorded(music()), replace(FINE, steps=5, churn=2.0)
+    recording, settings = recorded(music()), replace(FINE, steps=5)
     assert torch.equal(restored(recording, settings).audio, restored(recording, settings).audio)
     assert not torch.equal(restored(recording, settings).audio, restored(recording, settings, seed=3).audio)
 
@@ -155,7 +175,7 @@ def test_the_same_noise_gives_the_same_music() -> None:
 def test_every_step_is_told() -> None:
     told: list[Progress] = []
     recording, settings = recorded(music()), replace(FINE, steps=4)
-    found = restore_closed_form(wiener, recording, SPREAD, RESPONSE, settings, seeded(2), on_step=told.append)
+    found = restored(recording, settings, on_step=told.append)
     assert [progress.step for progress in told] == [1, 2, 3, 4]
     assert [told[0].sigma, told[-1].sigma] == pytest.approx([3.0, 1e-5])
     assert all(progress.equalizer is RESPONSE for progress in told)

@@ -1,0 +1,191 @@
+"""Algorithm 1 with its numeric defects mended: every estimate is pulled towards the recording by a gradient.
+
+The equalizer is found while sampling: in each segment (autoregressive), or on a few segments together and then kept
+(time-invariant, appendix A.5). How the published program does it is in paper.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from babe2.config import (
+    Column,
+    FitSettings,
+    GuidedSamplerSettings,
+    LtasUseSettings,
+    ModeSettings,
+    SegmentSettings,
+    Settings,
+)
+from babe2.degradations.base import Degradation
+from babe2.degradations.response import BlindColouring, Colouring
+from babe2.dsp.tape import Tape
+from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
+from babe2.methods.base import Filtered, Group, SegmentMethod, SegmentResult, Session, Span, Work
+from babe2.methods.ltas_eq import equalised
+from babe2.prior import Prior
+from babe2.sampler import Sampled, Settled, guidance, restore
+
+FIT_TRIED = 5  # iterations of a rehearsal
+FIT_SHARE = 2 / 3  # of the iterations allowed; music near to what the prior knows needs 40 %, other music 90 %
+DRAFT_STEPS = 10
+DRAFT_RANGE = 50  # sigma_start over sigma_min
+
+
+@dataclass(frozen=True)
+class GuidedSettings(GuidedSamplerSettings, FitSettings, LtasUseSettings, SegmentSettings, ModeSettings):
+    """The published column (paper, table 3)."""
+
+
+class Guided(SegmentMethod):
+    """The paper's way of following a recording."""
+
+    name = "guided"
+    kind: ClassVar[type[Settings]] = GuidedSettings
+    settings: GuidedSettings
+
+    @classmethod
+    def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        if preset != "draft":
+            return {}
+        # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
+        # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
+        chosen = {name: overrides[name] for name in ("sigma_start",) if name in overrides}
+        start = replace(settings, sigma_min=1e-12).changed(**chosen).sigma_start
+        return {"steps": DRAFT_STEPS, "sigma_min": start / DRAFT_RANGE}
+
+    def span(self, samples: int) -> Span:
+        return Span(self.settings.segment_length)
+
+    def begin(self, work: Work) -> Session:
+        return GuidedSession(self, work)
+
+    # What the published program does otherwise
+
+    def equalised(self, work: Work) -> Filtered:
+        return equalised(work, self.settings)
+
+    def level_factor(self, work: Work, tape: Tape) -> Tensor:
+        return work.level_factor(tape, self.settings.level)
+
+    def blind(self, sample_rate: int) -> BlindColouring:
+        return BlindColouring(self.settings, sample_rate)
+
+    def heard(self, settled: Settled | None) -> slice:
+        """What of a segment its equalizer is fitted to."""
+        # A fit that sees the finished overlap takes its full band for the recording's.
+        return slice(None) if settled is None else settled.open(2 * self.settings.filter_fft)
+
+    def joint(self, segments: int) -> int:
+        """On how many segments one equalizer for all is found."""
+        return min(self.settings.blind_segments, segments)
+
+    def needs(self, settled: Tensor) -> bool:
+        """Whether a segment has to be sampled whose equalizer is known, given where it is settled (L,)."""
+        return not settled.all()
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """What the sampler is told besides."""
+        return {}
+
+    # What it costs
+
+    def runs(self, segments: int, batch: int) -> list[int]:
+        if self.settings.mode == "autoregressive":
+            return [1] * segments
+        together = self.joint(segments)
+        return [together] + [1] * max(0, segments - together)
+
+    @property
+    def steps(self) -> int:
+        return self.settings.steps
+
+    @property
+    def evaluations(self) -> int:
+        """A step of second order takes two, but for the last."""
+        return self.settings.order * self.settings.steps - self.settings.order + 1
+
+    def rehearse(self, prior: Prior, noisy: Tensor, sample_rate: int) -> Tensor:
+        settings = self.settings
+        noisy = noisy.detach().requires_grad_()
+        with torch.enable_grad():
+            clean = prior(noisy, noisy.new_tensor(settings.level))
+            BandSums.of(clean.detach(), noisy.detach(), settings.filter_fft)
+            degraded = apply_magnitude(noisy.new_ones(settings.filter_fft // 2 + 1), clean)
+            return guidance((noisy.detach() - degraded).square().sum() / 2, noisy, settings.guidance_strength)
+
+    def rehearse_aside(self, sample_rate: int) -> tuple[Callable[[], object], float]:
+        """The equalizer's fit."""
+        settings, fft = self.settings, self.settings.filter_fft
+        restless = replace(settings, filter_iterations=FIT_TRIED, filter_tolerance_hz=0.0, filter_tolerance_db=0.0)
+        noise = torch.randn(2, 4 * fft, generator=torch.Generator().manual_seed(0))
+        sums = BandSums.of(noise[:1], noise[1:], fft)
+        times = FIT_SHARE * settings.filter_iterations / FIT_TRIED
+        return lambda: EqualizerFit(restless, sample_rate).update(sums), times
+
+
+class GuidedSession(Session):
+    """A recording that is followed by guidance."""
+
+    def __init__(self, method: Guided, work: Work) -> None:
+        self.method, self.work = method, work
+        self.response = work.response
+        self.follow: Tape = work.observation  # what sampling is pulled towards
+        self.begin_from: Tape | None = None  # where it begins; None: there, too
+        if method.settings.ltas != "off" and work.response is None:
+            filtered = method.equalised(work)
+            self.begin_from, self.ltas_response = filtered
+        if self.begin_from is not None and method.settings.ltas == "objective":
+            self.follow = self.begin_from
+        self.level = method.level_factor(work, self.follow)
+        self.together: list[int] = []  # segments on which one equalizer for all is found
+
+    def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:
+        if self.method.settings.mode != "time-invariant" or self.work.response is not None or not segments:
+            return
+        count = self.method.joint(len(segments))
+        share = len(segments) / count
+        self.together = [segments[int(share * i + share / 2)] for i in range(count)]
+        if self.together[0] in finished:
+            self.response, self.together = finished[self.together[0]].equalizer, []
+
+    def group(self, waiting: list[int], batch: int) -> list[int]:
+        return self.together or waiting[:1]
+
+    def needs(self, settled: Tensor) -> bool:
+        return self.response is None or self.method.needs(settled)
+
+    def sample(self, group: Group) -> Sampled:
+        work, start = self.work, None
+        if self.begin_from is not None and self.response is None:
+            start = self._leveled(self.begin_from, group.segments)
+        settled = group.settled if len(group.segments) == 1 else None
+        sampled = restore(
+            work.denoise,
+            self._degradation(),
+            self._leveled(self.follow, group.segments),
+            self.method.settings,
+            group.noise(False),
+            start=start,
+            settled=settled,
+            heard=self.method.heard(settled),
+            on_step=group.on_step,
+            **self.method.hooks,
+        )
+        if self.together:
+            self.response, self.together = sampled.equalizer, []
+        return sampled
+
+    def _degradation(self) -> Degradation:
+        if self.response is None:
+            return self.method.blind(self.work.sample_rate)
+        return Colouring(self.response, self.method.settings.filter_fft, self.work.sample_rate)
+
+    def _leveled(self, tape: Tape, segments: Sequence[int]) -> Tensor:
+        return torch.cat([self.work.cut(tape, i) * self.level for i in segments])

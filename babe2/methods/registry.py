@@ -1,0 +1,131 @@
+"""All methods by name, and which one a person means.
+
+`babe2` is a word for several: what it means follows from the preset and from what suits the checkpoint. A method of
+one's own is added to `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from babe2.config import GROUPS, PIANO, PRESETS, About, Column, SampleSettings, Settings, unknown_setting
+from babe2.errors import RestorationError
+from babe2.methods.bandwise import Bandwise
+from babe2.methods.base import Method
+from babe2.methods.closed_form import ClosedFormMethod
+from babe2.methods.guided import DRAFT_STEPS, Guided
+from babe2.methods.ltas_eq import LtasEq, PublishedLtasEq
+from babe2.methods.paper import DROPS_LAST_STEP, Paper
+
+BABE2 = "babe2"
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq)
+}
+SOLVER = "solver"  # a setting that is no number: which method `babe2` means
+SOLVERS = tuple(name for name in METHODS if name != LtasEq.name)
+_ABOUT_SOLVER = About(
+    GROUPS[0],
+    "Way of following",
+    "guided: by a pull (paper); closed-form: weighed up at each step; bandwise: piano-small's",
+    "",
+    lambda solver: solver in SOLVERS,
+)
+
+
+def choose(
+    name: str, preset: str, column: Column, overrides: Mapping[str, Any], *, response_known: bool = False
+) -> Method:
+    """The method that a person asked for, with its settings; what it would not use is refused."""
+    if preset not in PRESETS:
+        raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
+    chosen = dict(overrides)
+    kind = kind_of(name, preset, column, chosen.pop(SOLVER, None))
+    refuse_foreign(kind, chosen)
+    method = kind.of(column, preset, chosen)
+    method.refuse_idle(chosen, response_known)
+    return method
+
+
+def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
+    """What a method's name means with a preset, for a kind of checkpoint."""
+    if name == BABE2:
+        if solver not in (None, *SOLVERS):
+            raise RestorationError(f"{SOLVER} is one of {', '.join(SOLVERS)}, not {solver!r:.80}.")
+        if preset == "paper" and solver not in (None, Paper.name):
+            raise RestorationError(
+                f"The preset paper is a method of its own. Choose another one for {SOLVER} = {solver}."
+            )
+        name = Paper.name if preset == "paper" else (solver or column.method)
+    elif solver is not None:
+        raise RestorationError(f"The method {name:.80} has no solver to choose. Leave it out.")
+    if name not in METHODS:
+        known = ", ".join([BABE2, *METHODS])
+        raise RestorationError(f"There is no method {name!r:.80}. Choose one of {known}.")
+    if name == LtasEq.name and preset == "paper":
+        return PublishedLtasEq
+    return METHODS[name]
+
+
+def refuse_foreign(kind: type[Method], chosen: Mapping[str, Any]) -> None:
+    """Says which settings do not exist, and which belong to other methods."""
+    if unknown := sorted(set(chosen) - set(all_settings())):
+        raise RestorationError(unknown_setting(unknown, all_settings()))
+    if foreign := sorted(set(chosen) - set(kind.kind.names())):
+        users = users_of(foreign[0])
+        way_out = f"{' and '.join(users)} use it: choose one of them as {SOLVER}, or leave it out."
+        raise RestorationError(
+            f"{foreign[0]} changes nothing with the method {kind.name}. "
+            + (way_out if users else "Only `babe2 sample` uses it: leave it out.")
+        )
+
+
+def used(
+    name: str, preset: str, column: Column, overrides: Mapping[str, Any], *, response_known: bool = False
+) -> dict[str, Any]:
+    """Those of some settings that a method uses, for whoever runs several methods with one set of wishes."""
+    if unknown := sorted(set(overrides) - set(all_settings())):
+        raise RestorationError(unknown_setting(unknown, all_settings()))
+    solver = overrides.get(SOLVER) if name == BABE2 else None
+    kind = kind_of(name, preset, column, solver)
+    own = {each: value for each, value in overrides.items() if each in kind.kind.names()}
+    idle = kind.of(column, preset, own).settings.idle(response_known)
+    chosen = {each: value for each, value in own.items() if each not in idle}
+    return chosen if solver is None else {SOLVER: solver, **chosen}
+
+
+def users_of(setting: str) -> list[str]:
+    """The methods that have a setting."""
+    return [name for name, method in METHODS.items() if setting in method.kind.names()]
+
+
+def values_of(column: Column) -> dict[str, Any]:
+    """Every setting with its value in a column, whatever the method."""
+    found: dict[str, Any] = {SOLVER: column.method}
+    for kind in _kinds():
+        found = column.settings(kind).as_dict() | found
+    found["sigma_max"] = column.settings(SampleSettings, **column.sampling).sigma_max
+    return {name: found[name] for name in all_settings()}
+
+
+def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple[SampleSettings, dict[str, Any]]:
+    """The settings with which a preset makes music out of nothing, and what the sampler is told besides."""
+    if preset not in PRESETS:
+        raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
+    published = {"order": PIANO.settings(SampleSettings).order} if preset == "paper" else {}
+    schedule = column.sampling | published | ({"steps": DRAFT_STEPS} if preset == "draft" else {})
+    settings = column.settings(SampleSettings, **schedule).changed(**overrides)
+    return settings, DROPS_LAST_STEP if preset == "paper" and settings.order == 2 else {}
+
+
+def all_settings() -> dict[str, About]:
+    """What is said of every setting of any method and of sampling, in the order in which people are shown them."""
+    found = {SOLVER: _ABOUT_SOLVER}
+    for kind in _kinds():
+        found |= {name: about for name, about in kind.about().items() if name not in found}
+    return dict(sorted(found.items(), key=lambda item: item[1].place))
+
+
+def _kinds() -> list[type[Settings]]:
+    """Of settings, the one with most of them first."""
+    return [*(method.kind for method in METHODS.values()), SampleSettings]

@@ -1,0 +1,133 @@
+"""Which method is meant, with which settings; and what a method does not use is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from babe2.config import COLUMNS, COMPACT, PIANO, PRESETS, VOICE, Column
+from babe2.errors import RestorationError
+from babe2.methods import BABE2, METHODS, all_settings, choose, used, users_of
+from babe2.methods.guided import GuidedSettings
+from babe2.methods.paper import PaperSettings
+
+
+def settings(column: Column, preset: str, **overrides: Any) -> Any:
+    return choose(BABE2, preset, column, overrides).settings
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", [BABE2, *METHODS])
+def test_every_method_has_settings_that_work_in_every_preset(name: str, preset: str, column: str) -> None:
+    chosen = choose(name, preset, COLUMNS[column], {}).settings
+    assert chosen.changed() == chosen  # which judges them all
+
+
+def test_babe2_means_what_the_preset_and_the_checkpoint_say() -> None:
+    meant = {
+        (preset, name): choose(BABE2, preset, column, {}).name for preset in PRESETS for name, column in COLUMNS.items()
+    }
+    assert {method for (preset, _), method in meant.items() if preset == "paper"} == {"paper"}
+    for preset in ("standard", "draft"):
+        assert [meant[preset, name] for name in COLUMNS] == ["closed-form", "closed-form", "bandwise"]
+    assert choose(BABE2, "standard", COMPACT, {"solver": "guided"}).name == "guided"
+    assert choose("guided", "standard", COMPACT, {}).name == "guided"
+
+
+def test_paper_is_the_column_as_published() -> None:
+    for column in (PIANO, VOICE):
+        assert settings(column, "paper") == column.settings(PaperSettings, keep_low_band=False)
+        assert choose(BABE2, "paper", column, {}).folds
+
+
+def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint() -> None:
+    paper, published = settings(COMPACT, "paper"), PIANO.settings(PaperSettings)
+    assert (paper.order, paper.steps, paper.ltas) == (2, 51, "objective")
+    assert (paper.sigma_start, paper.sigma_min, paper.churn) == (
+        published.sigma_start,
+        published.sigma_min,
+        published.churn,
+    )
+    # What belongs to the checkpoint stays its own.
+    assert (paper.level, paper.segment_length) == (COMPACT.values["level"], COMPACT.values["segment_length"])
+    assert settings(COMPACT, "paper", steps=4).steps == 4
+
+
+def test_a_compact_draft_only_takes_fewer_steps() -> None:
+    """Bands the prior does not carry cannot overshoot there, so the lowest level may stay."""
+    assert settings(COMPACT, "draft") == settings(COMPACT, "standard", steps=10)
+    assert settings(COMPACT, "draft", solver="guided").sigma_min == COMPACT.values["sigma_start"] / 50
+
+
+@pytest.mark.parametrize("column", [PIANO, VOICE])
+def test_published_networks_get_standard_and_draft_without_a_gradient(column: Column) -> None:
+    standard, draft = (settings(column, preset) for preset in ("standard", "draft"))
+    assert standard.steps <= 20 and draft.steps <= 10
+    assert draft.changed(steps=standard.steps) == standard
+    # A voice is brought to another level than a piano, and the noise with it.
+    assert standard.sigma_start / column.values.get("level", 0.07) == pytest.approx(1.0)
+    assert settings(column, "standard", level=2.0).sigma_start == pytest.approx(2.0)
+
+
+def test_the_gradient_stays_at_hand_with_its_defects_mended() -> None:
+    for column in (PIANO, VOICE):
+        assert settings(column, "standard", solver="guided") == column.settings(GuidedSettings)
+        assert settings(column, "standard").keep_low_band
+
+
+def test_a_guided_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
+    for column in (PIANO, VOICE):
+        draft, standard = (settings(column, preset, solver="guided") for preset in ("draft", "standard"))
+        assert draft.steps < standard.steps / 4
+        # With few steps the published lowest level overshoots in the bands the prior does not carry (section 11).
+        assert draft.sigma_min > standard.sigma_min
+        assert draft.changed(steps=standard.steps, sigma_min=standard.sigma_min) == standard
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "overrides", "sentence"),
+    [
+        (BABE2, "best", {}, r"There is no preset 'best'\. Choose one of paper, standard, draft\."),
+        ("magic", "standard", {}, r"There is no method 'magic'\. Choose one of babe2, paper, guided"),
+        (BABE2, "standard", {"solver": "magic"}, r"solver is one of paper, guided, closed-form, bandwise, not 'magic'"),
+        (BABE2, "paper", {"solver": "guided"}, "The preset paper is a method of its own"),
+        ("ltas-eq", "standard", {"solver": "guided"}, "has no solver to choose"),
+        (BABE2, "standard", {"stepss": 3}, r"There is no setting stepss\. Known settings: solver, steps"),
+        (
+            BABE2,
+            "standard",
+            {"guidance_strength": 0.5},
+            r"guidance_strength changes nothing with the method closed-form\. paper and guided use it: choose",
+        ),
+        (BABE2, "standard", {"sigma_max": 3}, r"sigma_max changes nothing .*Only `babe2 sample` uses it"),
+        ("ltas-eq", "standard", {"steps": 3}, "steps changes nothing with the method ltas-eq"),
+        ("guided", "standard", {"blind_segments": 3}, "blind_segments changes nothing, as mode is autoregressive"),
+        ("guided", "standard", {"ltas": "off", "ltas_fft": 2048}, "ltas_fft changes nothing, as ltas is off"),
+        ("bandwise", "standard", {"churn_noise": 2, "churn": 0}, "churn_noise changes nothing, as churn is 0"),
+    ],
+)
+def test_what_would_change_nothing_or_does_not_exist_is_refused_in_a_sentence(
+    name: str, preset: str, overrides: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(RestorationError, match=sentence):
+        choose(name, preset, PIANO, overrides)
+
+
+def test_a_given_response_leaves_nothing_to_fit() -> None:
+    with pytest.raises(RestorationError, match="filter_clip changes nothing, as the response is given"):
+        choose("guided", "standard", PIANO, {"filter_clip": 2.0}, response_known=True)
+
+
+def test_one_set_of_wishes_serves_several_methods() -> None:
+    wishes = {"solver": "guided", "steps": 5, "filter_clip": 2.0, "ltas_floor_db": -10.0}
+    assert used(BABE2, "standard", PIANO, wishes) == wishes
+    assert used("ltas-eq", "standard", PIANO, wishes) == {"ltas_floor_db": -10.0}
+    assert used(BABE2, "standard", PIANO, wishes, response_known=True) == {"solver": "guided", "steps": 5}
+    with pytest.raises(RestorationError, match="There is no setting stepss"):
+        used("ltas-eq", "standard", PIANO, {"stepss": 1})
+
+
+def test_every_setting_has_somebody_who_uses_it() -> None:
+    assert [name for name in all_settings() if not users_of(name)] == ["solver", "sigma_max"]
