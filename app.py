@@ -266,7 +266,7 @@ def serve() -> None:
         prevent_thread_lock=True,
     )
     # What is shown of a link to this page; Gradio only knows it of pages that it has laid out itself.
-    demo.config["simple_description"] = f"{PROMISE}. {IMAGINED}"  # type: ignore[typeddict-unknown-key]
+    demo.config["simple_description"] = f"{PROMISE}. {IMAGINED}"
     demo.block_thread()
 
 
