@@ -526,7 +526,7 @@ def test_the_sound_so_far_can_be_heard_and_a_stop_keeps_what_is_finished(page: P
     page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
     upload(page, house, EXAMPLE)
     page.get_by_label("The whole recording").check()
-    set_to(page, steps=60, **SHORT_SEGMENTS)
+    set_to(page, steps=30, **SHORT_SEGMENTS)
     begin(page)
     assert in_view(page, "#stop") and in_view(page, "#status progress")
     expect(page.locator("#desk [data-name=restored]")).to_contain_text("Restored so far", timeout=PATIENCE)

@@ -84,11 +84,16 @@ def verdict(before: Sound, after: Sound, reference: ReferenceLtas | None) -> Ver
     gain = (old * new).sum() / old.square().sum().clamp(min=1e-20)
     rest = (new - gain * old).square().sum() / (gain * old).square().sum().clamp(min=1e-20)
     levels = octave_levels((old.float(), before[1]), (new.float(), before[1]))
+    end_hz = band_end_hz(before, reference)
     return Verdict(
         added_db=10 * math.log10(max(float(rest), 1e-12)),
         octaves=tuple((hertz, now - was) for hertz, was, now in levels if max(was, now) > FAINT_OCTAVE_DB),
-        taken=tuple((hertz, now - was) for hertz, was, now in levels if was > FAINT_OCTAVE_DB and now < was - TAKEN_DB),
-        band_end_hz=band_end_hz(before, reference),
+        taken=tuple(
+            (hertz, now - was)
+            for hertz, was, now in levels
+            if was > FAINT_OCTAVE_DB and now < was - TAKEN_DB and (end_hz is None or hertz < end_hz)
+        ),
+        band_end_hz=end_hz,
     )
 
 

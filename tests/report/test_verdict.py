@@ -67,6 +67,11 @@ def test_noise_that_hardly_anybody_hears_may_go(modern: np.ndarray, restorer: Re
     assert verdict((modern, RATE), (octave(8000.0, modern, -20.0), RATE), restorer.reference).warnings == []
 
 
+def test_noise_above_the_recorded_band_may_go(old: np.ndarray, restorer: Restorer) -> None:
+    hiss = old + 0.01 * np.random.default_rng(0).standard_normal(old.shape).astype(np.float32)
+    assert verdict((hiss, RATE), (octave(8000.0, hiss, -20.0), RATE), restorer.reference).warnings == []
+
+
 def test_channels_and_rates_may_differ_and_a_moment_has_no_spectrum(modern: np.ndarray) -> None:
     stereo = np.concatenate([modern, modern])
     assert verdict((stereo, RATE), (modern, RATE), None).unchanged
