@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile as sf  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from babe2.dsp.waveform import MAX_CHANNELS, SAMPLE_RATES
@@ -43,6 +42,18 @@ from babe2.recordings.chunks import (
     retimed,
 )
 from babe2.wording import clock
+
+
+class _Soundfile:
+    """The soundfile package, imported when it is first used: a machine that trains from arrays need not have it."""
+
+    def __getattr__(self, name: str) -> Any:
+        import soundfile  # type: ignore[import-untyped]
+
+        return getattr(soundfile, name)
+
+
+sf: Any = _Soundfile()
 
 _READABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
 _CONTAINERS = {

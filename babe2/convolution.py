@@ -30,7 +30,7 @@ FEWEST_CHANNELS = 32  # below this the products are too cheap to pay for the til
 
 
 def activate(x: Tensor, scale: Tensor, margin: int) -> Tensor:
-    """gelu(scale * x) of x (B, C, F, T), with `margin` frames of zeros at either end."""
+    """Returns gelu(scale * x) of x (B, C, F, T), with `margin` frames of zeros at either end."""
     batch, channels, bins, frames = x.shape
     hidden = x.new_empty(batch, bins, frames + 2 * margin, channels).permute(0, 3, 1, 2)
     if margin:
@@ -41,26 +41,26 @@ def activate(x: Tensor, scale: Tensor, margin: int) -> Tensor:
 
 
 def activation_slope(slope: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient behind gelu, from the one before it, and its sum against x (B, C): the gradient of `scale`."""
+    """Returns the gradients of gelu's input, from that of its output, and of `scale` (B, C)."""
     scaled = x * plane(scale, x)
     torch.ops.aten.gelu_backward.grad_input(slope, scaled, grad_input=slope)
     return slope, torch.mul(slope, x, out=scaled).sum(dim=(2, 3))
 
 
 def combine(slope: Tensor, x: Tensor, scale: Tensor, shift: Tensor, through_std: Tensor) -> Tensor:
-    """The gradient of x: slope * scale + x * through_std + shift."""
+    """Returns the gradient of x: slope * scale + x * through_std + shift."""
     out = torch.addcmul(plane(shift, x), slope, plane(scale, x), out=slope)
     return torch.addcmul(out, x, plane(through_std, x), out=out)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The sums of x (B, C, F, T) and of its square, per channel (B, C)."""
+    """Returns the sums of x (B, C, F, T) and of its square, per channel (B, C)."""
     # Summed in x's own type: asked for another, torch first copies all of x.
     return x.sum(dim=(2, 3)), (x * x).sum(dim=(2, 3))
 
 
 def to_tiles(x: Tensor, margin: int) -> tuple[Tensor, ...]:
-    """x (B, C, F, T + 2 margin), margin 0 or 1 -> what each of the six products sees (B, C, F, T / 4)."""
+    """Returns the inputs of the six products (B, C, F, T / 4), from x (B, C, F, T + 2 margin), margin 0 or 1."""
     padded = x if margin else F.pad(x, (1, 1))
     tiles = (padded.shape[3] - 2) // TILE
     d0, d1, d2, d3, d4, d5 = (padded[..., i::TILE][..., :tiles] for i in range(TILE + 2))
@@ -77,7 +77,7 @@ def to_tiles(x: Tensor, margin: int) -> tuple[Tensor, ...]:
 
 
 def from_tiles(products: list[Tensor]) -> Tensor:
-    """Six products (B, C, F, T / 4), which are used up -> (B, C, F, T)."""
+    """Joins six products (B, C, F, T / 4), which are overwritten, to (B, C, F, T)."""
     m0, m1, m2, m3, m4, m5 = products
     batch, channels, bins, tiles = m0.shape
     near, far = m1 + m2, m3 + m4
@@ -92,7 +92,7 @@ def from_tiles(products: list[Tensor]) -> Tensor:
 
 
 class Pointwise(NamedTuple):
-    """The arithmetic that gains by being compiled; of the rest torch's own kernels are as fast or faster."""
+    """The arithmetic that is faster compiled; for the rest torch's own kernels are as fast or faster."""
 
     moments: Callable[[Tensor], tuple[Tensor, Tensor]] = moments
     to_tiles: Callable[[Tensor, int], tuple[Tensor, ...]] = to_tiles
@@ -103,12 +103,12 @@ EAGER = Pointwise()
 
 @cache
 def compiled() -> Pointwise:
-    """Each fused into one pass by torch.compile; shared by all layers, so it is compiled but once."""
+    """Returns the arithmetic with each function compiled into one pass; once, for all layers."""
     return Pointwise(torch.compile(moments, dynamic=True), torch.compile(to_tiles, dynamic=True))
 
 
 def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, pointwise: Pointwise = EAGER) -> Tensor:
-    """x (B, C, F, T + 2 margin) with zeros in the margin, kernel (C_out, C, f, t) -> (B, C_out, F, T)."""
+    """Convolves x (B, C, F, T + 2 margin), with zeros in the margin, with kernel (C_out, C, f, t): (B, C_out, F, T)."""
     in_tiles = (x.shape[3] - 2 * margin) % TILE == 0 and kernel.shape[3] == 3 and kernel.shape[1] >= FEWEST_CHANNELS
     if in_tiles and x.device.type == "cpu" and x.dtype == torch.float32:
         return winograd_conv(x, kernel, dilation, margin, pointwise)
@@ -117,7 +117,7 @@ def dilated_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int = 0, poin
 
 
 def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int, pointwise: Pointwise = EAGER) -> Tensor:
-    """`dilated_conv` for three taps along time, margin 0 or 1."""
+    """Does what `dilated_conv` does, for three taps along time and margin 0 or 1."""
     transform = torch.tensor(TAPS_TO_PRODUCTS, dtype=kernel.dtype)
     kernels = (transform @ kernel.movedim(3, 0).flatten(1)).unflatten(1, kernel.shape[:3])
     padding = (dilation * (kernel.shape[2] // 2), 0)
@@ -129,7 +129,7 @@ def winograd_conv(x: Tensor, kernel: Tensor, dilation: int, margin: int, pointwi
 
 
 class NormGeluConv(torch.autograd.Function):
-    """conv(gelu(gain * x / std(x))), keeping nothing but x for the way back.
+    """Computes conv(gelu(gain * x / std(x))), and keeps nothing but x for the gradient.
 
     Automatic differentiation would keep four pictures of x's size; all of them are cheaper to compute again than to
     hold, but for the convolution, whose result its own gradient does not need.
@@ -167,6 +167,7 @@ class NormGeluConv(torch.autograd.Function):
 
 
 def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+    """Returns the gradient of the kernel that x was convolved with, from the gradient of the result."""
     padding = [dilation * (kernel.shape[2] // 2), kernel.shape[3] // 2]
     return torch.ops.aten.convolution_backward(
         grad, x, kernel, None, [1, 1], padding, [dilation, 1], False, [0, 0], 1, [False, True, False]
@@ -174,7 +175,7 @@ def kernel_gradient(x: Tensor, grad: Tensor, kernel: Tensor, dilation: int) -> T
 
 
 def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased standard deviation (B, C) of x (B, C, F, T) over groups of channels, told to each channel."""
+    """Returns mean and unbiased standard deviation (B, C) of x (B, C, F, T), over groups of channels."""
     count = group_size(x)
     exact = torch.float32 if x.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     total, power = (by_group(moment.to(exact)).sum(-1) for moment in pointwise.moments(x))
@@ -184,19 +185,20 @@ def group_statistics(x: Tensor, pointwise: Pointwise = EAGER) -> tuple[Tensor, T
 
 
 def by_group(per_channel: Tensor) -> Tensor:
-    """(B, C) -> (B, groups, C / groups)"""
+    """Splits channels into groups: (B, C) -> (B, groups, C / groups)."""
     return per_channel.unflatten(-1, (GROUPS, -1))
 
 
 def each_of_group(per_group: Tensor, x: Tensor) -> Tensor:
-    """(B, groups) -> (B, C)"""
+    """Repeats a group's number for each of its channels: (B, groups) -> (B, C)."""
     return per_group.repeat_interleave(x.shape[1] // GROUPS, dim=-1)
 
 
 def group_size(x: Tensor) -> int:
+    """Returns how many numbers of each item belong to one group."""
     return x.shape[1] // GROUPS * x.shape[2] * x.shape[3]
 
 
 def plane(per_channel: Tensor, like: Tensor) -> Tensor:
-    """(B, C) -> (B, C, 1, 1) in the picture's type."""
+    """Returns a number per channel as a picture: (B, C) -> (B, C, 1, 1), in the type of `like`."""
     return per_channel[:, :, None, None].to(like.dtype)

@@ -33,7 +33,7 @@ class Grid:
 
 
 def grid(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> Grid:
-    """The window grid for segments of `length` samples; `legal` tells whether a transform can stand on it."""
+    """Returns the window grid for segments of `length` samples; `legal` tells whether a transform can use it."""
     bins = octaves * bins_per_octave
     highest = sample_rate / 2 - 1e-6
     lowest = highest / 2**octaves
@@ -59,7 +59,7 @@ def grid(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> G
 
 
 def legal(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> bool:
-    """Whether every octave's row is twice as long as the one below and longer than its widest window."""
+    """Whether a segment fits: each octave's row is twice the one below, and longer than its widest window."""
     if not _conceivable(sample_rate, octaves, bins_per_octave) or length < SHORTEST_WINDOW * octaves * bins_per_octave:
         return False
     found = grid(sample_rate, length, octaves, bins_per_octave)
@@ -69,7 +69,7 @@ def legal(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> 
 
 
 def next_legal_length(sample_rate: int, length: int, octaves: int, bins_per_octave: int) -> int:
-    """The shortest legal segment of at least `length` samples."""
+    """Returns the shortest legal segment of at least `length` samples."""
     if _conceivable(sample_rate, octaves, bins_per_octave):
         # Windows grow in proportion to the segment, so whatever is legal comes again with every doubling.
         growth = _widest(grid(sample_rate, 2**48, octaves, bins_per_octave).widths, octaves, bins_per_octave) / 2**48
@@ -92,7 +92,7 @@ def next_legal_length(sample_rate: int, length: int, octaves: int, bins_per_octa
 
 
 def _conceivable(sample_rate: int, octaves: int, bins_per_octave: int) -> bool:
-    """Whether a grid of this kind has meaning, and a size that a computer can hold."""
+    """Whether such a grid has meaning, and a size that a computer can hold."""
     return sample_rate >= 1 and 1 <= octaves <= 32 and bins_per_octave >= 1 and 2 <= octaves * bins_per_octave <= 2**16
 
 
@@ -102,7 +102,10 @@ def _widest(widths: npt.NDArray[Any], octaves: int, bins_per_octave: int) -> npt
 
 
 def kaiser(width: int, beta: float) -> npt.NDArray[np.float32]:
-    """The published window, centre at index 0: nearly rectangular at beta 1, half a bin off centre for odd widths."""
+    """Returns the published Kaiser window with its centre at index 0: nearly rectangular at beta 1.
+
+    For odd widths it is half a bin off centre, as published.
+    """
     n = torch.arange(width, dtype=torch.float64)
     cosine_squared = 0.5 * (1 + torch.cos(2 * math.pi * n / width))
     window = torch.i0(beta * torch.sqrt(1 - cosine_squared)) / (2 * torch.i0(torch.tensor(beta, dtype=torch.float64)))
@@ -110,7 +113,10 @@ def kaiser(width: int, beta: float) -> npt.NDArray[np.float32]:
 
 
 class ConstantQ(nn.Module):
-    """Segments (B, L) to octaves and back; an octave is complex (B, bins_per_octave, frames), lowest octave first."""
+    """The transform of segments (B, L) into octaves and back.
+
+    An octave is complex (B, bins_per_octave, frames); the lowest comes first.
+    """
 
     frames: tuple[int, ...]
     bin_of: Tensor  # (N,) which DFT bin each coefficient of the flattened octaves sees
@@ -164,18 +170,18 @@ class ConstantQ(nn.Module):
         self.register_buffer("pass_band", torch.from_numpy(pass_band[: length // 2 + 1]), persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """x (B, L) -> octaves, lowest first."""
+        """Returns the octaves of x (B, L), lowest first."""
         seen = torch.fft.rfft(x).index_select(-1, self.bin_of) * self.window
         return [torch.fft.ifft(octave) for octave in self._octaves(seen)]
 
     def inverse(self, octaves: list[Tensor]) -> Tensor:
-        """Octaves -> (B, L). After `forward` this is `highpass` to within a few percent, not exactly."""
+        """Returns the segments (B, L) of octaves; after `forward` nearly `highpass`, to within a few percent."""
         laid = torch.cat([torch.fft.fft(octave).flatten(-2) for octave in octaves], dim=-1) * self.dual
         spectrum = laid.new_zeros(*laid.shape[:-1], self.length // 2 + 1)
         return torch.fft.irfft(spectrum.index_add(-1, self.bin_of, laid), n=self.length)
 
     def highpass(self, x: Tensor) -> Tensor:
-        """What of x (B, up to L) lies in the transform's band: above about 86 Hz, below Nyquist."""
+        """Returns what of x (B, up to L) lies in the transform's band: above about 86 Hz, below Nyquist."""
         padded = torch.fft.rfft(x, n=self.length) * self.pass_band
         return torch.fft.irfft(padded, n=self.length)[..., : x.shape[-1]]
 
@@ -187,7 +193,7 @@ class ConstantQ(nn.Module):
 
 
 def row_lengths(layout: Grid, octaves: int, bins_per_octave: int) -> npt.NDArray[np.float32]:
-    """How many coefficients each window gives (2K + 2,): its own width, or for the bins their octave's frames."""
+    """Returns how many coefficients each window gives (2K + 2,): its width, or for the bins their octave's frames."""
     rows = layout.widths.astype(np.float32)
     for octave, frames in enumerate(layout.frames):
         first = 1 + octave * bins_per_octave
@@ -206,7 +212,7 @@ def stop_band(
     bins: int,
     length: int,
 ) -> npt.NDArray[np.float32]:
-    """The DC and Nyquist windows as a gain over the full spectrum (L,), laid down as published."""
+    """Returns the DC and Nyquist windows as a gain over the full spectrum (L,), placed as published."""
     gain = np.zeros(length, np.float32)
     dc, nyquist = (windows[k] * duals[k] * rows[k] for k in (0, bins + 1))
     half = len(dc) // 2

@@ -1,15 +1,15 @@
-"""CQT-Diff+: the U-Net over the octaves of a constant-Q transform.
+"""CQT-Diff+, the paper's network: a U-Net over the octaves of a constant-Q transform.
 
-It begins with the highest octave, where frames are many. Each level halves the frames and lets the next octave in at
-the bottom of the picture, until all share the lowest one's frames; on the way back each level gives its octave up.
-Parameter names match the published checkpoints one to one, which is why some of them are what they are.
+It begins with the highest octave, which has the most frames. Each level halves the frames and adds the next octave at
+the bottom of the picture, until all octaves share the lowest one's frames; on the way back each level returns its
+octave. Parameter names match the published checkpoints one to one, which is why some of them are what they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,15 +25,26 @@ HALF_POWER = math.sqrt(0.5)  # two unit-variance signals sum to variance 2
 RESAMPLER = (-0.01171875, -0.03515625, 0.11328125, 0.43359375, 0.43359375, 0.11328125, -0.03515625, -0.01171875)
 FREQUENCIES = 32  # of the noise embedding
 
-Poll = Callable[[], None]
+Poll = Callable[[], None]  # called in between; what it raises ends the evaluation
+M = TypeVar("M", bound=nn.Module)
+
+
+class Modules(nn.ModuleList, Generic[M]):
+    """A ModuleList that tells a type checker what it holds."""
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[M]: ...
+
+        def __getitem__(self, index: int) -> M: ...  # type: ignore[override]
 
 
 class CQTDiffPlus(nn.Module):
     """Octaves (B, bins, frames) complex, lowest first, and log noise levels (B or 1, 1) -> octaves like these."""
 
-    downs: Any  # of [inlet, pyramid convolution, block], from the highest octave down
-    middle: Any  # one [outlet, block]
-    ups: Any  # of [outlet, block], from the lowest octave up
+    downs: Modules[Modules[nn.Module]]  # of [inlet, pyramid convolution, block], from the highest octave down
+    middle: Modules[Modules[nn.Module]]  # one [outlet, block]
+    ups: Modules[Modules[nn.Module]]  # of [outlet, block], from the lowest octave up
 
     def __init__(self, size: Architecture) -> None:
         super().__init__()
@@ -56,8 +67,8 @@ class CQTDiffPlus(nn.Module):
         deep = size.channels
         wide = (deep[0], *deep[:-1])  # what a level receives from the one above and gives back to it
         levels = range(size.octaves)
-        self.downs = nn.ModuleList(
-            nn.ModuleList(
+        self.downs = Modules(
+            Modules(
                 [
                     ResidualBlock(2, wide[i], size.embedding, kernel=(1, 1)),
                     nn.Conv2d(2, deep[i], KERNEL, padding="same", bias=False),
@@ -66,15 +77,11 @@ class CQTDiffPlus(nn.Module):
             )
             for i in levels
         )
-        self.middle = nn.ModuleList(
-            [nn.ModuleList([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1, -1)])]
-        )
-        self.ups = nn.ModuleList(
-            nn.ModuleList([outlet(wide[i]), block(2 * deep[i], wide[i], i, i)]) for i in reversed(levels)
-        )
+        self.middle = Modules([Modules([outlet(deep[-1]), block(deep[-1], deep[-1], size.octaves - 1, -1)])])
+        self.ups = Modules(Modules([outlet(wide[i]), block(2 * deep[i], wide[i], i, i)]) for i in reversed(levels))
 
     def forward(self, octaves: list[Tensor], log_sigma: Tensor, poll: Poll | None = None) -> list[Tensor]:
-        """`poll` is called between levels, on the way back through the gradient too; what it raises ends the run."""
+        """Returns the network's answer; `poll` is called between levels, in the gradient's way back too."""
         embedding = self.embedding(log_sigma)
         bins, deepest = self.size.bins_per_octave, self.size.octaves - 1
 
@@ -88,7 +95,7 @@ class CQTDiffPlus(nn.Module):
         for i, (inlet, pyramid_conv, block) in enumerate(self.downs):
             octave = as_picture(octaves[deepest - i], self.dtype)
             x = through(inlet, octave) if i == 0 else torch.cat([through(inlet, octave), x], dim=2)
-            x = through(block, listening(x, poll))
+            x = through(block, polling(x, poll))
             skips.append(x)
             if i < deepest:  # the lowest octave is not decimated any more
                 x, octave = self.downsamplerT(x), self.downsamplerT(octave)
@@ -97,12 +104,12 @@ class CQTDiffPlus(nn.Module):
             x = (x + pyramid_conv(pyramid)).mul_(HALF_POWER)
 
         outlet, block = self.middle[0]
-        x = through(block, listening(x, poll))
+        x = through(block, polling(x, poll))
         out = through(outlet, x)
 
         result: list[Tensor] = []
         for i, (outlet, block) in zip(range(deepest, -1, -1), self.ups, strict=True):
-            x = through(block, torch.cat([listening(x, poll), skips.pop()], dim=1))
+            x = through(block, torch.cat([polling(x, poll), skips.pop()], dim=1))
             out = (out + through(outlet, x)).mul_(HALF_POWER)
             result.append(as_octave(out[:, :, :bins]))
             if i > 0:
@@ -111,17 +118,18 @@ class CQTDiffPlus(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the pictures are computed in; noise embedding and norms stay in float32."""
-        return self.downs[0][1].weight.dtype
+        """The type the pictures are computed in; noise embedding and norms stay in float32."""
+        return self.downsamplerT.kernel.dtype
 
     def set_dtype(self, dtype: torch.dtype) -> CQTDiffPlus:
+        """Converts the weights that pictures are computed with; returns the network itself."""
         for module in self.modules():
             if isinstance(module, (nn.Conv1d, nn.Conv2d, Downsample, Upsample)):
                 module.to(dtype)
         return self
 
     def compile_pointwise(self) -> CQTDiffPlus:
-        """Fuses the arithmetic between convolutions; the first evaluation then takes half a minute longer."""
+        """Compiles the arithmetic between convolutions; the first evaluation then takes half a minute longer."""
         for module in self.modules():
             if isinstance(module, ResidualBlock):
                 module.pointwise = compiled()
@@ -151,10 +159,10 @@ class ResidualBlock(nn.Module):
     `project_last` changes the number of channels behind the stack instead of before it.
     """
 
-    H: Any
-    affine: Any
-    gate: Any
-    norm: Any
+    H: Modules[nn.Conv2d]
+    affine: Modules[nn.Linear]
+    gate: Modules[nn.Linear]
+    norm: Modules[Norm]
     pointwise: Pointwise
 
     def __init__(
@@ -183,12 +191,12 @@ class ResidualBlock(nn.Module):
             self.affine2 = nn.Linear(embedding, width)
             self.gate2 = nn.Linear(embedding, width)
             self.attn_block = TimeAttention(width, *attention)
-        self.H = nn.ModuleList(
+        self.H = Modules(
             nn.Conv2d(width, width, kernel, padding="same", dilation=(2**i, 1), bias=False) for i in range(layers)
         )
-        self.affine = nn.ModuleList(nn.Linear(embedding, width) for _ in range(layers))
-        self.gate = nn.ModuleList(nn.Linear(embedding, width) for _ in range(layers))
-        self.norm = nn.ModuleList(Norm(width) for _ in range(layers))
+        self.affine = Modules(nn.Linear(embedding, width) for _ in range(layers))
+        self.gate = Modules(nn.Linear(embedding, width) for _ in range(layers))
+        self.norm = Modules(Norm(width) for _ in range(layers))
 
     def forward(self, inp: Tensor, embedding: Tensor) -> Tensor:
         x = self.proj_in(inp)
@@ -221,12 +229,13 @@ class Norm(nn.Module):
 
 
 def normalised(x: Tensor, gain: Tensor) -> Tensor:
+    """Returns x (B, C, F, T) over the spread of its group of channels, times gain (B, C)."""
     _, std = group_statistics(x)
     return x * plane(gain / (std + EPSILON), x)
 
 
 class TimeAttention(nn.Module):
-    """Attention among the frames of x (B, C, bins, T), each head seeing all bins of its one channel at a time."""
+    """Attention among the frames of x (B, C, bins, T); each head sees all bins of its one channel at a time."""
 
     def __init__(self, channels: int, bins: int, heads: int, buckets: int, distance: int) -> None:
         super().__init__()
@@ -294,8 +303,8 @@ class Upsample(Downsample):
         )
 
 
-class Listening(torch.autograd.Function):
-    """Passes x on unchanged, and lets `poll` interrupt there in both directions."""
+class Polling(torch.autograd.Function):
+    """Returns x unchanged, and calls `poll` there in both directions, so that it may interrupt."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, poll: Poll) -> Tensor:
@@ -309,12 +318,13 @@ class Listening(torch.autograd.Function):
         return grads[0], None
 
 
-def listening(x: Tensor, poll: Poll | None) -> Tensor:
-    return x if poll is None else Listening.apply(x, poll)
+def polling(x: Tensor, poll: Poll | None) -> Tensor:
+    """Returns x; where it is computed, and where its gradient is, `poll` is called."""
+    return x if poll is None else Polling.apply(x, poll)
 
 
 def above(x: Tensor, bins: int) -> Tensor:
-    """x (B, C, F, T) without its lowest rows. Cropped by padding: a slice's gradient would lose channels-last."""
+    """Returns x (B, C, F, T) without its lowest rows. Cropped by padding: a slice's gradient loses channels-last."""
     return F.pad(x, (0, 0, -bins, 0))
 
 

@@ -23,7 +23,7 @@ class Prior(ABC):
     """D_theta (Eq. 15): a network behind a transform, limited to the band the transform carries."""
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """noisy (B, T) at noise level sigma, () or (B, 1) -> clean (B, T)."""
+        """Estimates the clean music (B, T) in noisy (B, T) at noise level sigma, () or (B, 1)."""
         return self.highpass(self.denoise(noisy, sigma))
 
     @abstractmethod
@@ -32,11 +32,12 @@ class Prior(ABC):
 
     @abstractmethod
     def highpass(self, x: Tensor) -> Tensor:
-        """What of x (B, up to T) the transform carries."""
+        """Returns what of x (B, up to T) the transform carries."""
 
     @property
     @abstractmethod
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,20 @@ class BandwisePrior(Prior):
         return self(noisy, level[self.transform.centre_bins])
 
     def highest_needed(self, level: Tensor) -> float:
-        """The noise level that drowns all music which noise at these levels (T // 2 + 1,) hides, and no lower than
-        they are where it does not."""
+        """Returns the noise level from which sampling has to begin, given the recording's (T // 2 + 1,).
+
+        It is high enough to drown all music that the recording's noise hides, and where noise hides nothing no lower
+        than it is.
+        """
         level, spread = level[self.transform.centre_bins], self.network.spread
         return float(torch.where(level > spread, DROWNING * spread, level).max())
 
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """The noise level of every item and bin (B, K)."""
+        """Returns the noise level of every item and bin (B, K)."""
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
 
     def estimate(self, groups: list[Tensor], sigma: Tensor) -> list[Tensor]:
-        """Noisy coefficients at noise levels sigma (B, K) -> clean ones."""
+        """Estimates clean coefficients from noisy ones at noise levels sigma (B, K)."""
         spread = self.network.spread
         deviation = (sigma**2 + spread**2).sqrt()
         guessed = self.network(scaled(groups, 1 / deviation), (sigma / spread).log(), self.poll)
@@ -106,7 +110,7 @@ class BandwisePrior(Prior):
 
 
 def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
-    """Groups (B, rows, frames, C) with every bin times its gain (B, K)."""
+    """Returns groups (B, rows, frames, C) with every bin times its gain (B, K)."""
     gains = gain.split([group.shape[1] * PATCH for group in groups], dim=1)
     return [
         (group.float().unflatten(-1, (PATCH, -1)) * gain.unflatten(1, (-1, 1, PATCH, 1))).flatten(-2)
@@ -115,6 +119,7 @@ def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
 
 
 def build_prior(model: Model, network: Network, transform: Transform, poll: Poll | None = None) -> Prior:
+    """Returns the prior that a model's network is part of."""
     if isinstance(network, BandwiseUNet):
         assert isinstance(transform, FoldedConstantQ)
         return BandwisePrior(network, transform, poll)

@@ -19,7 +19,7 @@ from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import Cancelled, RestorationError
 from babe2.methods.base import Method
-from babe2.methods.registry import BABE2, choose, sampling
+from babe2.methods.registry import BABE2, choose, sampling, used
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.models import Network, Transform, build_transform, next_length
@@ -166,6 +166,12 @@ class Restorer:
         method = choose(name, preset, self.column, settings, response_known=response_known)
         method.check(self.model)
         return method
+
+    def used(
+        self, name: str = BABE2, preset: str = "standard", *, response_known: bool = False, **settings: Any
+    ) -> dict[str, Any]:
+        """Those of some settings that a method uses, for whoever runs several methods with one set of wishes."""
+        return used(name, preset, self.column, settings, response_known=response_known)
 
     def restore(
         self,
@@ -325,6 +331,7 @@ class Restorer:
             "device": self.device.type,
             "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
             "versions": versions(),
+            "warnings": method.doubts(self.model),
         }
 
     def sample(

@@ -131,9 +131,8 @@ class Run:
         """The segments there is something to restore in; the others are laid as they are."""
         sounding = []
         for i in range(len(self.starts)):
-            heard = self.work.cut(self.work.observation, i)
-            if keeps_silence and float((heard * self.session.level).std()) < SILENT * self.settings.level:
-                self._lay(i, self.work.prior.highpass(heard))
+            if keeps_silence and self.work.loudness(i, self.session.level) < SILENT * self.settings.level:
+                self._lay(i, self.work.prior.highpass(self.work.cut(self.work.observation, i)))
             else:
                 sounding.append(i)
         return sounding
@@ -289,7 +288,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
             }
             for i in sorted(run.found)
         ],
-        "warnings": list(run.recording.warnings),
+        "warnings": [*run.recording.warnings, *about.get("warnings", [])],
     }
     return Restoration(
         recorded=run.recording,

@@ -16,7 +16,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from measuring import PUBLISHED, SIZES, Units, alone, machine, median_seconds, peak_gb, untrained, use_threads
+from measuring import (
+    PUBLISHED,
+    SIZES,
+    Units,
+    alone,
+    described,
+    machine,
+    median_seconds,
+    peak_gb,
+    untrained,
+    use_threads,
+)
 
 from babe2.cqt import ConstantQ
 from babe2.prior import PublishedPrior
@@ -26,7 +37,7 @@ CASES = ("forward", "forward bfloat16", "gradient", "gradient memory", "gradient
 
 
 def measure(size: str, case: str) -> dict[str, float]:
-    """One case, in a process of its own so that its peak memory is its own."""
+    """Measures one case, in a process of its own so that its peak memory is its own."""
     model = SIZES[size]
     reuse_memory()
     network = untrained(size, "bfloat16" if "bfloat16" in case else "float32").to(memory_format=torch.channels_last)
@@ -51,7 +62,7 @@ def measure(size: str, case: str) -> dict[str, float]:
 
 
 def transform_seconds(size: str) -> float:
-    """Wall time of building the transform's tables."""
+    """Measures the wall time of building the transform's tables."""
     model = SIZES[size]
     octaves, bins = model.architecture.octaves, model.architecture.bins_per_octave
     return median_seconds(
@@ -71,13 +82,14 @@ def main() -> None:
         return
 
     published = PUBLISHED[chosen.size]
+    here = machine()
     found: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
-        "machine": machine(),
+        "machine": here,
         "size": chosen.size,
         "transform_seconds": round(transform_seconds(chosen.size), 4),
     }
-    print(f"{chosen.size}: transform built in {found['transform_seconds']} s")
+    print(f"{chosen.size} on {described(here)}: transform built in {found['transform_seconds']} s")
     print(f"{'case':20}{'units':>8}{'CPU s':>8}{'peak GB':>9}   against the published program")
     units = Units()
     for case in CASES:

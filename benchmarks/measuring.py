@@ -1,4 +1,4 @@
-"""What the benchmarks share: a unit of work, the full-size networks, the machine, and figures that are kept."""
+"""What the benchmarks share: a unit of work, the full-size networks, a description of the machine, kept figures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from babe2.config import Architecture, Model
+from babe2.config import Architecture
 from babe2.network import CQTDiffPlus
+from babe2.networks.models import MODELS
 from babe2.process import has_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
-SIZES = {
-    "piano": Model(Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64), 22050, 184184, 0.063),
-    "voice": Model(
-        Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), 32), 44100, 262144, 1.0, "voice"
-    ),
-}
+SIZES = {name: MODELS[name] for name in ("piano", "voice")}
 PUBLISHED = {  # what the published program takes: units of an evaluation and of a whole segment, and memory
     "piano": {"gradient": 14.8, "forward": 7.5, "segment": 1500, "GB": 11.4},
     "voice": {"gradient": 13.5, "forward": 6.7, "segment": 1360, "GB": 13.6},
@@ -37,14 +33,14 @@ PUBLISHED = {  # what the published program takes: units of an evaluation and of
 
 
 def untrained(size: str, precision: str = "float32") -> CQTDiffPlus:
-    """A full-size network whose weights are not those of any training, which are as fast as those of one."""
+    """Returns a full-size network with untrained weights, which are as fast as trained ones."""
     architecture = SIZES[size].architecture
     assert isinstance(architecture, Architecture)
     return CQTDiffPlus(architecture).requires_grad_(False).set_dtype(getattr(torch, precision))
 
 
 def use_threads() -> None:
-    """As many as the published program was measured with, unless OMP_NUM_THREADS wants others."""
+    """Sets as many threads as the published program was measured with, unless OMP_NUM_THREADS says otherwise."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(2)
 
@@ -53,7 +49,7 @@ def use_threads() -> None:
 
 
 def unit() -> float:
-    """CPU seconds of the calibration work."""
+    """Measures the CPU seconds of the calibration work."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 96, 128, 1024, generator=generator).requires_grad_()
     kernels = [torch.randn(96, 96, 5, 3, generator=generator) / 40 for _ in range(3)]
@@ -69,7 +65,7 @@ def unit() -> float:
 
 
 def median_seconds(work: Callable[[], object], repeats: int, clock: Callable[[], float] = time.process_time) -> float:
-    """The median after one warm-up; of CPU time, unless another clock is given."""
+    """Measures the median time after one warm-up; CPU time, unless another clock is given."""
     taken = []
     for _ in range(repeats + 1):
         began = clock()
@@ -79,12 +75,12 @@ def median_seconds(work: Callable[[], object], repeats: int, clock: Callable[[],
 
 
 def peak_gb() -> float:
-    """The most memory this process ever had."""
+    """Returns the most memory this process ever had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def alone(script: str, *arguments: str) -> dict[str, Any]:
-    """What a script prints, as JSON, in a process of its own, so that its peak memory is its own."""
+    """Runs a script in a process of its own, so that its peak memory is its own; returns the JSON it prints."""
     process = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{process.stderr}")
@@ -93,17 +89,19 @@ def alone(script: str, *arguments: str) -> dict[str, Any]:
 
 
 def unit_alone() -> float:
+    """Measures the unit in a process of its own."""
     return float(alone(__file__)["cpu_seconds"])
 
 
 class Units:
-    """CPU seconds in units, which are measured right before and after; between two measurements once for both."""
+    """Turns CPU seconds into units, which are measured right before and after; between two measurements once."""
 
     def __init__(self, unit_now: Callable[[], float] = unit_alone) -> None:
         self.unit_now = unit_now
         self.before: float | None = None
 
     def of(self, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Returns what `measure` finds, and its CPU seconds in units."""
         before = self.unit_now() if self.before is None else self.before
         found = measure()
         self.before = self.unit_now()
@@ -115,8 +113,10 @@ class Units:
 
 
 def machine() -> dict[str, Any]:
+    """Describes this machine."""
     return {
         "processor": processor(),
+        "kind": kind_of_processor(getattr(torch.cpu, "get_capabilities", dict)()),  # torch 2.11 and later
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -127,9 +127,24 @@ def machine() -> dict[str, Any]:
     }
 
 
-def processor(told: Path = Path("/proc/cpuinfo")) -> str:
-    if told.exists():
-        for line in told.read_text().splitlines():
+def kind_of_processor(capabilities: dict[str, Any]) -> str:
+    """Names the instructions that decide how fast matrices are multiplied, and above all those of bfloat16."""
+    kinds = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512_f": "AVX-512", "avx2": "AVX2"}
+    found = (kind for name, kind in kinds.items() if capabilities.get(name))
+    return next(found, str(capabilities.get("architecture", platform.machine())))
+
+
+def described(machine: dict[str, Any]) -> str:
+    """Returns a machine as the tables name it: the kind of its processor, threads and cores."""
+    # Figures from before the kind was kept tell native bfloat16, which is AMX, and torch's own name of the others.
+    kind = machine.get("kind") or ("AMX bf16" if machine["native_bfloat16"] else machine["instructions"])
+    return f"{kind}, {machine['threads']} of {machine['cores']} cores"
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns the processor's name and architecture."""
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return f"{value.strip()} ({platform.machine()})"
@@ -138,7 +153,7 @@ def processor(told: Path = Path("/proc/cpuinfo")) -> str:
 
 @dataclass
 class Figures:
-    """Rows of a JSON file, each of them measured once: a case, and what was found."""
+    """Rows of a JSON file, each of them measured once: a case, and what was measured."""
 
     path: Path
     machine: dict[str, Any]
@@ -147,7 +162,7 @@ class Figures:
 
     @classmethod
     def at(cls, path: Path, machine: dict[str, Any]) -> Figures:
-        """Goes on with the file where there is one."""
+        """Opens the file, or begins one; figures of another machine are refused."""
         if not path.exists():
             return cls(path, machine)
         kept = json.loads(path.read_text("utf-8"))
@@ -156,6 +171,7 @@ class Figures:
         return cls(path, machine, kept["rows"], kept["date"])
 
     def row(self, case: dict[str, Any], measure: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Returns the row of a case; measures and saves it where it is not there yet."""
         for row in self.rows:
             if all(name in row and row[name] == value for name, value in case.items()):
                 return row
@@ -164,6 +180,7 @@ class Figures:
         return self.rows[-1]
 
     def save(self) -> None:
+        """Writes the file, whole or not at all."""
         kept = {"date": self.date, "machine": self.machine, "rows": self.rows}
         unfinished = self.path.with_suffix(".new")
         unfinished.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")

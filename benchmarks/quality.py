@@ -13,7 +13,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from solvers import MEASURES, SOLVERS
 
 from babe2 import Restorer
-from babe2.estimate import evaluations_of
 from babe2.evaluation.table import confidence
 from babe2.report.figures import GRID, INK, LINES, PAPER, save
 
@@ -36,13 +35,13 @@ EVALUATIONS = (8, 16, 32, 64, 101)
 
 
 def evaluations() -> dict[str, int]:
-    """What each solver asks of the bundled prior, per segment."""
+    """Returns how often each solver evaluates the bundled prior, per segment."""
     restorer = Restorer.from_checkpoint("piano-small", device="cpu")
-    return {name: evaluations_of(restorer.settings(**options)) for name, options in SOLVERS.items() if name != WITHOUT}
+    return {name: restorer.method(**options).evaluations for name, options in SOLVERS.items() if name != WITHOUT}
 
 
 def quality(rows: Sequence[dict[str, Any]], needed: dict[str, int]) -> Figure:
-    """Each measure over evaluations: means, and 95 % intervals over clips and machines."""
+    """Draws each measure over evaluations: means, and 95 % intervals over clips and old machines."""
     figure = Figure(figsize=(10, 7), facecolor=PAPER, layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 3, sharex=True).flat, TITLES.items(), strict=True):
         floor = [row[measure] for row in rows if row["solver"] == WITHOUT]
@@ -92,7 +91,7 @@ def _dress(axes: Axes, title: str) -> None:
 
 
 def draw_newest(results: Path, folder: Path) -> Path:
-    """solvers.png, of the newest figures there are."""
+    """Draws the newest figures as solvers.png in `folder`."""
     newest = max(results.glob("*-solvers.json"))
     figure = quality(json.loads(newest.read_text("utf-8"))["rows"], evaluations())
     return save(figure, folder / "solvers.png")

@@ -1,10 +1,12 @@
 """What restoring costs: each network, preset and precision, long files, joins, and a graphics card where there is one.
 
-Prints tables, and keeps every figure as it comes: what is in the file already is not done again. The full-size networks
-have untrained weights, which are as fast as any. Each case runs in a process of its own.
+Prints tables, whose rows tell the kind of processor, and keeps every figure as it comes: what is in the file already is
+not measured again. The full-size networks have untrained weights, which are as fast as any. Each case runs in a process
+of its own.
 
     python benchmarks/restoration.py [--quick] [--parts presets growth seams card] [--hour] [--json FILE]
-    python benchmarks/restoration.py --draw      # only the picture of quality against evaluations
+    python benchmarks/restoration.py --tables FILE ...   # of figures that were kept, from one machine or several
+    python benchmarks/restoration.py --draw              # only the picture of quality against evaluations
 
 presets: a recording of one segment. `paper` with a full-size network is measured in a few steps, and what its other
 evaluations would take is added ("scaled"). growth: piano-small, draft, through the command line. seams: the joins of a
@@ -31,15 +33,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from measuring import PUBLISHED, RESULTS, SIZES, Figures, Units, alone, machine, peak_gb, untrained, use_threads
+from measuring import (
+    PUBLISHED,
+    RESULTS,
+    SIZES,
+    Figures,
+    Units,
+    alone,
+    described,
+    machine,
+    peak_gb,
+    untrained,
+    use_threads,
+)
 
 from babe2 import RestorationError, Restorer, audio
 from babe2.commands.main import main as command_line
 from babe2.config import PRESETS
 from babe2.dsp.spectra import ltas
-from babe2.estimate import evaluations_of
+from babe2.estimate import LONG
 from babe2.evaluation.seams import Seams, seams
-from babe2.methods.base import Span
 from babe2.networks.models import build_transform
 from babe2.prior import build_prior
 from babe2.process import reuse_memory
@@ -63,6 +76,8 @@ Row = dict[str, Any]
 
 
 class Instant(NamedTuple):
+    """A moment on two clocks, seconds."""
+
     cpu: float
     wall: float
 
@@ -74,7 +89,7 @@ class Instant(NamedTuple):
 
 
 def extended(taken: float, ends: Sequence[float], evaluations: int, order: int, wanted: int) -> float:
-    """What a run that took so long would have taken with more evaluations, each as long as those after its first step.
+    """Scales what a run took to the `wanted` evaluations, each as long as those after its first step.
 
     `ends` tells when each of its steps ended; a step has `order` evaluations, but for the last, which has one.
     """
@@ -84,6 +99,7 @@ def extended(taken: float, ends: Sequence[float], evaluations: int, order: int, 
 
 
 def restorer_of(network: str, precision: Any, device: str) -> Restorer:
+    """Returns a restorer with a bundled checkpoint, or with an untrained network of full size."""
     if network not in SIZES:
         return Restorer.from_checkpoint(network, device=device, precision=precision)
     music = torch.from_numpy(audio.read(ROOT / "examples" / "variation.flac").audio)
@@ -96,11 +112,12 @@ def restorer_of(network: str, precision: Any, device: str) -> Restorer:
 def restoring(
     network: str, preset: str, precision: str, device: str = "cpu", batch: int = 1, steps: int | None = None
 ) -> Row:
-    """A recording of as many segments as are restored at once; `steps` are fewer than the preset's, to scale from."""
+    """Measures restoring a recording of `batch` segments; `steps` are fewer than the preset's, to scale from."""
     restorer = restorer_of(network, precision, device)
-    wanted = restorer.settings(preset)
-    settings = wanted if steps is None else restorer.settings(preset, steps=steps)
-    length, rate = Span.of(2 * settings.segment_length, settings).length, restorer.model.sample_rate
+    wanted, rate = restorer.method(preset=preset), restorer.model.sample_rate
+    chosen: dict[str, Any] = {} if steps is None else {"steps": steps}
+    settings: Any = restorer.method(preset=preset, **chosen).settings
+    length = wanted.span(LONG).length
     samples = length + (batch - 1) * (length - int(settings.overlap * length))
     heard = audio.read(OLD).audio  # as if it were at the network's rate
     heard = np.tile(heard, math.ceil(samples / heard.shape[1]))[:, :samples]
@@ -112,19 +129,19 @@ def restoring(
             work(steps=FEW)
             torch.cuda.reset_peak_memory_stats()
         began = Instant.now()
-        restoration = work(on_step=lambda step: ends.append(Instant.now()), steps=settings.steps)
+        restoration = work(on_step=lambda step: ends.append(Instant.now()), **chosen)
     except RestorationError as error:
         return {"error": str(error)}
     taken = Instant.now()
-    report, evaluations = restoration.report, evaluations_of(wanted)
+    report, evaluations, order = restoration.report, wanted.evaluations, getattr(settings, "order", 1)
     assert len(report["segments"]) == batch
     cpu, wall = (
-        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], settings.order, evaluations)
+        extended(taken[i] - began[i], [end[i] for end in ends], report["evaluations"], order, evaluations)
         for i in range(2)
     )
     return {
         "evaluations": evaluations,
-        "scaled_from": None if settings == wanted else report["evaluations"],
+        "scaled_from": None if settings == wanted.settings else report["evaluations"],
         "taken_at_once": report["batch"],
         "sound_seconds": round(samples / rate, 3),
         "cpu_seconds": round(cpu, 2),
@@ -135,6 +152,7 @@ def restoring(
 
 
 def presets(networks: Sequence[str], chosen: Sequence[str], precisions: Sequence[str], quick: bool) -> Iterator[Case]:
+    """Yields the cases of the table of presets."""
     for network, preset, precision in itertools.product(networks, chosen, precisions):
         few = quick or (preset == "paper" and network in SIZES)
         yield {"network": network, "preset": preset, "precision": precision, "steps": FEW if few else None}
@@ -144,7 +162,7 @@ def presets(networks: Sequence[str], chosen: Sequence[str], precisions: Sequence
 
 
 def material(seconds: float) -> Iterator[Audio]:
-    """The old example over and over, swelling and fading; (1, samples) at a time."""
+    """Yields the old example over and over, at a varying level; (1, samples) at a time."""
     old = audio.read(OLD)
     rate, left = old.sample_rate, round(seconds * old.sample_rate)
     for turn in itertools.count():
@@ -158,15 +176,16 @@ def material(seconds: float) -> Iterator[Audio]:
 
 
 def long_file(minutes: float, steps: int | None) -> Row:
+    """Measures restoring a long file on the command line."""
     rate = audio.read(OLD).sample_rate
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as told:
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as printed:
         path = audio.write_blocks(Path(folder) / "long.wav", lambda: material(60 * minutes), rate, subtype="PCM_16")
         command = ["restore", str(path), "--preset", "draft", "--device", "cpu", "--offline", "--json"]
         began = Instant.now()
         if command_line([*command, *([] if steps is None else ["--set", f"steps={steps}"])]):
             raise SystemExit(f"{path} was not restored.")
         taken = Instant.now()
-    report = json.loads(told.getvalue())
+    report = json.loads(printed.getvalue())
     return {
         "precision": report["precision"],
         "threads": report["threads"],
@@ -178,10 +197,14 @@ def long_file(minutes: float, steps: int | None) -> Row:
 
 
 def growth(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """Of each row the CPU time per minute and the peak memory, relative to the first one's."""
-    first = rows[0]
-    pace = first["cpu_seconds"] / first["minutes"]
-    return [(row["cpu_seconds"] / row["minutes"] / pace, row["peak_gb"] / first["peak_gb"]) for row in rows]
+    """Returns each row's CPU time per minute and peak memory, relative to the first row of the same machine."""
+    first = {machine_of(row): row for row in reversed(rows)}
+    found = []
+    for row in rows:
+        base = first[machine_of(row)]
+        pace = base["cpu_seconds"] / base["minutes"]
+        found.append((row["cpu_seconds"] / row["minutes"] / pace, row["peak_gb"] / base["peak_gb"]))
+    return found
 
 
 # Joins
@@ -211,9 +234,9 @@ def joined(recording: str | None, seconds: float, preset: str, batch: int) -> Ro
     began = Instant.now()
     restoration = restorer.restore(heard, rate, preset=preset, batch=batch)
     taken = Instant.now()
-    samples, settings = restoration.recorded.observation.samples, restorer.settings(preset)
+    length = restorer.method(preset=preset).span(restoration.recorded.observation.samples).length
     starts = [segment["start"] for segment in restoration.report["segments"]]
-    places = joins(starts, Span.of(samples, settings).length / own)
+    places = joins(starts, length / own)
     return {
         "joins": len(places),
         **rounded(seams(torch.from_numpy(restoration.audio), rate, places)),
@@ -286,6 +309,7 @@ def preset_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
             f"`{row['network']}`" if original is None else f"full {row['network']}",
             f"`{row['preset']}`",
             row["precision"],
+            machine_of(row),
             scaling(row),
             f"{row['units']:.0f}" if row["units"] >= 10 else f"{row['units']:.1f}",
             f"{original / row['units']:.1f} x" if original else "",
@@ -306,6 +330,7 @@ def growth_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
         yield [
             f"{row['minutes']:g} min",
             steps,
+            machine_of(row),
             f"{row['wall_seconds']:.0f}",
             f"{row['cpu_seconds']:.0f}",
             f"{time_ratio:.2f}",
@@ -322,6 +347,11 @@ def seam_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
         yield [what, way, row["joins"], *figures, f"{row['wall_seconds']:.0f}", f"{row['peak_gb']:.1f}"]
 
 
+def machine_of(row: Row) -> str:
+    """The kind of processor that a row was measured on."""
+    return row.get("machine", "")
+
+
 def card_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
     for row in rows:
         about = [row["network"], f"`{row['preset']}`" if row["preset"] in PRESETS else row["preset"], row["precision"]]
@@ -334,17 +364,21 @@ def card_lines(rows: Sequence[Row]) -> Iterator[list[object]]:
 
 TABLES: dict[str, tuple[str, Callable[[Sequence[Row]], Iterator[list[object]]]]] = {
     "presets": (
-        "network | preset | precision | evaluations | units per segment | faster | CPU s per s of sound | "
-        "waiting s | peak GB",
+        "network | preset | precision | processor | evaluations | units per segment | faster | "
+        "CPU s per s of sound | waiting s | peak GB",
         preset_lines,
     ),
-    "growth": ("length | preset | s | CPU s | per minute, of the first | peak GB | of the first", growth_lines),
+    "growth": (
+        "length | preset | processor | s | CPU s | per minute, of the first | peak GB | of the first",
+        growth_lines,
+    ),
     "seams": ("recording | segments | joins | level (the recording's) | spectrum | phase | s | peak GB", seam_lines),
     "card": ("network | preset | precision | segments at once | evaluations | times real time | peak GB", card_lines),
 }
 
 
 def tables(rows: Sequence[Row]) -> str:
+    """Returns the tables of what was measured."""
     found = {part: [row for row in rows if row["part"] == part] for part in PARTS}
     return "\n\n".join(table(TABLES[part][0], list(TABLES[part][1](found[part]))) for part in PARTS if found[part])
 
@@ -360,7 +394,13 @@ def work(part: str, **case: Any) -> Row:
     return WORK[part](**case)
 
 
+def rows_of(figures: Sequence[dict[str, Any]]) -> list[Row]:
+    """Returns the rows of kept figures, one machine after another, each with the kind of its processor."""
+    return [row | {"machine": described(kept["machine"])} for kept in figures for row in kept["rows"]]
+
+
 def measured_alone(units: Units, case: Case) -> Row:
+    """Measures a case in a process of its own."""
     print(", ".join(str(value) for value in case.values() if value is not None), file=sys.stderr, flush=True)
     measure = partial(alone, __file__, "--case", json.dumps(case))
     return units.of(measure) if case["part"] == "presets" else measure()
@@ -401,7 +441,8 @@ def main() -> None:
     options.add_argument("--hour", action="store_true", help="a file of an hour, too")
     options.add_argument("--recording", metavar="FILE", help="to look for joins in (default: made of the examples)")
     options.add_argument("--device", default="cuda", help="that the card's part runs on (cpu: to try it)")
-    options.add_argument("--json", type=Path, metavar="FILE", help="default: DATE-restoration.json among the results")
+    options.add_argument("--json", type=Path, metavar="FILE", help="default: among the results, by date and processor")
+    options.add_argument("--tables", type=Path, nargs="+", metavar="FILE", help="only print those of kept figures")
     options.add_argument("--draw", action="store_true", help="draw quality against evaluations, and nothing else")
     options.add_argument("--case", help=argparse.SUPPRESS)
     chosen = options.parse_args()
@@ -410,6 +451,9 @@ def main() -> None:
 
         print(draw_newest(RESULTS, ROOT / "docs"))
         return
+    if chosen.tables:
+        print(tables(rows_of([json.loads(path.read_text("utf-8")) for path in chosen.tables])))
+        return
     use_threads()
     if chosen.case:
         reuse_memory()
@@ -417,11 +461,13 @@ def main() -> None:
         return
     if chosen.parts is None:
         chosen.parts = PARTS if torch.cuda.is_available() else PARTS[:-1]
-    name = f"{datetime.date.today().isoformat()}-restoration{'-quick' if chosen.quick else ''}.json"
-    figures = Figures.at(chosen.json or RESULTS / name, machine())
+    here, quick = machine(), "-quick" if chosen.quick else ""
+    kind = here["kind"].lower().replace(" ", "-")
+    name = f"{datetime.date.today().isoformat()}-restoration{quick}-{kind}-{here['cores']}.json"
+    figures = Figures.at(chosen.json or RESULTS / name, here)
     units = Units()
     measure(chosen, lambda case: figures.row(case, partial(measured_alone, units)))
-    print(tables(figures.rows))
+    print(tables(rows_of([{"machine": figures.machine, "rows": figures.rows}])))
 
 
 if __name__ == "__main__":

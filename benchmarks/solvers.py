@@ -21,20 +21,24 @@ from typing import Any
 import torch
 
 from babe2 import Restorer
+from babe2.config import PIANO
 from babe2.degradations.families import ResponseFamily
 from babe2.evaluation.clips import clips_of, files_of
 from babe2.evaluation.measures import SCORING_RATE
 from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
 from babe2.evaluation.table import confidence
+from babe2.methods.guided import GuidedSettings
+from babe2.methods.paper import BORROWED
 from babe2.methods.undone import MARGIN
 
 LENGTH = 133_120  # samples of a clip, which the transforms of all solvers can stand on
-WHOLE = {"segment_length": LENGTH, "guidance_length": LENGTH}
-MENDED = WHOLE | {"preset": "paper", "as_published": False, "keep_low_band": True}
+WHOLE = {"segment_length": LENGTH}
+PUBLISHED = {name: getattr(PIANO.settings(GuidedSettings), name) for name in BORROWED}  # steps, noise levels, ...
+MENDED = WHOLE | PUBLISHED | {"solver": "guided"}
 CLOSED_FORM = {"solver": "closed-form", "segment_length": LENGTH + 2 * MARGIN}
 SOLVERS: dict[str, dict[str, Any]] = {
     "LTAS-EQ": {"method": "ltas-eq"},
-    "paper": {"preset": "paper", **WHOLE},
+    "paper": {"preset": "paper", "guidance_length": LENGTH, **WHOLE},
     "guided, mended": MENDED,
     "guided, 10 steps": MENDED | {"steps": 10, "sigma_min": 0.01},
     "closed-form standard": CLOSED_FORM,
@@ -56,6 +60,7 @@ MEASURES = {  # and whether less is better
 
 
 def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any]:
+    """Spoils a clip, restores it with a solver, and returns the scores."""
     assert restorer.reference is not None
     name, audio, rate = clip
     degraded = spoiled(name, as_truth(audio, rate), seed, ResponseFamily())
@@ -68,7 +73,7 @@ def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any
 
 
 def compared(rows: list[dict[str, Any]], measure: str, solver: str, against: str) -> str:
-    """The mean, and by how much it differs from another solver's on the same clips and seeds, with 95 %."""
+    """Returns the mean, and its difference from another solver's on the same clips and seeds, with a 95 % interval."""
     ours, theirs = (
         {(r["clip"], r["seed"]): r[measure] for r in rows if r["solver"] == name} for name in (solver, against)
     )
@@ -83,6 +88,7 @@ def compared(rows: list[dict[str, Any]], measure: str, solver: str, against: str
 
 
 def table(rows: list[dict[str, Any]], against: str) -> str:
+    """Returns the table of all solvers."""
     lines = [f"| solver (against {against} on the same clips) | clips | " + " | ".join(MEASURES) + " |"]
     lines.append("|" + " --- |" * (len(MEASURES) + 2))
     for solver in SOLVERS:

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from babe2.networks.bandwise import BandwiseUNet
 RATE = 8000  # Hz
 COMPACT = Model(BandwiseArchitecture((16, 16), (1, 1), 7, 16, 8), RATE, 4096, sigma_data=0.08)
 PUBLISHED = Model(SMALL, RATE, SMALL_LENGTH, sigma_data=0.063)
+SHORT_PUBLISHED = replace(PUBLISHED, segment=SMALL_LENGTH // 4)  # for what is not compared with recorded numbers
 QUICK = ["--set", "ltas_batches=2", "--set", "spread_batches=2", "--set", "ltas_fft=1024", "--device", "cpu"]
 
 
@@ -67,36 +67,8 @@ def described(model: Model, path: Path) -> Path:
     return path
 
 
-def python(*arguments: str, processes: int = 1) -> subprocess.Popen[str]:
+def python(*arguments: str) -> subprocess.Popen[str]:
     """Another Python, computing as this one does."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
-    root = str(Path(__file__).parents[1])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def parsed(message: bytes) -> list[tuple[int, Any]]:
-    """A protobuf message's fields and their raw contents, in order."""
-    fields, place = [], 0
-
-    def number() -> int:
-        nonlocal place
-        value, shift = 0, 0
-        while True:
-            byte = message[place]
-            place += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while place < len(message):
-        key = number()
-        if key & 7 == 0:
-            fields.append((key >> 3, number()))
-            continue
-        length = {1: 8, 5: 4}.get(key & 7) or number()
-        fields.append((key >> 3, message[place : place + length]))
-        place += length
-    return fields

@@ -19,6 +19,7 @@ from babe2.cqt import ConstantQ
 from babe2.methods.paper import PaperSettings
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.models import MODELS
 from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 
@@ -37,13 +38,13 @@ SMALL_LENGTH = 13000  # samples
 SMALL_SETTINGS = PaperSettings(
     filter_fft=1024, filter_max_hz=4000.0, guidance_length=13000, segment_length=13000, keep_low_band=False
 )
-PUBLISHED = {
-    "piano": Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), 64),
-    "voice": Architecture((32, 32, 64, 64, 128, 128, 256, 256), (1, 3, 4, 5, 5, 6, 6, 7), 32),
-}
+PUBLISHED = {name: size for name, model in MODELS.items() if isinstance(size := model.architecture, Architecture)}
 SIZES = {"small": SMALL, **PUBLISHED}
 # Of the transform: sample rate, segment, octaves, bins per octave.
-TRANSFORMS = {"small": (8000, 13000, 4, 16), "piano": (22050, 184184, 7, 64), "voice": (44100, 262144, 8, 32)}
+TRANSFORMS = {"small": (8000, 13000, 4, 16)} | {
+    name: (MODELS[name].sample_rate, MODELS[name].segment, size.octaves, size.bins_per_octave)
+    for name, size in PUBLISHED.items()
+}
 
 
 class Vectors:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measuring import Figures, Units
-from restoration import extended, fill_card, growth, joins, material, presets, tables
+from measuring import Figures, Units, described, kind_of_processor
+from restoration import extended, fill_card, growth, joins, material, presets, rows_of, tables
 
 MACHINE = {"processor": "one", "cores": 2}
 
@@ -59,6 +59,8 @@ def test_growth_is_told_per_minute() -> None:
         {"minutes": 4, "cpu_seconds": 44.0, "peak_gb": 0.6},
     ]
     assert growth(rows) == [(1.0, 1.0), (pytest.approx(1.1), pytest.approx(1.2))]
+    slower = [row | {"cpu_seconds": 3 * row["cpu_seconds"], "machine": "another"} for row in rows]
+    assert growth([*rows, *slower]) == 2 * growth(rows)
 
 
 def test_joins_are_where_segments_overlap_by_as_much_as_others_do() -> None:
@@ -96,5 +98,30 @@ def test_long_material_has_its_length_and_never_clips() -> None:
 def test_tables_say_what_was_scaled() -> None:
     row = {"part": "presets", "network": "piano", "preset": "paper", "precision": "float32", "steps": 3}
     figures = {"evaluations": 101, "scaled_from": 5, "units": 750.0, "sound_seconds": 8.0}
-    told = tables([row | figures | {"cpu_seconds": 80.0, "wall_seconds": 40.0, "peak_gb": 5.0}])
-    assert "| full piano | `paper` | float32 | 101, scaled from 5 | 750 | 2.0 x | 10.00 | 5.00 | 5.0 |" in told
+    row |= figures | {"cpu_seconds": 80.0, "wall_seconds": 40.0, "peak_gb": 5.0}
+    told = tables([row | {"machine": "AVX2, 2 of 2 cores"}])
+    assert "| `paper` | float32 | AVX2, 2 of 2 cores | 101, scaled from 5 | 750 | 2.0 x | 10.00 | 5.00 | 5.0 |" in told
+
+
+@pytest.mark.parametrize(
+    ("able", "kind"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": True}, "AMX bf16"),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, "AVX-512 bf16"),
+        ({"avx2": True, "avx512_f": True}, "AVX-512"),
+        ({"avx2": True, "architecture": "x86_64"}, "AVX2"),
+        ({"architecture": "aarch64"}, "aarch64"),
+    ],
+)
+def test_a_processor_is_named_by_how_it_multiplies(able: dict[str, Any], kind: str) -> None:
+    assert kind_of_processor(able) == kind
+    assert described({"kind": kind, "threads": 1, "cores": 2}) == f"{kind}, 1 of 2 cores"
+
+
+def test_each_row_tells_the_processor_it_was_measured_on() -> None:
+    older = {"native_bfloat16": True, "instructions": "AVX512", "threads": 1, "cores": 2}
+    kept = [
+        {"machine": {"kind": "AVX2", "threads": 2, "cores": 2}, "rows": [{"n": 1}, {"n": 2}]},
+        {"machine": older, "rows": [{"n": 3}]},
+    ]
+    assert [row["machine"] for row in rows_of(kept)] == [*["AVX2, 2 of 2 cores"] * 2, "AMX bf16, 1 of 2 cores"]

@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import PUBLISHED, REFERENCE, SIZES, SMALL, TRANSFORMS, Vectors, deviation, filled, ready, state_table
+from conftest import (
+    PUBLISHED,
+    REFERENCE,
+    SIZES,
+    SMALL,
+    TRANSFORMS,
+    Vectors,
+    deviation,
+    filled,
+    ready,
+    recorded_network,
+    state_table,
+)
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -26,11 +38,37 @@ def through(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Te
     return transform.inverse(network(transform(x), log_sigma))
 
 
-def pulled_back(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of the weighted sum of the network's output to its input."""
+Answer = tuple[Tensor, Tensor]
+
+
+def both_ways(network: CQTDiffPlus, transform: ConstantQ, x: Tensor, log_sigma: Tensor, weight: Tensor) -> Answer:
+    """The network's output, and the gradient of its weighted sum to the input."""
     x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad((through(network, transform, x, log_sigma) * weight).sum(), x)
-    return gradient
+    out = through(network, transform, x, log_sigma)
+    (gradient,) = torch.autograd.grad((out * weight).sum(), x)
+    return out.detach(), gradient
+
+
+LEVEL = torch.full((1, 1), -0.7)
+
+
+def answer(network: CQTDiffPlus, transform: ConstantQ, level: Tensor = LEVEL) -> Answer:
+    """What a network makes of some noise (1, L), and the gradient of that."""
+    x = torch.randn(1, transform.length, generator=torch.Generator().manual_seed(0))
+    return both_ways(network, transform, x, level, x)
+
+
+@pytest.fixture(scope="module")
+def short_transform() -> ConstantQ:
+    """For what holds at any length: a quarter of the recorded one."""
+    rate, length, octaves, bins = TRANSFORMS["small"]
+    return ConstantQ(rate, length // 4, octaves, bins)
+
+
+@pytest.fixture(scope="module")
+def usual(short_transform: ConstantQ) -> Answer:
+    """The small network's, as it is."""
+    return answer(recorded_network(), short_transform)
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("small", 127312), ("piano", 44498528), ("voice", 41373856)])
@@ -107,14 +145,13 @@ def test_network_and_its_gradient_are_the_published_ones(
 ) -> None:
     recorded, x = vectors("net_small"), vectors("cqt_small")["x"]
     log_sigma, weight = recorded["cnoise"], recorded["w"]
-    assert deviation(through(small_network, small_transform, x, log_sigma), recorded["out"]) < DEEP
-    gradient = pulled_back(small_network, small_transform, x, log_sigma, weight)
+    out, gradient = both_ways(small_network, small_transform, x, log_sigma, weight)
+    assert deviation(out, recorded["out"]) < DEEP
     assert deviation(gradient, recorded["vjp"]) < DEEP
     for i in range(2):  # alone, at a single noise level, each item takes the path with folded gates
         item = slice(i, i + 1)
-        alone = x[item], log_sigma[item]
-        assert deviation(through(small_network, small_transform, *alone), recorded["out"][item]) < DEEP
-        gradient = pulled_back(small_network, small_transform, *alone, weight[item])
+        out, gradient = both_ways(small_network, small_transform, x[item], log_sigma[item], weight[item])
+        assert deviation(out, recorded["out"][item]) < DEEP
         assert deviation(gradient, recorded["vjp"][item]) < DEEP
 
 
@@ -165,34 +202,27 @@ def test_full_network_and_its_gradient_are_the_published_ones(name: str, vectors
 
 
 def test_one_noise_level_for_all_is_the_same_as_telling_it_to_each(
-    small_network: CQTDiffPlus, small_transform: ConstantQ
+    small_network: CQTDiffPlus, short_transform: ConstantQ, usual: Answer
 ) -> None:
-    x = torch.randn(2, small_transform.length, generator=torch.Generator().manual_seed(0))
-    once, each = torch.full((1, 1), -0.7), torch.full((2, 1), -0.7)
-    shared, told = (through(small_network, small_transform, x, level) for level in (once, each))
-    assert deviation(shared, told) < DEEP
-    gradients = [pulled_back(small_network, small_transform, x, level, x) for level in (once, each)]
-    assert deviation(*gradients) < DEEP
+    x = torch.randn(1, short_transform.length, generator=torch.Generator().manual_seed(0)).expand(2, -1)
+    for found, shared in zip(both_ways(small_network, short_transform, x, LEVEL.expand(2, 1), x), usual, strict=True):
+        assert deviation(found, shared.expand(2, -1)) < DEEP
 
 
-def test_saving_memory_changes_nothing_but_memory(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    kept = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
+def test_saving_memory_changes_nothing_but_memory(
+    small_network: CQTDiffPlus, short_transform: ConstantQ, usual: Answer
+) -> None:
     small_network.save_memory = True
-    again = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
     # The same operations on the same numbers in the same order.
-    assert torch.equal(kept[0], again[0])
-    assert torch.equal(kept[1], again[1])
+    for found, expected in zip(answer(small_network, short_transform), usual, strict=True):
+        assert torch.equal(found, expected)
 
 
-def test_half_precision_is_within_two_percent(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    single = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
-    small_network.set_dtype(torch.bfloat16)
-    half = through(small_network, small_transform, x, level), pulled_back(small_network, small_transform, x, level, x)
-    for found, expected in zip(half, single, strict=True):
+def test_half_precision_is_within_two_percent(
+    small_network: CQTDiffPlus, short_transform: ConstantQ, usual: Answer
+) -> None:
+    half = answer(small_network.set_dtype(torch.bfloat16), short_transform)
+    for found, expected in zip(half, usual, strict=True):
         assert found.dtype == torch.float32
         # bfloat16 has eight bits: 0.4 % at each of some dozen layers. Measured at 0.4 and 0.6 %.
         assert float((found - expected).norm() / expected.norm()) < 0.02
@@ -206,12 +236,12 @@ def test_half_precision_leaves_noise_levels_and_norms_in_single(small_network: C
         assert value.dtype == (torch.float32 if gain_or_level else torch.bfloat16), name
 
 
-def test_memory_layout_of_the_weights_does_not_matter(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0))
-    level = torch.full((1, 1), -0.7)
-    found = through(small_network, small_transform, x, level)
+def test_memory_layout_of_the_weights_does_not_matter(
+    small_network: CQTDiffPlus, short_transform: ConstantQ, usual: Answer
+) -> None:
+    x = torch.randn(1, short_transform.length, generator=torch.Generator().manual_seed(0))
     small_network.to(memory_format=torch.contiguous_format)
-    assert deviation(through(small_network, small_transform, x, level), found) < DEEP
+    assert deviation(through(small_network, short_transform, x, LEVEL), usual[0]) < DEEP
 
 
 class Stop(Exception):
@@ -234,12 +264,12 @@ LEVELS = 2 * SMALL.octaves + 1  # down, in the middle, and up again
 
 @pytest.mark.parametrize("save_memory", [False, True])
 def test_the_caller_is_polled_between_levels_both_ways(
-    small_network: CQTDiffPlus, small_transform: ConstantQ, save_memory: bool
+    small_network: CQTDiffPlus, short_transform: ConstantQ, save_memory: bool
 ) -> None:
     small_network.save_memory = save_memory
     calls: list[str] = []
-    x = torch.zeros(1, small_transform.length).normal_(generator=torch.Generator().manual_seed(0)).requires_grad_()
-    out = small_transform.inverse(small_network(small_transform(x), torch.zeros(1, 1), lambda: calls.append("forward")))
+    x = torch.zeros(1, short_transform.length).normal_(generator=torch.Generator().manual_seed(0)).requires_grad_()
+    out = short_transform.inverse(small_network(short_transform(x), torch.zeros(1, 1), lambda: calls.append("forward")))
     assert calls == ["forward"] * LEVELS
     out.sum().backward()
     assert len(calls) == 2 * LEVELS
@@ -247,17 +277,17 @@ def test_the_caller_is_polled_between_levels_both_ways(
 
 @pytest.mark.parametrize("call", [1, LEVELS, LEVELS + 1, 2 * LEVELS])
 def test_what_a_poll_raises_ends_the_evaluation(
-    small_network: CQTDiffPlus, small_transform: ConstantQ, call: int
+    small_network: CQTDiffPlus, short_transform: ConstantQ, call: int
 ) -> None:
-    x = torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(1, short_transform.length, generator=torch.Generator().manual_seed(0)).requires_grad_()
     with pytest.raises(Stop):
-        octaves = small_network(small_transform(x), torch.zeros(1, 1), stopping_at(call))
+        octaves = small_network(short_transform(x), torch.zeros(1, 1), stopping_at(call))
         assert call > LEVELS, "the way down should have been interrupted"
-        small_transform.inverse(octaves).sum().backward()
+        short_transform.inverse(octaves).sum().backward()
 
 
-def test_polling_changes_nothing(small_network: CQTDiffPlus, small_transform: ConstantQ) -> None:
-    octaves = small_transform(torch.randn(1, small_transform.length, generator=torch.Generator().manual_seed(0)))
+def test_polling_changes_nothing(small_network: CQTDiffPlus, short_transform: ConstantQ) -> None:
+    octaves = short_transform(torch.randn(1, short_transform.length, generator=torch.Generator().manual_seed(0)))
     level = torch.zeros(1, 1)
     alone, polled = small_network(octaves, level), small_network(octaves, level, lambda: None)
     assert all(torch.equal(a, b) for a, b in zip(alone, polled, strict=True))
@@ -273,13 +303,13 @@ def test_attention_that_prefers_no_frame_hears_their_mean() -> None:
     torch.testing.assert_close(attention(x), expected)
 
 
-def test_attention_can_be_had_on_any_level(small_transform: ConstantQ) -> None:
+def test_attention_can_be_had_on_any_level(short_transform: ConstantQ) -> None:
     torch.manual_seed(0)
     network = ready(CQTDiffPlus(replace(SMALL, attention=(False, True, False, True))))
     attending = {key.split(".attn_block")[0] for key in network.state_dict() if ".attn_block" in key}
     assert attending == {"downs.1.2", "downs.3.2", "middle.0.1", "ups.0.1", "ups.2.1"}
-    x = torch.randn(1, small_transform.length)
-    gradient = pulled_back(network, small_transform, x, torch.zeros(1, 1), x)
+    x = torch.randn(1, short_transform.length)
+    _, gradient = both_ways(network, short_transform, x, torch.zeros(1, 1), x)
     assert gradient.isfinite().all() and gradient.any()
 
 

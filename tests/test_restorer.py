@@ -28,7 +28,7 @@ from babe2.methods.undone import MARGIN
 from babe2.network import CQTDiffPlus, Poll
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.prior import PublishedPrior
-from babe2.sampler import Known, restore
+from babe2.sampler import Settled, restore
 
 QUICK: dict[str, Any] = {"solver": "guided", "steps": 2, "filter_iterations": 2, "sigma_min": 0.1}
 
@@ -71,7 +71,7 @@ def test_paper_replays_the_recorded_blind_run(restorer: Restorer) -> None:
 def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: PublishedPrior, ltas: str) -> None:
     """The recipe of a whole recording, step by step and to the letter, against the Restorer."""
     recording = torch.from_numpy(music(3.5))
-    settings = restorer.settings("paper", ltas=ltas, **QUICK)
+    paper = restorer.method(preset="paper", ltas=ltas, **QUICK)
     assert restorer.ltas is not None
     tape = MemoryTape(recording)
     equalised = ltas_equalise(tape, ltas_response(tape, restorer.ltas, SMALL_RATE, 1024, -20.0))[0].read(
@@ -89,9 +89,10 @@ def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: Publ
         mask = torch.zeros(length)
         if start:
             mask[:overlap] = 1
-        known = Known(mask * result[:, start : start + length], mask) if start else None
+        settled = Settled(mask * result[:, start : start + length], mask) if start else None
         begin = None if ltas == "off" else padded[1:, start : start + length] * factor
-        x = restore(small_prior, piece * factor, settings, SMALL_RATE, noise, start=begin, known=known).audio
+        told = {"start": begin, "settled": settled} | paper.hooks
+        x = restore(small_prior, paper.blind(SMALL_RATE), piece * factor, paper.settings, noise, **told).audio
         if start:
             before = result[:, start : start + overlap]
             x[:, :overlap] = x[:, :overlap] * h[:overlap] + before * h[overlap:]
@@ -342,7 +343,7 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
         ({"method": "magic"}, "no method 'magic'"),
         ({"output_rate": 5}, "sample rate cannot be 5"),
         ({"seed": -1}, "between 0 and"),
-        ({"ltas": "sometimes"}, "off, init, objective"),
+        ({"solver": "guided", "ltas": "sometimes"}, "off, init, objective"),
     ],
 )
 def test_wrong_wishes_get_a_sentence(restorer: Restorer, arguments: dict[str, Any], sentence: str) -> None:
@@ -395,10 +396,10 @@ def test_resampling_inside_is_the_transforms(restorer: Restorer) -> None:
 
 
 def test_standard_settings_follow_the_checkpoint(restorer: Restorer) -> None:
-    settings = restorer.settings(solver="guided")
-    assert (settings.guidance_length, settings.segment_length, settings.filter_max_hz) == (13000, 13000, 4000.0)
-    assert settings.ltas_fft == 1024
-    assert replace(settings, as_published=True, keep_low_band=False) == restorer.settings("paper")
+    guided, paper = restorer.method(solver="guided").settings, restorer.method(preset="paper").settings
+    assert (paper.guidance_length, guided.segment_length, guided.filter_max_hz) == (13000, 13000, 4000.0)
+    assert guided.ltas_fft == 1024
+    assert guided.as_dict() | {"guidance_length": 13000, "keep_low_band": False} == paper.as_dict()
 
 
 # Published checkpoints without a gradient
@@ -499,7 +500,7 @@ def test_a_known_response_is_kept_to(compact: Restorer, solver: str) -> None:
 
 
 def test_a_published_checkpoint_keeps_to_a_known_response(restorer: Restorer) -> None:
-    restoration = restorer.restore(music(1), SMALL_RATE, response=HORN, **QUICK)
+    restoration = restorer.restore(music(1), SMALL_RATE, response=HORN, solver="guided", steps=2, sigma_min=0.1)
     assert all(curve is HORN for curve in restoration.equalizers) and restoration.ltas_response is None
 
 
@@ -702,7 +703,7 @@ def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint(compact: Res
     restoration = compact.restore(recording, SMALL_RATE, preset="paper", segment_length=8192, **QUICK)
     assert isinstance(restoration.equalizer, Equalizer) and restoration.ltas_response is not None
     assert restoration.report["evaluations"] == 3  # two for the first step, one for the last
-    assert restoration.report["settings"]["solver"] == "guided"
+    assert restoration.report["solver"] == "paper"
 
 
 def test_a_compact_prior_makes_music_out_of_nothing(compact: Restorer) -> None:

@@ -35,9 +35,10 @@ def add_commands(subparsers: Any) -> None:
 def run_synthetic(options: argparse.Namespace) -> int:
 
     check_places(options)
-    overrides = {"preset": options.preset} | settings_of(options)
+    preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
-    restorer.method(**overrides)  # a wrong setting is better said before the first clip
+    restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
+    restorable = restorer.used(preset=preset, response_known=True, **overrides)
     clips = [clip for path in files_of(options.clips) for clip in clips_of(path, options, restorer.model.sample_rate)]
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
         try:
@@ -45,9 +46,10 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 restorer,
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
-                restore_known=knowing(restorer, seed=options.seed, cancelled=interrupted, **overrides),
+                restore_known=knowing(restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable),
                 on_step=on_step,
                 cancelled=interrupted,
+                preset=preset,
                 **overrides,
             )
         except Cancelled:

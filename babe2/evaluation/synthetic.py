@@ -153,8 +153,10 @@ def evaluate_synthetic(
         raise RestorationError("This checkpoint holds no average spectrum to compare with. Choose one that does.")
     if not clips or not seeds:
         raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
-    options = {"preset": preset, "cancelled": cancelled} | overrides
-    blind, ltas_eq = restoring(restorer, on_step=on_step, **options), restoring(restorer, method="ltas-eq", **options)
+    options = {"preset": preset, "cancelled": cancelled}
+    equalising = {"method": "ltas-eq"} | restorer.used("ltas-eq", preset, **overrides)
+    blind = restoring(restorer, on_step=on_step, **(options | overrides))
+    ltas_eq = restoring(restorer, **(options | equalising))
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
     results = []
     for name, truth in truths:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -59,6 +59,9 @@ class Work:
     prior_of: Callable[[int], Prior]
     device: torch.device
     evaluations: int = 0
+    _powers: dict[int, Tensor] = field(
+        default_factory=dict
+    )  # by segment: sum and sum of squares of each channel (2, C)
 
     @cached_property
     def prior(self) -> Prior:
@@ -99,9 +102,12 @@ class Work:
         # Standard deviations of every segment, as numbers: small tensors would lie between the large ones of the next
         # segment and the next, and keep what is freed there from being used again.
         whole, each = [], []
-        for start in self.starts:
+        for segment, start in enumerate(self.starts):
             stop = start + self.span.length
-            piece = undone(tape.read(start, stop if silence_counts else min(stop, tape.samples)))
+            recorded = tape.read(start, stop if silence_counts else min(stop, tape.samples))
+            if tape is self.observation:
+                self._powers[segment] = _power(recorded)
+            piece = undone(recorded)
             whole.append(float(piece.std()))
             each.append(piece.std(dim=-1).tolist())
         if not silence_counts:
@@ -117,6 +123,22 @@ class Work:
                 "Trim the silence or choose the standard preset."
             )
         return level / typical.clamp(min=SILENT * float(typical.max()))[:, None]
+
+    def loudness(self, segment: int, level: Tensor) -> float:
+        """The standard deviation of a segment as recorded, times `level` (C, 1)."""
+        if segment not in self._powers:
+            self._powers[segment] = _power(self.cut(self.observation, segment))
+        gain = level[:, 0].cpu().double()
+        sums = zip(self._powers[segment], (gain, gain**2), strict=True)
+        total, squares = (float(part @ scale) for part, scale in sums)
+        count = len(gain) * self.span.length
+        return float(max(0.0, squares - total**2 / count) / (count - 1)) ** 0.5
+
+
+def _power(x: Tensor) -> Tensor:
+    """Of each channel of (C, T): the sum, and the sum of squares (2, C)."""
+    x = x.cpu().double()  # Apple's cards know no float64
+    return torch.stack([x.sum(dim=-1), x.square().sum(dim=-1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +199,21 @@ class Method(ABC):
         return method
 
     @classmethod
+    def as_in(cls, preset: str) -> type[Method]:
+        """The method that a preset means by this one's name."""
+        return cls
+
+    @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What a preset changes of the column's settings; one value may follow from another that a person chose."""
         return {}
 
     def check(self, model: Model) -> None:  # noqa: B027 (few have to)
         """Refuses a checkpoint that the method cannot run with."""
+
+    def doubts(self, model: Model) -> list[str]:
+        """Sentences on what was not tried yet with such a checkpoint."""
+        return []
 
     def refuse_idle(self, chosen: Mapping[str, Any], response_known: bool) -> None:
         """Says which of a person's settings would change nothing."""

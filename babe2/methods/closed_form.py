@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from babe2.config import Column
+from babe2.config import Column, Model
 from babe2.degradations.base import ClosedForm
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import WHITE, ReferenceLtas, at_unit_level, decibels, smooth_octaves
@@ -37,6 +37,7 @@ from babe2.sampler import Constrain, Denoiser, Noise, OnStep, Sampled
 # By measurement (docs/solver-notes.md), the noise levels in terms of the level of the music.
 STEPS, DRAFT_STEPS = 16, 8
 SIGMA_START, SIGMA_MIN = 1.0, 1e-3
+VOICE_COLUMN = "voice"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,14 @@ class ClosedFormMethod(UndoneMethod):
 
     def heard(self, work: Work, segment: Tensor) -> Tensor:
         return work.prior.highpass(segment)  # below, the recording stays as it is
+
+    def doubts(self, model: Model) -> list[str]:
+        if model.column != VOICE_COLUMN:
+            return []
+        return [
+            "How the machine coloured this recording was judged by what is known of piano music, which was not tried "
+            "on voices yet. The published algorithm (solver = guided, or the preset paper) does without."
+        ]
 
     def begin(self, work: Work) -> Session:
         return ClosedFormSession(self, work)

@@ -57,6 +57,10 @@ class LtasEq(Method):
     kind = LtasEqSettings
     settings: LtasEqSettings
 
+    @classmethod
+    def as_in(cls, preset: str) -> type[Method]:
+        return PublishedLtasEq if preset == "paper" else cls
+
     def begin(self, work: Work) -> Filtered:
         return equalised(work, self.settings)
 

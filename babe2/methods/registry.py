@@ -12,10 +12,10 @@ from typing import Any
 from babe2.config import GROUPS, PIANO, PRESETS, About, Column, SampleSettings, Settings, unknown_setting
 from babe2.errors import RestorationError
 from babe2.methods.bandwise import Bandwise
-from babe2.methods.base import Method
+from babe2.methods.base import Method, SegmentMethod
 from babe2.methods.closed_form import ClosedFormMethod
 from babe2.methods.guided import DRAFT_STEPS, Guided
-from babe2.methods.ltas_eq import LtasEq, PublishedLtasEq
+from babe2.methods.ltas_eq import LtasEq
 from babe2.methods.paper import DROPS_LAST_STEP, Paper
 
 BABE2 = "babe2"
@@ -23,14 +23,18 @@ METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq)
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
-SOLVERS = tuple(name for name in METHODS if name != LtasEq.name)
 _ABOUT_SOLVER = About(
     GROUPS[0],
     "Way of following",
     "guided: by a pull (paper); closed-form: weighed up at each step; bandwise: piano-small's",
     "",
-    lambda solver: solver in SOLVERS,
+    lambda solver: solver in solvers(),
 )
+
+
+def solvers() -> list[str]:
+    """The methods that sample, and so can be what `babe2` means."""
+    return [name for name, method in METHODS.items() if issubclass(method, SegmentMethod)]
 
 
 def choose(
@@ -50,9 +54,9 @@ def choose(
 def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
     """What a method's name means with a preset, for a kind of checkpoint."""
     if name == BABE2:
-        if solver not in (None, *SOLVERS):
-            raise RestorationError(f"{SOLVER} is one of {', '.join(SOLVERS)}, not {solver!r:.80}.")
-        if preset == "paper" and solver not in (None, Paper.name):
+        if solver not in (None, *solvers()):
+            raise RestorationError(f"{SOLVER} is one of {', '.join(solvers())}, not {solver!r:.80}.")
+        if preset == "paper" and solver not in (None, Paper.name, Guided.name):  # which it is, as published
             raise RestorationError(
                 f"The preset paper is a method of its own. Choose another one for {SOLVER} = {solver}."
             )
@@ -62,9 +66,7 @@ def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -
     if name not in METHODS:
         known = ", ".join([BABE2, *METHODS])
         raise RestorationError(f"There is no method {name!r:.80}. Choose one of {known}.")
-    if name == LtasEq.name and preset == "paper":
-        return PublishedLtasEq
-    return METHODS[name]
+    return METHODS[name].as_in(preset)
 
 
 def refuse_foreign(kind: type[Method], chosen: Mapping[str, Any]) -> None:

@@ -1,29 +1,26 @@
-"""The compact network: a U-Net over (rows, frames) of the folded transform, told how noisy each bin is.
+"""The compact network: a U-Net over (rows, frames) of the folded transform, with a noise level for each bin as input.
 
-One noise level for all frequencies is the usual diffusion. A level per bin lets a recording stand for itself: low where
-it is loud and clear, pure noise above its cut-off. Every bin is preconditioned by the spread of music in that bin, so
-the untrained network already is the Wiener filter of the music's average spectrum, whatever the noise's.
+Usual diffusion has one noise level for all frequencies. With a level per bin a recording can be given as it is: little
+noise where it is loud and clear, nothing but noise above its cut-off. Every bin is preconditioned by the spread
+(standard deviation) of music in that bin, so the untrained network already is the Wiener filter of the music's average
+spectrum, whatever the noise's.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from babe2.config import BandwiseArchitecture
+from babe2.network import Modules, Poll
 from babe2.networks.folded_cqt import PATCH, groups_of
-
-Poll = Callable[[], None]
 
 # Rows (a semitone each, at 48 bins per octave) where a tone's other partials lie: two octaves, a twelfth, an octave and
 # a fifth below, a fifth and an octave above.
 HARMONICS = (-24, -19, -12, -7, 7, 12)
 HARMONIC_CHANNELS = 32
-LEVELS = 30  # over which a bin's noise level is told, one every factor of 1.7
+LEVELS = 30  # overlapping steps that a row's noise level is encoded by, one every factor of 1.7
 
 
 class BandwiseUNet(nn.Module):
@@ -36,29 +33,39 @@ class BandwiseUNet(nn.Module):
         self.groups = groups_of(sample_rate, size.octaves, size.bins_per_octave)
         self.dtype = torch.float32
         bins, first, last = size.octaves * size.bins_per_octave, size.channels[0], len(size.channels) - 1
-        self.stems = nn.ModuleList(nn.Linear(2 * PATCH * fold, first, bias=False) for _, fold in self.groups)
-        self.heads = nn.ModuleList(nn.Linear(first, 2 * PATCH * fold, bias=False) for _, fold in self.groups)
+        self.stems: Modules[nn.Linear] = Modules(
+            nn.Linear(2 * PATCH * fold, first, bias=False) for _, fold in self.groups
+        )
+        self.heads: Modules[nn.Linear] = Modules(
+            nn.Linear(first, 2 * PATCH * fold, bias=False) for _, fold in self.groups
+        )
         self.place = nn.Parameter(torch.zeros(bins // PATCH, first))
         self.tell = nn.Linear(PATCH, first, bias=False)
         width = size.embedding
         self.embed = nn.Sequential(nn.Linear(LEVELS + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
+        self.down: Modules[Modules[Block]] = Modules()
+        self.up: Modules[Modules[Block]] = Modules()
+        self.shrink: Modules[nn.Linear] = Modules()
+        self.grow: Modules[nn.Linear] = Modules()
         for level, (channels, count) in enumerate(zip(size.channels, size.blocks, strict=True)):
-            # Each block looks twice as far over the rows as the one before; at the bottom over time, too.
+            # Each block reaches twice as far over the rows as the one before; at the bottom over time, too.
             spans = [(2**i, 1 if level < last else 2**i) for i in range(count)]
-            self.down.append(nn.ModuleList(Block(channels, width, span) for span in spans))
+            self.down.append(Modules(Block(channels, width, span) for span in spans))
             if level < last:
-                self.up.append(nn.ModuleList(Block(channels, width, span) for span in reversed(spans)))
+                self.up.append(Modules(Block(channels, width, span) for span in reversed(spans)))
                 self.shrink.append(nn.Linear(4 * channels, size.channels[level + 1], bias=False))
                 self.grow.append(nn.Linear(size.channels[level + 1], 4 * channels, bias=False))
         self.harmonics_in = Harmonics(first)
         self.harmonics_out = Harmonics(first)
         self.register_buffer("spread", torch.ones(bins))
         for head in self.heads:
-            nn.init.zeros_(head.weight)  # type: ignore[arg-type]  # begin as the Wiener filter
+            nn.init.zeros_(head.weight)  # the untrained network is the Wiener filter
 
     def forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None = None) -> list[Tensor]:
-        """groups (B, rows, frames, 2 fold PATCH) of unit variance, noisiness (B, K): log of noise over music."""
+        """Returns groups like the given ones (B, rows, frames, 2 fold PATCH), which are of unit variance.
+
+        noisiness (B, K) is the log of the noise level over the spread of music; `poll` is called before each block.
+        """
         with torch.autocast(noisiness.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self._forward(groups, noisiness, poll)
 
@@ -73,7 +80,7 @@ class BandwiseUNet(nn.Module):
                 kept.append(x)
                 x = self.shrink[level - 1](halved(x))
                 levels.append((levels[-1][:, ::2] + levels[-1][:, 1::2]) / 2)
-            for index, block in enumerate(blocks_of(self.down, level)):
+            for index, block in enumerate(self.down[level]):
                 if poll is not None:
                     poll()
                 x = block(x, levels[level])
@@ -81,7 +88,7 @@ class BandwiseUNet(nn.Module):
                     x = self.harmonics_in(x)
         for level in reversed(range(len(self.up))):
             x = doubled(self.grow[level](x)) + kept[level]
-            blocks = blocks_of(self.up, level)
+            blocks = self.up[level]
             for index, block in enumerate(blocks):
                 if poll is not None:
                     poll()
@@ -93,13 +100,13 @@ class BandwiseUNet(nn.Module):
         return [head(part) for head, part in zip(self.heads, parts, strict=True)]
 
     def _embedded(self, noisiness: Tensor) -> Tensor:
-        """noisiness (B, rows, 1) -> (B, rows, E)"""
+        """The embedding of a row's mean noisiness: (B, rows, 1) -> (B, rows, E)."""
         steps = torch.linspace(-4.0, 4.0, LEVELS, device=noisiness.device)
         near = torch.exp(-2 * (noisiness.clamp(-8, 8) / 2 - steps) ** 2)
         return self.embed(torch.cat([near, noisiness / 4, torch.ones_like(noisiness)], dim=-1))
 
     def set_dtype(self, dtype: torch.dtype) -> BandwiseUNet:
-        """In which the network multiplies; its weights stay as they are."""
+        """Sets the type the network multiplies in; its weights stay as they are. Returns the network itself."""
         self.dtype = dtype
         return self
 
@@ -121,7 +128,7 @@ class Block(nn.Module):
 
 
 class Film(nn.Module):
-    """Gain and offset per channel, from how noisy each row is."""
+    """Gain and offset per channel (FiLM), from the embedding of how noisy each row is."""
 
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
@@ -149,12 +156,8 @@ class Harmonics(nn.Module):
         return x + self.give(F.silu(torch.cat(seen, dim=-1)))
 
 
-def blocks_of(levels: nn.ModuleList, level: int) -> list[nn.Module]:
-    return list(cast(nn.ModuleList, levels[level]))
-
-
 def halved(x: Tensor) -> Tensor:
-    """(B, rows, frames, C) -> (B, rows / 2, frames / 2, 4 C)"""
+    """Half the rows and frames, four times the channels: (B, rows, frames, C) -> (B, rows / 2, frames / 2, 4 C)."""
     batch, rows, frames, channels = x.shape
     quarters = x.reshape(batch, rows // 2, 2, frames // 2, 2, channels).transpose(2, 3)
     return quarters.reshape(batch, rows // 2, frames // 2, 4 * channels)

@@ -1,4 +1,4 @@
-"""The tight, folded constant-Q transform of the compact network.
+"""The constant-Q transform of the compact network: tight (its inverse is exact) and folded (all bins share one grid).
 
 Cosine windows in log-frequency whose squares sum to one, so that the inverse is the adjoint and nothing is lost. All
 bins share one grid of frames; where a bin's band is wider than the frame rate, it has several sub-frames in each frame,
@@ -26,14 +26,14 @@ Array = npt.NDArray[np.float64]
 
 
 def centre_frequencies(sample_rate: int, octaves: int, bins_per_octave: int) -> Array:
-    """(K,) Hz, ascending; the next one above the last would be Nyquist."""
+    """Returns the bins' centres (K,) in Hz, ascending; the next one above the last would be Nyquist."""
     bins = octaves * bins_per_octave
     centres: Array = sample_rate / 2 * 2.0 ** ((np.arange(bins) - bins) / bins_per_octave)
     return centres
 
 
 def folds(sample_rate: int, octaves: int, bins_per_octave: int) -> list[int]:
-    """How many sub-frames each bin needs in a frame (K,): a power of two, the same over an octave."""
+    """Returns how many sub-frames each bin needs in a frame (K,): a power of two, the same over an octave."""
     tops = sample_rate / 2 * 2.0 ** (np.arange(octaves) - octaves + 1)
     frames = tops * (1 - 2 ** (-2 / bins_per_octave)) * HOP / sample_rate  # the top bin's band over the frame rate
     per_octave = 2 ** np.maximum(np.ceil(np.log2(frames * 1.0001)), 0).astype(int)
@@ -41,12 +41,12 @@ def folds(sample_rate: int, octaves: int, bins_per_octave: int) -> list[int]:
 
 
 def groups_of(sample_rate: int, octaves: int, bins_per_octave: int) -> list[tuple[int, int]]:
-    """Runs of bins that are folded alike, lowest first: (how many, how often)."""
+    """Returns runs of neighbouring bins with the same number of sub-frames, lowest first: (bins, sub-frames)."""
     return [(len(list(run)), fold) for fold, run in groupby(folds(sample_rate, octaves, bins_per_octave))]
 
 
 def windows(hertz: Array, centres: Array, bins_per_octave: int) -> tuple[npt.NDArray[np.int64], Array, Array]:
-    """For each frequency the bin at or below it, and its gains in that bin and in the one above it (F,)."""
+    """Returns for each frequency the bin at or below it, and its gains in that bin and in the one above it (F,)."""
     carried = np.sin(np.pi / 2 * np.clip((hertz - LOWEST_HZ) / FADE_HZ, 0, 1))
     with np.errstate(divide="ignore"):
         place = np.clip(np.log2(hertz / centres[0]) * bins_per_octave, 0, len(centres) - 1)
@@ -60,12 +60,12 @@ def reaches_down(sample_rate: int, octaves: int, bins_per_octave: int) -> bool:
 
 
 def next_length(length: int) -> int:
-    """The shortest segment of at least `length` samples that the transform can stand on."""
+    """Returns the shortest segment of at least `length` samples that the transform accepts."""
     return -(-max(length, GRAIN) // GRAIN) * GRAIN
 
 
 class FoldedConstantQ(nn.Module):
-    """Segments (B, L) to groups of rows (B, rows, frames, 2 fold PATCH), lowest first, and back."""
+    """The transform of segments (B, L) into groups of rows (B, rows, frames, 2 fold PATCH), lowest first, and back."""
 
     bin_of: Tensor  # (N,) which DFT bin each coefficient of the flattened bins sees
     window: Tensor  # (N,) and through how much of its window
@@ -113,6 +113,7 @@ class FoldedConstantQ(nn.Module):
         self.register_buffer("pass_band", torch.from_numpy(carried).float(), persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Returns the groups of x (B, L), lowest first."""
         seen = torch.fft.rfft(x).index_select(-1, self.bin_of) * self.window
         parts = seen.split([bins * fold * self.frames for bins, fold in self.groups], dim=-1)
         groups = []
@@ -123,7 +124,7 @@ class FoldedConstantQ(nn.Module):
         return groups
 
     def inverse(self, groups: list[Tensor]) -> Tensor:
-        """Groups -> (B, L); after `forward` it is `highpass`, to rounding."""
+        """Returns the segments (B, L) of groups; after `forward` it is `highpass`, to rounding."""
         laid = []
         for group, (bins, fold) in zip(groups, self.groups, strict=True):
             rows = group.float().unflatten(-1, (PATCH, 2 * fold)).transpose(2, 3)
@@ -134,6 +135,6 @@ class FoldedConstantQ(nn.Module):
         return torch.fft.irfft(spectrum.index_add(-1, self.bin_of, weighted), n=self.length)
 
     def highpass(self, x: Tensor) -> Tensor:
-        """What of x (B, up to L) lies above 20 Hz."""
+        """Returns what of x (B, up to L) lies above 20 Hz."""
         padded = torch.fft.rfft(x, n=self.length) * self.pass_band
         return torch.fft.irfft(padded, n=self.length)[..., : x.shape[-1]]

@@ -12,29 +12,7 @@ from babe2.networks.folded_cqt import FoldedConstantQ
 Network = CQTDiffPlus | BandwiseUNet
 Transform = ConstantQ | FoldedConstantQ
 
-
-def build_network(model: Model) -> Network:
-    """The network of a model, its weights not yet those of any training."""
-    if isinstance(model.architecture, BandwiseArchitecture):
-        return BandwiseUNet(model.architecture, model.sample_rate)
-    return CQTDiffPlus(model.architecture)
-
-
-def build_transform(model: Model, length: int) -> Transform:
-    size = model.architecture
-    if isinstance(size, BandwiseArchitecture):
-        return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
-    return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
-
-
-def next_length(model: Model, length: int) -> int:
-    """The shortest segment of at least `length` samples that the model's transform can stand on."""
-    size = model.architecture
-    if isinstance(size, BandwiseArchitecture):
-        return folded_cqt.next_length(length)
-    return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)
-
-
+# The published networks, and the compact one that `piano-small` is. Nowhere else are these numbers said.
 MODELS = {
     "piano": Model(
         Architecture((64, 96, 96, 128, 128, 256, 256), (2, 3, 4, 5, 6, 7, 7), bins_per_octave=64),
@@ -57,3 +35,26 @@ MODELS = {
         column="compact",
     ),
 }
+
+
+def build_network(model: Model) -> Network:
+    """Returns the network of a model; its weights are not yet those of any training."""
+    if isinstance(model.architecture, BandwiseArchitecture):
+        return BandwiseUNet(model.architecture, model.sample_rate)
+    return CQTDiffPlus(model.architecture)
+
+
+def build_transform(model: Model, length: int) -> Transform:
+    """Returns the transform of a model, for segments of `length` samples."""
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
+    return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
+
+
+def next_length(model: Model, length: int) -> int:
+    """Returns the shortest segment of at least `length` samples that the model's transform accepts."""
+    size = model.architecture
+    if isinstance(size, BandwiseArchitecture):
+        return folded_cqt.next_length(length)
+    return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

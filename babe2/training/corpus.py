@@ -1,6 +1,6 @@
-"""What to learn from: files found, looked at and chosen from, decoded where an excerpt falls and nowhere else.
+"""The data to learn from: files that are found and checked, and excerpts that are drawn from them.
 
-Bad data costs neither the run nor its honesty: what cannot be used is skipped, and listed with its reason.
+A file is decoded only where an excerpt lies. Bad files do not end a run: they are skipped, and listed with the reason.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from babe2.wording import clock
 log = logging.getLogger(__name__)
 
 RECORDINGS = (".wav", ".w64", ".rf64", ".aif", ".aiff", ".flac", ".ogg", ".oga", ".opus", ".mp3")
-UNREADABLE = (".m4a", ".aac", ".wma", ".ape", ".wv", ".mpc", ".mp4")  # music, but not for us: told, not passed over
+UNREADABLE = (".m4a", ".aac", ".wma", ".ape", ".wv", ".mpc", ".mp4")  # music that cannot be read: listed as skipped
 SHARD, LISTS = ".npy", (".txt", ".m3u", ".m3u8")
-FULL_SCALE = np.float32(2**15)  # of the shards' integers
+FULL_SCALE = np.float32(2**15)  # of the integers in arrays
 PROBE_SECONDS = 1.0  # of a file, at its beginning, middle and end
 DIGITAL_SILENCE = 1e-5  # standard deviation below which no crop of a file would be music
-TRIES = 20  # at an excerpt that is neither silent nor unreadable
+TRIES = 20  # places tried for an excerpt that is neither silent nor unreadable
 
 Levels = Literal["none", "corpus", "crop", "context"]
 
 
 class Source(ABC):
-    """One file."""
+    """One file of music."""
 
     def __init__(self, path: Path, name: str, channels: int, samples: int, sample_rate: int) -> None:
         self.path, self.name = path, name
@@ -44,15 +44,16 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, start: int, count: int) -> Signal:
-        """`count` samples from `start` on: (channels, count). What cannot be read is a RestorationError."""
+        """Returns `count` samples from `start` on (channels, count), or raises RestorationError."""
 
     @property
     def seconds(self) -> float:
+        """How long it lasts."""
         return self.samples / self.sample_rate
 
 
 class Shard(Source):
-    """A row of 16-bit integers at the model's rate, left on the disk until it is wanted."""
+    """An array of 16-bit integers at the model's rate, left on the disk until it is read."""
 
     def __init__(self, path: Path, name: str, sample_rate: int) -> None:
         try:
@@ -68,7 +69,7 @@ class Shard(Source):
 
 
 class AudioFile(Source):
-    """A recording, decoded at the place that is asked for."""
+    """A recording, decoded only where it is read."""
 
     def __init__(self, path: Path, name: str) -> None:
         from babe2 import audio  # decoders are not needed where all data are arrays
@@ -88,7 +89,7 @@ class AudioFile(Source):
 
 @dataclass(frozen=True)
 class Levelling:
-    """To which loudness excerpts are brought, and which are too quiet to learn from."""
+    """To which level excerpts are brought, and which are too quiet to learn from."""
 
     # `none`: as it is, as the published piano; `corpus`: by one number for all files, as published for fine-tuning;
     # `crop`: each excerpt to the same, as the published voices; `context`: by what surrounds it, so that a quiet
@@ -110,7 +111,7 @@ class Skipped:
 
 @dataclass(eq=False)
 class Corpus:
-    """Files to draw excerpts from. Nothing in it changes but the list of what failed on the way."""
+    """Files to draw excerpts from. Only the list of what was skipped changes."""
 
     sources: Sequence[Source]
     chances: Sequence[float]  # of each file to be drawn from
@@ -123,21 +124,24 @@ class Corpus:
 
     @property
     def hours(self) -> float:
+        """How long all files last together."""
         return sum(source.seconds for source in self.sources) / 3600
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What tells two corpora apart."""
+        """Describes the data, so that other data are noticed: number of files, hours, and a hash of both."""
         known = [(source.name, source.samples, source.sample_rate, source.channels) for source in self.sources]
         chances = [round(float(chance), 9) for chance in np.diff(self._upper, prepend=0)]
         digest = hashlib.sha256(json.dumps([known, chances]).encode()).hexdigest()
         return {"files": len(known), "hours": round(self.hours, 4), "sha256": digest}
 
-    def only(self, name: str) -> Corpus:
-        """The part of it under one name."""
-        kept = [i for i, source in enumerate(self.sources) if belongs(source, name)]
+    def part(self, name: str) -> Corpus:
+        """Returns the files whose names begin so, or that are in a folder called so."""
+        kept = [i for i, source in enumerate(self.sources) if is_part(source, name)]
         if not kept:
-            raise RestorationError(f"No data are called {name!r}. Give the beginning of files' names, or their folder.")
+            raise RestorationError(
+                f"No data are called {name!r:.80}. Give the beginning of files' names, or their folder."
+            )
         return Corpus([self.sources[i] for i in kept], [self.chances[i] for i in kept], self.sample_rate)
 
     def excerpt(
@@ -149,29 +153,32 @@ class Corpus:
         level: float,
         corpus_level: float = 1.0,
     ) -> Signal:
-        """(length,) at the model's rate, brought to `level` by what stands for it; `corpus_level` is the corpus's."""
+        """Draws an excerpt (length,) at the model's rate, brought to `level` as `levelling` says.
+
+        `corpus_level` is the level of all data together, for `levelling.by == "corpus"`.
+        """
         for _ in range(TRIES):
             source = self.sources[int(np.searchsorted(self._upper, rng.random(), side="right"))]
             change = draw_change(augmentation, rng)
             excerpt = Excerpt(length, self.sample_rate, source.sample_rate, change)
             try:
-                around, place = self._crop(source, rng, excerpt.needed, levelling)
+                around, place = self._crop(source, rng, excerpt.source_length, levelling)
             except RestorationError as error:
                 self._note(source, str(error))
                 continue
-            crop = around[place : place + excerpt.needed]
+            crop = around[place : place + excerpt.source_length]
             spread, wide = float(crop.std()), float(around.std())
             if spread <= levelling.quietest or spread <= levelling.quietest_share * wide:
                 continue
-            heard = {"none": level, "corpus": corpus_level, "crop": spread, "context": wide}[levelling.by]
-            return excerpt.made_of(crop) * np.float32(level / heard)
+            present = {"none": level, "corpus": corpus_level, "crop": spread, "context": wide}[levelling.by]
+            return excerpt.made_from(crop) * np.float32(level / present)
         raise RestorationError(
             f"{TRIES} places in the data were tried, one after the other, and all were silent or unreadable. "
             "See what was skipped, and leave silent files out."
         )
 
     def _crop(self, source: Source, rng: np.random.Generator, count: int, levelling: Levelling) -> tuple[Signal, int]:
-        """Samples around and including `count` wanted ones (T,), channels mixed; and where those begin."""
+        """Reads the `count` wanted samples and what surrounds them (T,), channels mixed; and where the wanted begin."""
         shares = rng.dirichlet(np.ones(source.channels)).astype(np.float32)  # of two channels a and 1 - a, as published
         wanted = count
         if levelling.by == "context":
@@ -184,14 +191,14 @@ class Corpus:
         return shares @ source.read(start, wanted), int(rng.integers(wanted - count + 1))
 
     def _note(self, source: Source, reason: str) -> None:
-        """A place that failed is told once. It stays to be drawn, and fails again: nothing depends on history."""
+        """Lists a file that failed, once. It can be drawn again and fails again: nothing depends on what was before."""
         with self._lock:
             if not any(skip.name == source.name for skip in self.skipped):
                 self.skipped.append(Skipped(source.name, f"in places: {reason}"))
                 log.warning("%s cannot be read in places: %s", source.name, reason)
 
 
-def belongs(source: Source, name: str) -> bool:
+def is_part(source: Source, name: str) -> bool:
     """Whether a file's name begins so, or a folder above it is called so."""
     return source.path.name.startswith(name) or name in source.path.parts[:-1]
 
@@ -202,23 +209,23 @@ def belongs(source: Source, name: str) -> bool:
 def gather(
     places: Sequence[Path], sample_rate: int, shortest_seconds: float, mix: Mapping[str, float] | None = None
 ) -> Corpus:
-    """The corpus in folders, files and text lists of files; whatever of it cannot be used is skipped.
+    """Collects the data in folders, files and text lists of files; what cannot be used is skipped and listed.
 
-    `mix` names parts of it and how often each is drawn from; within a part, and without a mix, long files are drawn
-    from more often.
+    `mix` names parts of it and how often each is drawn from; within a part, and without a mix, files are drawn from in
+    proportion to their length.
     """
     sources: list[Source] = []
     skipped: list[Skipped] = []
-    for path, name in found(places, skipped):
+    for path, name in find_files(places, skipped):
         try:
             source: Source = Shard(path, name, sample_rate) if path.suffix == SHARD else AudioFile(path, name)
-            check(source, shortest_seconds)
+            check_source(source, shortest_seconds)
             sources.append(source)
         except RestorationError as error:
             skipped.append(Skipped(name, str(error)))
     chances = [source.seconds for source in sources]
     if mix:
-        sources, chances, left_out = mixed(sources, mix)
+        sources, chances, left_out = mix_parts(sources, mix)
         skipped += left_out
     for skip in skipped:
         log.warning("skipped %s: %s", skip.name, skip.reason)
@@ -228,8 +235,8 @@ def gather(
     return Corpus(sources, chances, sample_rate, skipped)
 
 
-def found(places: Sequence[Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str]]:
-    """Every file that may be meant, once, and what it is called: its place below what was given."""
+def find_files(places: Sequence[Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str]]:
+    """Yields every file once, with its name: its path below the place that was given."""
     seen: set[Path] = set()
     for place in places:
         for path, name in _below(place, skipped):
@@ -266,8 +273,8 @@ def _below(place: Path, skipped: list[Skipped]) -> Iterator[tuple[Path, str]]:
         skipped.append(Skipped(str(place), "there is no such file or folder."))
 
 
-def check(source: Source, shortest_seconds: float) -> None:
-    """Looks into a file; what cannot be learned from is a RestorationError."""
+def check_source(source: Source, shortest_seconds: float) -> None:
+    """Raises RestorationError where a file is too short, silent or unreadable."""
     if source.seconds < shortest_seconds:
         raise RestorationError(f"it lasts {source.seconds:.1f} s, and {shortest_seconds:.1f} s are needed.")
     probe = min(source.samples, round(PROBE_SECONDS * source.sample_rate))
@@ -278,12 +285,12 @@ def check(source: Source, shortest_seconds: float) -> None:
         raise RestorationError("it is silent.")
 
 
-def mixed(sources: Sequence[Source], mix: Mapping[str, float]) -> tuple[list[Source], list[float], list[Skipped]]:
-    """The files of each part of a mix, the chance of each file, and those of no part."""
+def mix_parts(sources: Sequence[Source], mix: Mapping[str, float]) -> tuple[list[Source], list[float], list[Skipped]]:
+    """Returns the files of all parts of a mix, the chance of each to be drawn from, and the files of no part."""
     parts: dict[str, list[Source]] = {name: [] for name in mix}
     left_out = []
     for source in sources:
-        part = next((name for name in mix if belongs(source, name)), None)
+        part = next((name for name in mix if is_part(source, name)), None)
         if part is None:
             left_out.append(Skipped(source.name, f"it is of no part of the mix ({', '.join(mix)})."))
         else:
@@ -300,8 +307,8 @@ def mixed(sources: Sequence[Source], mix: Mapping[str, float]) -> tuple[list[Sou
     return kept, chances, left_out
 
 
-def credits(corpus: Corpus) -> list[str]:
-    """Whom the files are owed to, where an index.json beside or above them says so."""
+def credits_of(corpus: Corpus) -> list[str]:
+    """Lists whom to credit for the files, where an index.json beside or above them says so."""
     owed: set[str] = set()
     for folder in {parent for source in corpus.sources for parent in source.path.parents[:2]}:
         try:

@@ -1,8 +1,11 @@
-"""Muon: momentum whose steps are orthogonal matrices (Jordan et al. 2024).
+"""Muon: an optimiser with momentum whose steps are orthogonal matrices (Jordan et al. 2024).
 
 A hidden layer's gradient is dominated by few directions; making all its singular values alike lets the others learn
 too. On the compact network this halves the iterations that Adam needs. It is for hidden matrices only: what reads the
 input, what writes the output, and everything one-dimensional is better off with Adam.
+
+Why not torch.optim.Muon: it takes matrices only and refuses the kernels of convolutions, four-dimensional parameters
+that hold most of the compact network's weights; here they are folded into matrices for the step.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters (rows, ...) are matrices (rows, columns); a convolution's are (C_out, C_in * taps)."""
+    """The optimiser. Parameters (rows, ...) are taken as matrices (rows, columns); kernels as (C_out, C_in * taps)."""
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = MOMENTUM) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Moves every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -48,7 +52,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """matrix (R, C) with all its singular values brought near one, by Newton and Schulz's iteration in bfloat16."""
+    """Returns matrix (R, C) with all its singular values near one, by Newton and Schulz's iteration in bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
     if tall:

@@ -1,8 +1,7 @@
 """What a network is asked to learn: to tell music from noise, at every level of noise.
 
-Two objectives, one for each network. The published one adds white noise of one level and measures the error as Karras
-et al. 2022 do. The compact one's noise may have a level of its own in every bin, and its error is told in shares of
-what the Wiener filter makes: 1 is no better than that.
+Two objectives, one for each kind of network. The published one measures the error as Karras et al. 2022 do. The compact
+network's measures it in every octave, and reports it relative to the Wiener filter's error: 1 is no better than that.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -24,46 +21,16 @@ from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import PATCH, FoldedConstantQ
 from babe2.networks.models import Network
 from babe2.prior import scaled
-from babe2.training.augmentation import Signal, octave_places
+from babe2.training.noise import Batch
 
-Levels = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Example:
-    """An excerpt and the noise to tell it from."""
-
-    clean: Signal  # (T,)
-    noise: Signal  # (T,) at its level
-    sigma: Signal  # (1,), or (K,): a level for each bin
-    level: float  # the highest of them
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Examples, on the device that learns from them."""
-
-    clean: Tensor  # (B, T)
-    noise: Tensor  # (B, T)
-    sigma: Tensor  # (B, 1) or (B, K)
-    level: Tensor  # (B,)
-
-    @classmethod
-    def of(cls, examples: Sequence[Example], device: torch.device) -> Batch:
-        def stacked(rows: list[Signal]) -> Tensor:
-            return torch.from_numpy(np.stack(rows)).to(device, non_blocking=True)
-
-        return cls(
-            stacked([example.clean for example in examples]),
-            stacked([example.noise for example in examples]),
-            stacked([example.sigma for example in examples]),
-            torch.tensor([example.level for example in examples], dtype=torch.float32).to(device),
-        )
+TAMING = 0.25  # power of an excerpt's expected error by which it counts less
+SMOOTHED = 13  # bins over which the spread is averaged: a quarter octave of the compact network
+LEAST_SPREAD = 1e-6  # where there is no music at all, so that there is something to divide by
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """How wrong a network was about each example."""
+    """The losses of a batch, one for each example."""
 
     minimised: Tensor  # (B,)
     error: Tensor  # (B,) without any learned weighting
@@ -71,112 +38,16 @@ class Losses:
 
 
 class Objective(Protocol):
+    """Returns a network's losses on a batch."""
+
     def __call__(self, network: Callable[..., list[Tensor]], batch: Batch) -> Losses: ...
-
-
-# Noise
-
-
-@dataclass(frozen=True)
-class NoiseLevels:
-    """From which noise levels to learn, and how often from which. The defaults are the published piano column."""
-
-    lowest: float = 1e-5
-    highest: float = 10.0
-    rho: float | None = 10.0  # larger: more of the low levels; None: every octave of levels as often as the next
-    stratified: bool = False  # each batch goes through all levels, evenly
-    recorded: float = 0.0  # the share of examples whose noise has a recording's profile, for the compact network only
-
-    def at(self, share: npt.ArrayLike) -> Levels:
-        """The level below which lie `1 - share` of all, share in 0..1."""
-        u = np.asarray(share, np.float64)
-        if self.rho is None:
-            return np.asarray(self.highest * (self.lowest / self.highest) ** u)
-        top, bottom = self.highest ** (1 / self.rho), self.lowest ** (1 / self.rho)
-        return np.asarray((top + u * (bottom - top)) ** self.rho)
-
-    def draw(self, rng: np.random.Generator, count: int) -> Levels:
-        """The levels of one batch (count,)."""
-        if not self.stratified:
-            return self.at(rng.random(count))
-        return self.at((rng.permutation(count) + rng.random()) / count)
-
-
-# What noise levels an old recording has when its equalised spectrum is looked at, as log2 of the level over log2 of the
-# frequency. It is clear in its band, where only surface noise stands against the music; above its upper edge, and below
-# its lower one, its own noise was raised with everything else, and soon there is nothing but noise.
-CLEAR = (5e-5, 2e-2)  # level at 1 kHz, in the band
-SLOPE = 0.3  # standard deviation, per octave
-HILLS, HILL_HEIGHT, HILL_OCTAVES = 3, 0.6, (0.2, 0.6)  # of resonances taken off: log2 of the level, standard deviation
-HILL_HZ = (2**7, 2**13)
-UPPER_EDGE_HZ, UPPER_SLOPE = (1000.0, 9000.0), (4.0, 25.0)  # log2 of the level per octave: 24 to 150 dB
-LOWER_EDGE_HZ, LOWER_SLOPE, LOWER_SHARE = (40.0, 250.0), (1.0, 8.0), 0.7
-
-
-@dataclass(frozen=True)
-class NoiseProfile:
-    """A recording's noise level over frequency."""
-
-    clear: float  # log2 of the level at 1 kHz
-    slope: float  # per octave
-    hills: tuple[tuple[float, float, float], ...]  # of place, log2 Hz; height; width, octaves
-    upper: tuple[float, float]  # edge, log2 Hz; slope
-    lower: tuple[float, float]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> NoiseProfile:
-        def evenly_in_octaves(between: tuple[float, float]) -> float:
-            return rng.uniform(math.log2(between[0]), math.log2(between[1]))
-
-        return cls(
-            clear=evenly_in_octaves(CLEAR),
-            slope=rng.normal(0, SLOPE),
-            hills=tuple(
-                (evenly_in_octaves(HILL_HZ), rng.normal(0, HILL_HEIGHT), rng.uniform(*HILL_OCTAVES))
-                for _ in range(HILLS)
-            ),
-            upper=(evenly_in_octaves(UPPER_EDGE_HZ), 2 ** evenly_in_octaves(UPPER_SLOPE)),
-            lower=(evenly_in_octaves(LOWER_EDGE_HZ), rng.uniform(*LOWER_SLOPE) if rng.random() < LOWER_SHARE else 0.0),
-        )
-
-    def level(self, octaves: Signal, highest: float) -> Signal:
-        """The noise level, nowhere above `highest`, at frequencies given as log2 of Hz (F,)."""
-        place = octaves.astype(np.float32)
-        level = np.float32(self.clear) + np.float32(self.slope) * (place - np.float32(10))
-        for centre, height, width in self.hills:
-            level += np.float32(height) * np.exp(-(((place - np.float32(centre)) / np.float32(width)) ** 2))
-        level += np.float32(self.upper[1]) * np.maximum(place - np.float32(self.upper[0]), 0)
-        level += np.float32(self.lower[1]) * np.maximum(np.float32(self.lower[0]) - place, 0)
-        return np.exp2(np.minimum(level, np.float32(math.log2(highest))))
-
-
-def white_example(clean: Signal, rng: np.random.Generator, level: float) -> Example:
-    """clean (T,) and white noise at one level."""
-    noise = rng.standard_normal(len(clean), dtype=np.float32) * np.float32(level)
-    return Example(clean, noise, np.array([level], np.float32), level)
-
-
-def bandwise_example(
-    clean: Signal, rng: np.random.Generator, level: float, recorded: float, centres: Signal, sample_rate: int
-) -> Example:
-    """clean (T,) and noise, `recorded` times a recording's, whose level is told at the bins' `centres` (K,), Hz."""
-    noise = rng.standard_normal(len(clean), dtype=np.float32)
-    if rng.random() >= recorded:
-        return Example(clean, noise * np.float32(level), np.full(len(centres), level, np.float32), level)
-    profile = NoiseProfile.draw(rng)
-    # Beyond the outermost bins' centres the profile goes on as it is there.
-    ends = np.log2(centres[0]), np.log2(centres[-1])
-    places = np.clip(octave_places(len(clean), sample_rate), *ends)
-    coloured = np.fft.irfft(np.fft.rfft(noise) * profile.level(places, level), len(clean))
-    sigma = profile.level(np.log2(centres), level)
-    return Example(clean, coloured.astype(np.float32, copy=False), sigma, level)
 
 
 # The published objective
 
 
 class LossWeight(nn.Module):
-    """How much error to expect at a noise level, learned beside the network so that no level outweighs the others.
+    """The error to expect at a noise level, learned beside the network so that no level outweighs the others.
 
     Published for the first training of the voices; there every example was weighted with every other's noise level,
     here each with its own.
@@ -195,13 +66,13 @@ class LossWeight(nn.Module):
             self.linear.weight.copy_(bound * (2 * torch.rand(1, 2 * features, generator=generator) - 1))
 
     def forward(self, log_sigma: Tensor) -> Tensor:
-        """Log noise level (B, 1) -> log of the expected error (B,)."""
+        """The log of the expected error (B,), from the log of the noise level (B, 1)."""
         angle = 2 * math.pi * (log_sigma * self.w + self.phase)
         return self.linear(torch.cat([angle.sin(), angle.cos()], dim=-1)).squeeze(-1)
 
 
 class PublishedObjective:
-    """The squared error of what the network is left to guess (Karras et al. 2022), over all samples alike."""
+    """The mean squared error of the preconditioned network's answer (Karras et al. 2022), over all samples alike."""
 
     def __init__(self, transform: ConstantQ, sigma_data: float, weight: LossWeight | None = None) -> None:
         self.transform, self.sigma_data, self.weight = transform, sigma_data, weight
@@ -222,7 +93,7 @@ class PublishedObjective:
 
 @contextmanager
 def in_bfloat16(network: CQTDiffPlus) -> Iterator[None]:
-    """Inside, forward and backward, the pictures are in bfloat16; weights, which move by less, stay in float32."""
+    """Computes the pictures in bfloat16 inside, forward and backward; weights, which move by less, stay in float32."""
     kept: list[tuple[dict[str, Any], str, Tensor]] = []
     for module in network.modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, Downsample)):
@@ -239,7 +110,7 @@ def in_bfloat16(network: CQTDiffPlus) -> Iterator[None]:
 
 
 def initialise_as_published(network: CQTDiffPlus) -> None:
-    """Torch's own initialisation is the published one, but for biases, and for gates, which begin all but closed."""
+    """Sets biases to zero and gates to nearly zero; everything else torch initialises as published."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
@@ -252,7 +123,7 @@ def initialise_as_published(network: CQTDiffPlus) -> None:
 
 
 class BandwiseObjective:
-    """The squared error in every octave; told over the error that a guess of nothing makes: the Wiener filter's."""
+    """The squared error in every octave, reported relative to the Wiener filter's: that of an answer of nothing."""
 
     def __init__(
         self, transform: FoldedConstantQ, octaves: int, bins_per_octave: int, weights: Sequence[float]
@@ -283,16 +154,16 @@ class BandwiseObjective:
         return Losses(error, error, octaves / expected)
 
     def by_octave(self, rows: list[Tensor]) -> Tensor:
-        """Means over rows, from groups of (B, rows): (B, octaves)."""
+        """The mean over each octave's rows (B, octaves), from groups of (B, rows)."""
         return torch.cat(rows, dim=1).unflatten(1, (self.octaves, self.rows)).mean(dim=2)
 
     def _bins_by_octave(self, bins: Tensor) -> Tensor:
-        """(B, K) -> (B, octaves)"""
+        """The mean over each octave's bins: (B, K) -> (B, octaves)."""
         return bins.unflatten(1, (self.octaves, -1)).mean(dim=2)
 
 
 def power(group: Tensor) -> Tensor:
-    """(B, rows, frames, C) -> (B, rows)"""
+    """The mean power of each row: (B, rows, frames, C) -> (B, rows)."""
     return group.square().mean(dim=(2, 3))
 
 
@@ -301,11 +172,6 @@ def bin_powers(transform: FoldedConstantQ, x: Tensor) -> Tensor:
     return torch.cat(
         [group.unflatten(-1, (PATCH, -1)).square().mean(dim=(0, 2, 4)).flatten() for group in transform(x)]
     )
-
-
-TAMING = 0.25  # power of an excerpt's expected error by which it counts less
-SMOOTHED = 13  # bins over which the spread is averaged: a quarter octave of the compact network
-LEAST_SPREAD = 1e-6  # where there is no music at all, so that there is something to divide by
 
 
 def spread_of(powers: Tensor) -> Tensor:
@@ -317,7 +183,7 @@ def spread_of(powers: Tensor) -> Tensor:
 
 
 def hidden_matrices(network: Network) -> list[str]:
-    """The parameters that carry from hidden layer to hidden layer, by name: for these Muon was made."""
+    """Names of the parameters between hidden layers, which Muon was made for; the published networks use Adam only."""
     if not isinstance(network, BandwiseUNet):
         return []
     between = (".out.", "shrink.", "grow.", ".take.", ".give.")

@@ -11,16 +11,12 @@ from babe2.config import BandwiseArchitecture, Model
 from babe2.errors import RestorationError
 from babe2.training.augmentation import Augmentation
 from babe2.training.corpus import Levelling
-from babe2.training.objective import (
-    NoiseLevels,
-)
-
-# What to train, and how
+from babe2.training.noise import NoiseLevels
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What decides on the result. The defaults are the published piano column (babe2.md, section 8)."""
+    """Everything that decides on the result. The defaults are the published piano column (babe2.md, section 8)."""
 
     batch: int = 4  # excerpts per iteration, however many processes and parts share them
     seed: int = 0
@@ -45,7 +41,7 @@ class TrainingSettings:
     spread_batches: int = 40  # and the spread of each bin, for the compact network
 
     def changed(self, overrides: Mapping[str, str]) -> TrainingSettings:
-        """These settings with some replaced, by name as `augmentation.gain_db`, from text."""
+        """Returns these settings with some replaced, by names like `augmentation.gain_db`, from text."""
         settings = self
         for name, text in overrides.items():
             settings = with_value(settings, name, name, text)
@@ -53,6 +49,7 @@ class TrainingSettings:
         return settings
 
     def check(self) -> None:
+        """Raises RestorationError where a setting has no meaning."""
         noise, levelling = self.noise, self.levelling
         rules = {
             "batch": 1 <= self.batch <= 2**16,
@@ -110,14 +107,14 @@ COMPACT_TRAINING = TrainingSettings(
 
 
 def training_settings(model: Model) -> TrainingSettings:
-    """The settings with which a model of this kind is trained from nothing."""
+    """Returns the settings with which a model of this kind is trained from nothing."""
     if isinstance(model.architecture, BandwiseArchitecture):
         return COMPACT_TRAINING
     return VOICE_TRAINING if model.column == "voice" else PIANO_TRAINING
 
 
 def tuning_settings(model: Model) -> TrainingSettings:
-    """The settings with which it is trained further, on other data: as published for one singer's voice."""
+    """Returns the settings with which it is trained further, on other data: as published for one singer's voice."""
     if isinstance(model.architecture, BandwiseArchitecture):
         return replace(COMPACT_TRAINING, learning_rate=5e-4, muon_rate=5e-3)
     of_its_kind = training_settings(model)
@@ -126,22 +123,22 @@ def tuning_settings(model: Model) -> TrainingSettings:
 
 
 def with_value(settings: Any, name: str, full_name: str, text: str) -> Any:
-    """A dataclass with the field `name`, or the field of a field, read from text."""
+    """Returns a dataclass with one field, or the field of a field, replaced by what the text says."""
     own, _, rest = name.partition(".")
     hints = get_type_hints(type(settings))
     if own not in hints or is_dataclass(hints[own]) != bool(rest):
         known = ", ".join(setting_names(TrainingSettings()))
-        raise RestorationError(f"There is no training setting {full_name!r}. Known settings: {known}.")
+        raise RestorationError(f"There is no training setting {full_name!r:.80}. Known settings: {known}.")
     if rest:
         return replace(settings, **{own: with_value(getattr(settings, own), rest, full_name, text)})
     try:
         return replace(settings, **{own: value_of(hints[own], text.strip())})
     except (ValueError, OverflowError):
-        raise RestorationError(f"The training setting {full_name} cannot be {text!r}.") from None
+        raise RestorationError(f"The training setting {full_name} cannot be {text!r:.80}.") from None
 
 
 def value_of(kind: Any, text: str) -> Any:
-    """Text as a value of a field's type."""
+    """Reads text as a value of a field's type; what it cannot be is a ValueError."""
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError
@@ -164,6 +161,7 @@ def value_of(kind: Any, text: str) -> Any:
 
 
 def setting_names(settings: Any, prefix: str = "") -> list[str]:
+    """Lists the names by which settings are changed."""
     names = []
     for one in fields(settings):
         value = getattr(settings, one.name)
@@ -172,7 +170,7 @@ def setting_names(settings: Any, prefix: str = "") -> list[str]:
 
 
 def average_decay(settings: TrainingSettings, n: int) -> float:
-    """How much of the average stays in iteration n."""
+    """Returns the share of the averaged weights that stays in iteration n."""
     if settings.average_ramp is None:
         return min(settings.average_decay, (n + 1) / (n + 10))
     heard = n * settings.batch

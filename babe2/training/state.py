@@ -1,7 +1,7 @@
-"""A training run on disk: whole at every moment, so that it goes on as if it had never been stopped.
+"""A training run on disk: complete at every moment, so that a run that was killed goes on as if it had not been.
 
-Each state is a folder named by its iteration, written under another name and renamed when it is complete; the one
-before is deleted only then.
+Each state is a folder named by its iteration, with one file for each kind of tensor (network, average, optimiser, ...).
+It is written under another name and renamed when it is complete; the one before is deleted only then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = "babe2 training state"
 DESCRIPTION = "state.json"
-LARGEST_FILE = 15 * 2**20  # bytes, so that every file can be kept where only small ones can
 WRITING = ".writing-"
 
 Tensors = dict[str, Tensor]
@@ -34,27 +33,27 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Everything that training changes, and what it must not have changed in between."""
+    """Everything that training changes, and what must not have changed when it goes on."""
 
     iteration: int
-    tensors: dict[str, Tensors]  # by what they are: network, average, optimiser, ...
+    tensors: dict[str, Tensors]  # by kind: network, average, optimiser, ...
     about: dict[str, Any]  # for JSON
 
 
 def save(state: State, folder: Path) -> None:
-    """Writes a state into a run's `folder` beside the one that is there, and only then deletes that."""
+    """Writes a state into a run's `folder`, and deletes the older ones when it is complete."""
     target = folder / f"{state.iteration:09d}"
     if not target.exists():
         writing = folder / f"{WRITING}{state.iteration:09d}"
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
         files = {}
-        for name, tensors in state.tensors.items():
-            for number, part in enumerate(parted(tensors)):
-                path = writing / f"{name}-{number:02d}.safetensors"
-                save_file(part, path, metadata={"format": "pt"})
-                flush(path)
-                files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
+        for kind, tensors in state.tensors.items():
+            path = writing / f"{kind}.safetensors"
+            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            save_file(whole, path, metadata={"format": "pt"})
+            flush(path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
         described = {"format": FORMAT, "iteration": state.iteration, **state.about, "files": files}
         (writing / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
         flush(writing / DESCRIPTION)
@@ -67,7 +66,7 @@ def save(state: State, folder: Path) -> None:
 
 
 def load(folder: Path) -> State | None:
-    """The latest whole state of a run, if there is one."""
+    """Returns the latest complete state of a run, or None where no run was begun."""
     if not folder.is_dir():
         return None
     found = sorted((path for path in folder.iterdir() if re.fullmatch(r"\d{9}", path.name)), reverse=True)
@@ -77,7 +76,7 @@ def load(folder: Path) -> State | None:
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             log.warning("the state %s is damaged (%s)", path, error)
     if found:
-        raise RestorationError(f"No state in {folder} is whole. Choose another output folder, or delete this one.")
+        raise RestorationError(f"No state in {folder} is complete. Choose another output folder, or delete this one.")
     return None
 
 
@@ -89,21 +88,9 @@ def _read(path: Path) -> State:
     for name, expected in about.pop("files").items():
         if digest(path / name) != expected["sha256"]:
             raise ValueError(f"{name} is not as it was written")
-        tensors.setdefault(name.rpartition("-")[0], {}).update(load_file(path / name))
+        kind = Path(name).stem.partition("-")[0]  # older runs have several files of a kind: network-00, network-01, ...
+        tensors.setdefault(kind, {}).update(load_file(path / name))
     return State(about.pop("iteration"), tensors, about)
-
-
-def parted(tensors: Tensors) -> list[Tensors]:
-    """The same in order, in parts none of which makes a file larger than it should be, if one tensor alone does not."""
-    parts: list[Tensors] = [{}]
-    room = LARGEST_FILE
-    for name, tensor in tensors.items():
-        if tensor.nbytes > room and parts[-1]:
-            parts.append({})
-            room = LARGEST_FILE
-        parts[-1][name] = tensor.detach().cpu().contiguous()
-        room -= tensor.nbytes
-    return parts
 
 
 def flush(path: Path) -> None:
@@ -118,17 +105,18 @@ def flush(path: Path) -> None:
 
 
 def digest(path: Path) -> str:
+    """Returns a file's sha256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """What is not the same in two descriptions, as `name: was, is`."""
-    told = []
+    """Lists what is not the same in two descriptions, as `name was this, is that`."""
+    found = []
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            told += differences(old, new, f"{prefix}{name}.")
+            found += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            told.append(f"{prefix}{name} was {old}, is {new}")
-    return told
+            found.append(f"{prefix}{name} was {old}, is {new}")
+    return found

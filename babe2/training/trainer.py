@@ -1,8 +1,4 @@
-"""Teaching a network what music sounds like: settings, the step that changes it, and where its examples come from.
-
-Everything random about item i of iteration n comes from a generator seeded with (seed, n, i). So nothing depends on how
-often a run was stopped, on how many processes share its batches, or on which of them is early.
-"""
+"""One training step: what an iteration does to a network, to its averaged weights and to the optimisers."""
 
 from __future__ import annotations
 
@@ -22,48 +18,45 @@ from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.models import Network, build_network, build_transform
-from babe2.training.examples import WEIGHTS, generator
 from babe2.training.muon import Muon
+from babe2.training.noise import Batch, NoiseLevels
 from babe2.training.objective import (
     BandwiseObjective,
-    Batch,
     Losses,
     LossWeight,
-    NoiseLevels,
     Objective,
     PublishedObjective,
     hidden_matrices,
     in_bfloat16,
     initialise_as_published,
 )
+from babe2.training.randomness import Purpose, torch_seed
 from babe2.training.settings import TrainingSettings, average_decay
 from babe2.training.state import Tensors
 
-BANDS = 4  # of noise levels, of which losses are told apart
-MOST_FAILURES = 20  # iterations in a row whose gradients are no numbers
-
-
-# Processes
+BANDS = 4  # of noise levels, over which errors are reported apart
+MOST_FAILURES = 20  # iterations in a row whose gradients are not finite
+MOMENTS = {torch.optim.Adam: ("step", "exp_avg", "exp_avg_sq"), Muon: ("momentum_buffer",)}  # what each remembers
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that share each batch."""
+    """This process's place among those that share each batch."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether it is the one that speaks and writes."""
+        """Whether this process is the one that reports and writes."""
         return self.rank == 0
 
     def share(self, batch: int) -> range:
-        """Its items of a batch."""
+        """Returns this process's items of a batch."""
         return range(self.rank, batch, self.count)
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum over all of them, in place and the same for each."""
+        """Adds up a tensor over all processes, in place."""
         if self.count > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
@@ -72,21 +65,18 @@ class Processes:
 ALONE = Processes()
 
 
-# The step
-
-
 @dataclass(frozen=True)
 class Step:
-    """What came of one iteration; sums are over this process's share of its batch."""
+    """The result of one iteration, over this process's share of its batch."""
 
-    told: Tensor  # see `Tally`
+    sums: Tensor  # see `Tally`
     gradient_norm: float
-    learned: bool  # the gradient was made of numbers
+    learned: bool  # whether the gradient was finite, so that the weights were changed
     flags: Tensor  # the sum over the processes of what each passed to `Trainer.step`
 
 
 class Trainer:
-    """A network, its average, its optimisers, and what one iteration does to them."""
+    """A network that learns, with its averaged weights and its optimisers."""
 
     def __init__(
         self,
@@ -107,7 +97,7 @@ class Trainer:
         self.iteration = self.skipped = self.failures = 0
         self.weight: LossWeight | None = None
         if settings.weighted and isinstance(network, CQTDiffPlus):
-            seeded = torch.Generator().manual_seed(int(generator(settings.seed, WEIGHTS, 1).integers(2**62)))
+            seeded = torch.Generator().manual_seed(torch_seed(settings.seed, Purpose.WEIGHTS, 1))
             self.weight = LossWeight(seeded).to(self.device)
         self.objective = self._objective()
         self.learning = dict(self.network.named_parameters())
@@ -124,12 +114,12 @@ class Trainer:
         size = self.model.architecture
         assert isinstance(size, BandwiseArchitecture)
         weights = self.settings.octave_weights or (1.0,)
-        # Told for eight octaves, of which a smaller network has the highest.
+        # The settings are for eight octaves; a smaller network has the highest of them.
         weights = (weights[:1] * size.octaves + weights)[-size.octaves :]
         return BandwiseObjective(transform, size.octaves, size.bins_per_octave, weights)
 
     def _optimisers(self) -> list[tuple[torch.optim.Optimizer, float]]:
-        """Each with its rate."""
+        """Each optimiser with its learning rate."""
         settings = self.settings
         hidden = set(hidden_matrices(self.network)) if settings.muon_rate is not None else set()
         rest = [parameter for name, parameter in self.learning.items() if name not in hidden]
@@ -141,9 +131,10 @@ class Trainer:
         return [(adam, settings.learning_rate), (muon, settings.muon_rate)]
 
     def step(self, batches: Iterator[Batch], slowing: float = 1.0, flags: Tensor | None = None) -> Step:
-        """One iteration on this process's share of a batch, in parts; `slowing` is a factor for the learning rates.
+        """Does one iteration on this process's share of a batch, given in parts.
 
-        What the processes pass as `flags` is added up beside their gradients, so that all of them know it.
+        `slowing` is a factor for the learning rates. The `flags` of all processes are added up with their gradients, so
+        that each knows them all.
         """
         self.network.zero_grad()
         if self.weight is not None:
@@ -163,7 +154,7 @@ class Trainer:
         self.iteration += 1
         if self.failures >= MOST_FAILURES:
             raise RestorationError(
-                f"In {MOST_FAILURES} iterations in a row the gradient was not made of finite numbers. Go on from the "
+                f"In {MOST_FAILURES} iterations in a row the gradient was not finite. Go on from the "
                 "last state with a lower learning_rate, or in float32."
             )
         return Step(tally.sums, norm, learned, flags)
@@ -185,7 +176,7 @@ class Trainer:
         return row[len(row) - len(flags) :].cpu()
 
     def _move(self, slowing: float) -> None:
-        """One step of the optimisers, and of the average after them."""
+        """Moves the weights by one step of the optimisers, and the averaged weights after them."""
         n, settings = self.iteration, self.settings
         warm = min(n / settings.warmup, 1.0) if settings.warmup else 1.0
         for optimiser, rate in self.optimisers:
@@ -200,16 +191,16 @@ class Trainer:
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> Losses:
-        """How wrong the averaged network is."""
+        """Returns the averaged network's losses."""
         with self._in_precision(self.average):
             return self.objective(self.forward_average, batch)
 
     def _in_precision(self, network: Network) -> AbstractContextManager[None]:
-        """The compact network lowers itself."""
+        """Inside, the network computes in the wanted precision; the compact network sees to that itself."""
         return in_bfloat16(network) if self.lowers and isinstance(network, CQTDiffPlus) else nullcontext()
 
     def tensors(self) -> dict[str, Tensors]:
-        """Everything a step changes."""
+        """Returns every tensor that a step changes, by kind and name."""
         moments = {
             f"{kind}:{name}": value
             for name, (optimiser, parameter) in self._homes().items()
@@ -224,7 +215,7 @@ class Trainer:
         }
 
     def restore(self, tensors: dict[str, Tensors], iteration: int, skipped: int) -> None:
-        """The inverse of `tensors`."""
+        """Puts back what `tensors` returned."""
         try:
             self.network.load_state_dict(tensors["network"])
             self.average.load_state_dict(tensors["average"])
@@ -234,6 +225,8 @@ class Trainer:
             for key, value in tensors["optimiser"].items():
                 kind, _, name = key.partition(":")
                 optimiser, parameter = homes[name]
+                if kind not in MOMENTS[type(optimiser)]:  # another optimiser moved it before, and this one begins anew
+                    continue
                 like = torch.zeros_like(parameter) if value.shape == parameter.shape else torch.zeros_like(value)
                 optimiser.state[parameter][kind] = like.copy_(value)
         except (RuntimeError, KeyError):
@@ -243,7 +236,7 @@ class Trainer:
         self.iteration, self.skipped, self.failures = iteration, skipped, 0
 
     def _homes(self) -> dict[str, tuple[torch.optim.Optimizer, Tensor]]:
-        """By name every parameter that learns, and the optimiser that moves it."""
+        """Every parameter that learns, by name, with the optimiser that moves it."""
         named = dict(self.learning)
         if self.weight is not None:
             named |= {f"weight.{name}": one for name, one in self.weight.named_parameters()}
@@ -252,7 +245,7 @@ class Trainer:
 
 
 def _callable(network: Network, precision: str, compiled: bool, save_memory: bool) -> Callable[..., list[Tensor]]:
-    """The network as it is to be computed."""
+    """The network's forward pass in this precision, compiled or not."""
     if isinstance(network, BandwiseUNet):
         network.set_dtype(getattr(torch, precision))
         return torch.compile(network) if compiled else network
@@ -263,10 +256,10 @@ def _callable(network: Network, precision: str, compiled: bool, save_memory: boo
 
 
 def new_network(model: Model, seed: int) -> Network:
-    """A network that has learned nothing yet, the same for the same seed."""
+    """Returns a network that has learned nothing yet, the same for the same seed."""
     # Torch's layers draw from the global generator, which is put back as it was.
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, WEIGHTS, 0).integers(2**62)))
+        torch.default_generator.manual_seed(torch_seed(seed, Purpose.WEIGHTS, 0))
         network = build_network(model)
     if isinstance(network, CQTDiffPlus):
         initialise_as_published(network)
@@ -274,13 +267,14 @@ def new_network(model: Model, seed: int) -> Network:
 
 
 class Tally:
-    """Sums to tell of, kept on the device: count, minimised, error; per band error and count; per octave error."""
+    """Sums for the report, kept on the device: count, minimised, error; per band error and count; per octave error."""
 
     def __init__(self, noise: NoiseLevels, device: torch.device) -> None:
         self._lowest, self._octaves = math.log(noise.lowest), math.log(noise.highest / noise.lowest)
         self.sums = torch.zeros(3 + 2 * BANDS, device=device)
 
     def add(self, losses: Losses, level: Tensor) -> None:
+        """Adds the losses of some examples, whose highest noise levels are level (B,)."""
         error = losses.error.detach().float()
         band = ((level.log() - self._lowest) / self._octaves * BANDS).long().clamp(0, BANDS - 1)
         errors, counts = (
@@ -295,8 +289,8 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A tally's means."""
+class Means:
+    """The means of what a `Tally` summed up."""
 
     loss: float
     error: float
@@ -304,7 +298,8 @@ class Told:
     octaves: tuple[float, ...]  # lowest first, for the compact network
 
     @classmethod
-    def of(cls, sums: Tensor) -> Told:
+    def of(cls, sums: Tensor) -> Means:
+        """Reads the means off the sums."""
         count, loss, error, *rest = sums.tolist()
         errors, counts, octaves = rest[:BANDS], rest[BANDS : 2 * BANDS], rest[2 * BANDS :]
         levels = tuple(e / c if c else None for e, c in zip(errors, counts, strict=True))

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from conftest import deviation, seeded
 from torch import Tensor
 
-from babe2.analysis.response import RecordingChain
 from babe2.config import COMPACT
+from babe2.degradations.base import Undone, shaped
+from babe2.degradations.response import QUIETEST, NoisyColouring
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.tape import MemoryTape
 from babe2.errors import RestorationError
-from babe2.methods.bandwise import restore_bandwise
+from babe2.methods.bandwise import BandwiseDenoiser, BandwiseSettings, restore_bandwise
 from babe2.methods.undone import (
     MARGIN,
-    QUIETEST,
     SHORTEST,
-    Undone,
     faded,
     noise_levels,
     segment_length,
-    shaped,
     with_margins,
 )
 from babe2.networks.folded_cqt import GRAIN
-from babe2.sampler import Known, Progress
+from babe2.sampler import Progress, Sampled, Settled
 
 RATE, LENGTH, ITEMS = 8000, 8192, 8
 HERTZ = torch.fft.rfftfreq(LENGTH, 1 / RATE)
@@ -36,7 +35,7 @@ HERTZ = torch.fft.rfftfreq(LENGTH, 1 / RATE)
 SPREAD = 0.1 * (1 + (HERTZ / 500) ** 2) ** -0.5
 FLOOR = 1e-3
 CLEAR, LOST = (HERTZ > 50) & (HERTZ < 1200), HERTZ > 2300
-SETTINGS = replace(COMPACT, steps=300, sigma_start=3.0, sigma_min=1e-5)
+SETTINGS = COMPACT.settings(BandwiseSettings, steps=300, sigma_start=3.0, sigma_min=1e-5)
 
 
 def curve(*points: tuple[float, float]) -> SampledCurve:
@@ -45,9 +44,8 @@ def curve(*points: tuple[float, float]) -> SampledCurve:
 
 
 RESPONSE = curve((100.0, 0.0), (400.0, 6.0), (1500.0, -6.0), (2000.0, -20.0), (2200.0, -150.0))
-MACHINE = RecordingChain(
-    RESPONSE, curve((20.0, 20 * math.log10(FLOOR)), (4000.0, 20 * math.log10(FLOOR))), 50.0, 2000.0, True
-)
+NOISE = curve((20.0, 20 * math.log10(FLOOR)), (4000.0, 20 * math.log10(FLOOR)))
+MACHINE = NoisyColouring(RESPONSE, NOISE, RATE)
 
 
 def wiener(noisy: Tensor, level: Tensor) -> Tensor:
@@ -61,9 +59,20 @@ def music(seed: int = 0) -> Tensor:
     return shaped(seeded(seed)(torch.Size((ITEMS, LENGTH))), SPREAD)
 
 
-def recorded(x: Tensor, machine: RecordingChain = MACHINE, seed: int = 1) -> Undone:
-    bare = Undone.of(x, machine, 1.0, RATE)
+def recorded(x: Tensor, machine: NoisyColouring = MACHINE, seed: int = 1) -> Undone:
+    bare = machine.undone(x)
     return replace(bare, observation=shaped(x, bare.magnitude) + FLOOR * seeded(seed)(x.shape))
+
+
+def restored(
+    recording: Undone,
+    settings: BandwiseSettings = SETTINGS,
+    seed: int = 2,
+    prior: BandwiseDenoiser = wiener,
+    machine: NoisyColouring = MACHINE,
+    **hooks: Any,
+) -> Sampled:
+    return restore_bandwise(prior, machine, recording.observation, settings, seeded(seed), **hooks)
 
 
 def power(x: Tensor, where: Tensor) -> Tensor:
@@ -74,7 +83,7 @@ def power(x: Tensor, where: Tensor) -> Tensor:
 def test_clear_bands_are_the_recording_without_its_machine() -> None:
     x = music()
     recording = recorded(x)
-    found = restore_bandwise(wiener, recording, RESPONSE, SETTINGS, seeded(2)).audio
+    found = restored(recording).audio
     undone = shaped(recording.observation, torch.where(CLEAR, 1 / recording.magnitude, 0.0))
     # What the noise hides is all that may differ: N / H is at most a tenth of the music here.
     assert deviation(shaped(found, CLEAR.float()), undone) < 0.02
@@ -83,7 +92,7 @@ def test_clear_bands_are_the_recording_without_its_machine() -> None:
 
 def test_every_band_gets_the_power_of_music() -> None:
     """Clear, half drowned or lost: an octave or so at a time."""
-    found = restore_bandwise(wiener, recorded(music()), RESPONSE, SETTINGS, seeded(2)).audio
+    found = restored(recorded(music())).audio
     for low in (60, 120, 250, 500, 1000, 1500, 1800, 2000, 2300, 3000):
         band = (HERTZ / low > 1) & (HERTZ / low < 1.3)
         ratio = float((power(found, band) / SPREAD[band].square()).mean())
@@ -91,14 +100,14 @@ def test_every_band_gets_the_power_of_music() -> None:
 
 
 def test_lost_bands_owe_the_recording_nothing() -> None:
-    first, other = (restore_bandwise(wiener, recorded(music(s)), RESPONSE, SETTINGS, seeded(2)).audio for s in (0, 5))
+    first, other = (restored(recorded(music(s))).audio for s in (0, 5))
     torch.testing.assert_close(shaped(first, LOST.float()), shaped(other, LOST.float()))
     assert not torch.allclose(shaped(first, CLEAR.float()), shaped(other, CLEAR.float()))
 
 
 def test_churn_changes_the_music_and_not_its_power() -> None:
     recording, stirred = recorded(music()), replace(SETTINGS, churn=30.0)
-    plain, churned = (restore_bandwise(wiener, recording, RESPONSE, s, seeded(2)).audio for s in (SETTINGS, stirred))
+    plain, churned = (restored(recording, s).audio for s in (SETTINGS, stirred))
     assert deviation(shaped(churned, LOST.float()), shaped(plain, LOST.float())) > 0.5
     ratio = float((power(churned, LOST) / SPREAD[LOST].square()).mean())
     assert ratio == pytest.approx(1.0, rel=0.1)
@@ -108,15 +117,15 @@ def test_churn_changes_the_music_and_not_its_power() -> None:
 
 def test_the_same_noise_gives_the_same_music() -> None:
     recording, settings = recorded(music()), replace(SETTINGS, steps=5, churn=2.0)
-    again, first = (restore_bandwise(wiener, recording, RESPONSE, settings, seeded(2)).audio for _ in range(2))
+    again, first = (restored(recording, settings).audio for _ in range(2))
     assert torch.equal(again, first)
-    assert not torch.equal(first, restore_bandwise(wiener, recording, RESPONSE, settings, seeded(3)).audio)
+    assert not torch.equal(first, restored(recording, settings, seed=3).audio)
 
 
 def test_the_misfit_is_the_noise() -> None:
     """As the recording was made of music and noise, so the restoration through the machine misses it by the noise."""
     recording = recorded(music())
-    sampled = restore_bandwise(wiener, recording, RESPONSE, SETTINGS, seeded(2))
+    sampled = restored(recording)
     level = float(recording.observation.std())
     assert sampled.misfit < 1.5 * FLOOR / level  # and by what it imagined at the end of the band
     assert sampled.misfit == pytest.approx(recording.misfit(sampled.audio))
@@ -129,7 +138,7 @@ def test_known_samples_are_kept_and_their_neighbours_follow() -> None:
     mask = torch.zeros(LENGTH)
     mask[:1000] = 1
     settings = replace(SETTINGS, steps=24, sigma_start=0.1)
-    sampled = restore_bandwise(wiener, recorded(x), RESPONSE, settings, seeded(2), agree=Known(mask * x, mask).over)
+    sampled = restored(recorded(x), settings, constrain=Settled(mask * x, mask).over)
     assert torch.equal(sampled.audio[:, :1000], x[:, :1000])
     assert deviation(shaped(sampled.audio, CLEAR.float()), shaped(x, CLEAR.float())) < 0.05
 
@@ -143,8 +152,8 @@ def test_the_prior_is_told_each_frequencys_own_level() -> None:
 
     recording, settings = recorded(music()), replace(SETTINGS, steps=6)
     steps: list[Progress] = []
-    restore_bandwise(watched, recording, RESPONSE, settings, seeded(2), on_step=steps.append)
-    sigmas = noise_levels(settings)
+    restored(recording, settings, prior=watched, on_step=steps.append)
+    sigmas = noise_levels(settings.steps, settings.sigma_start, settings.sigma_min)
     assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
     torch.testing.assert_close(torch.tensor([step.sigma for step in steps]), sigmas[:-1])
     for level, sigma in zip(told, sigmas, strict=False):
@@ -155,12 +164,12 @@ def test_the_prior_is_told_each_frequencys_own_level() -> None:
 @pytest.mark.parametrize("sigma_start", [2e-4, 0.01, 100.0])
 def test_a_start_below_or_far_above_the_recordings_levels_gives_music_still(sigma_start: float) -> None:
     settings = replace(SETTINGS, steps=12, sigma_start=sigma_start, sigma_min=1e-4)
-    found = restore_bandwise(wiener, recorded(music()), RESPONSE, settings, seeded(2)).audio
+    found = restored(recorded(music()), settings).audio
     assert found.isfinite().all() and float(found.std()) < 2 * float(music().std())
 
 
 def test_noise_levels_fall_in_equal_ratios_and_end_in_silence() -> None:
-    sigmas = noise_levels(replace(SETTINGS, steps=5, sigma_start=1.0, sigma_min=1e-4))
+    sigmas = noise_levels(steps=5, sigma_start=1.0, sigma_min=1e-4)
     torch.testing.assert_close(sigmas, torch.tensor([1.0, 0.1, 0.01, 1e-3, 1e-4, 0.0]), rtol=1e-4, atol=0)
 
 
@@ -168,7 +177,7 @@ def test_noise_levels_fall_in_equal_ratios_and_end_in_silence() -> None:
 
 
 def test_own_levels_are_the_noise_over_the_response() -> None:
-    own = Undone.of(torch.zeros(1, LENGTH), MACHINE, 3.0, RATE)
+    own = NoisyColouring(RESPONSE, NOISE, RATE, gain=3.0).undone(torch.zeros(1, LENGTH))
     for hertz, gain_db in ((400.0, 6.0), (1500.0, -6.0), (2000.0, -20.0)):
         k = int((HERTZ - hertz).abs().argmin())
         assert float(own.magnitude[k]) == pytest.approx(10 ** (gain_db / 20), rel=0.02)
@@ -177,15 +186,15 @@ def test_own_levels_are_the_noise_over_the_response() -> None:
 
 
 def test_no_level_is_below_what_the_prior_has_learned() -> None:
-    quiet = replace(MACHINE, noise=curve((20.0, -300.0), (4000.0, -300.0)))
-    assert float(Undone.of(torch.zeros(1, LENGTH), quiet, 1.0, RATE).level.min()) == pytest.approx(QUIETEST)
+    quiet = NoisyColouring(RESPONSE, curve((20.0, -300.0), (4000.0, -300.0)), RATE)
+    assert float(quiet.undone(torch.zeros(1, LENGTH)).level.min()) == pytest.approx(QUIETEST)
 
 
 def test_a_response_beyond_all_numbers_is_lost_and_not_a_nan() -> None:
-    deep = replace(MACHINE, response=curve((20.0, 0.0), (2000.0, 0.0), (2500.0, -1e5), (4000.0, -1e6)))
-    own = Undone.of(music(), deep, 1.0, RATE)
+    deep = NoisyColouring(curve((20.0, 0.0), (2000.0, 0.0), (2500.0, -1e5), (4000.0, -1e6)), NOISE, RATE)
+    own = deep.undone(music())
     assert not own.above(1.0).isnan().any() and math.isfinite(own.misfit(music()))
-    found = restore_bandwise(wiener, own, deep.response, replace(SETTINGS, steps=4), seeded(0)).audio
+    found = restored(own, replace(SETTINGS, steps=4), seed=0, machine=deep).audio
     assert found.isfinite().all()
 
 

@@ -92,7 +92,7 @@ def test_a_guided_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
         (BABE2, "best", {}, r"There is no preset 'best'\. Choose one of paper, standard, draft\."),
         ("magic", "standard", {}, r"There is no method 'magic'\. Choose one of babe2, paper, guided"),
         (BABE2, "standard", {"solver": "magic"}, r"solver is one of paper, guided, closed-form, bandwise, not 'magic'"),
-        (BABE2, "paper", {"solver": "guided"}, "The preset paper is a method of its own"),
+        (BABE2, "paper", {"solver": "bandwise"}, "The preset paper is a method of its own"),
         ("ltas-eq", "standard", {"solver": "guided"}, "has no solver to choose"),
         (BABE2, "standard", {"stepss": 3}, r"There is no setting stepss\. Known settings: solver, steps"),
         (

@@ -16,7 +16,7 @@ def sine(hertz: float, rate: int, length: int) -> Signal:
 
 def made(change: Change, hertz: float, rate: int = 8000, source_rate: int = 8000, length: int = 8192) -> Signal:
     excerpt = Excerpt(length, rate, source_rate, change)
-    return excerpt.made_of(sine(hertz, source_rate, excerpt.needed))
+    return excerpt.made_from(sine(hertz, source_rate, excerpt.source_length))
 
 
 def strongest(x: Signal, rate: int = 8000) -> float:

@@ -12,7 +12,7 @@ from classroom import RATE, shard, tune
 
 from babe2 import RestorationError
 from babe2.training.augmentation import Augmentation, Signal
-from babe2.training.corpus import Corpus, Levelling, Source, check, credits, gather
+from babe2.training.corpus import Corpus, Levelling, Source, check_source, credits_of, gather
 
 PLAIN = Augmentation()
 
@@ -94,16 +94,16 @@ def test_no_usable_data_is_one_sentence(tmp_path: Path) -> None:
 def test_a_file_silent_but_for_a_place_is_no_silent_file() -> None:
     audio = np.zeros((1, 60 * RATE), np.float32)
     audio[:, 20 * RATE : 22 * RATE] = tune(2)
-    check(Memory(audio), 1.0)
+    check_source(Memory(audio), 1.0)
     with pytest.raises(RestorationError, match="silent"):
-        check(Memory(np.zeros_like(audio)), 1.0)
+        check_source(Memory(np.zeros_like(audio)), 1.0)
 
 
 def test_whom_the_music_is_owed_to(tmp_path: Path) -> None:
     shard(tmp_path / "train" / "real-000.npy")
     index = {"train/real-000.npy": {"credit": "A (CC0); B (MIT)"}, "train/gone.npy": {"credit": "C"}}
     (tmp_path / "index.json").write_text(json.dumps(index))
-    assert credits(gather([tmp_path / "train"], RATE, 1.0)) == ["A (CC0)", "B (MIT)"]
+    assert credits_of(gather([tmp_path / "train"], RATE, 1.0)) == ["A (CC0)", "B (MIT)"]
 
 
 # What is drawn
@@ -119,7 +119,7 @@ def test_a_mix_decides_how_often_each_part_is_heard(tmp_path: Path) -> None:
         {"real-0.npy": 0.25, "render/one.npy": 0.375, "render/two.npy": 0.375}
     )
     assert [skip.name for skip in corpus.skipped] == ["other.npy"]
-    assert corpus.only("render").hours == pytest.approx(8 / 3600)
+    assert corpus.part("render").hours == pytest.approx(8 / 3600)
     with pytest.raises(RestorationError, match="asks for voices"):
         gather([tmp_path], RATE, 1.0, {"real": 0.5, "voices": 0.5})
 

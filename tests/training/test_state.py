@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from babe2 import RestorationError
-from babe2.training.state import DESCRIPTION, LARGEST_FILE, State, differences, load, parted, save
+from babe2.training.state import DESCRIPTION, FORMAT, State, differences, digest, load, save
 
 
 def state(iteration: int) -> State:
@@ -48,20 +50,32 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path, caplog: pyt
     save(state(1), tmp_path / "a")
     save(state(2), tmp_path / "b")
     os.rename(tmp_path / "b" / "000000002", tmp_path / "a" / "000000002")
-    weights = tmp_path / "a" / "000000002" / "network-00.safetensors"
+    weights = tmp_path / "a" / "000000002" / "network.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     found = load(tmp_path / "a")
     assert found is not None and found.iteration == 1 and "damaged" in caplog.text
     (tmp_path / "a" / "000000001" / DESCRIPTION).write_text("{}")
-    with pytest.raises(RestorationError, match=r"No state .* is whole"):
+    with pytest.raises(RestorationError, match=r"No state .* is complete"):
         load(tmp_path / "a")
 
 
-def test_no_file_is_too_large_to_be_kept_anywhere() -> None:
-    tensors = {str(i): torch.zeros(2**20) for i in range(9)} | {"large": torch.zeros(2**23)}
-    sizes = [sum(one.nbytes for one in part.values()) for part in parted(tensors)]
-    assert sizes == [12 * 2**20] * 3 + [2**25] and sizes[0] < LARGEST_FILE
-    assert [name for part in parted(tensors) for name in part] == list(tensors)
+def test_each_kind_of_tensor_is_one_file(tmp_path: Path) -> None:
+    save(state(7), tmp_path)
+    names = {path.name for path in (tmp_path / "000000007").iterdir()}
+    assert names == {"network.safetensors", "empty.safetensors", DESCRIPTION}
+
+
+def test_a_state_of_an_older_run_whose_kinds_are_in_several_files_is_read(tmp_path: Path) -> None:
+    older = tmp_path / "000000007"
+    older.mkdir()
+    parts = {"network-00": {"weight": torch.ones(3)}, "network-01": {"count": torch.tensor(7)}}
+    for name, tensors in parts.items():
+        save_file(tensors, older / f"{name}.safetensors")
+    files = {path.name: {"sha256": digest(path)} for path in older.iterdir()}
+    (older / DESCRIPTION).write_text(json.dumps({"format": FORMAT, "iteration": 7, "files": files}))
+    found = load(tmp_path)
+    assert found is not None and found.tensors.keys() == {"network"}
+    assert found.tensors["network"].keys() == {"weight", "count"}
 
 
 def test_what_differs_is_named() -> None:

@@ -1,0 +1,132 @@
+"""Every setting of every method does something, or is refused in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from classroom import COMPACT, babbling_network
+from conftest import SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, recorded_network
+from music import music
+
+from babe2 import RestorationError, Restorer
+from babe2.config import Model
+from babe2.dsp.spectra import ltas
+from babe2.methods import METHODS, all_settings
+from babe2.networks.models import next_length
+
+# Another value than the one it has, such that somebody who expects a difference should hear one.
+OTHER: dict[str, Any] = {
+    "steps": 4,
+    "sigma_min": 0.02,
+    "sigma_start": 0.08,
+    "order": 1,
+    "rho": 5.0,
+    "churn": 0.5,
+    "churn_noise": 1.2,
+    "churn_min": 0.3,
+    "churn_max": 0.06,
+    "guidance_strength": 0.4,
+    "observation_noise": 0.1,
+    "guidance_length": 9000,
+    "level": 0.11,
+    "filter_fft": 512,
+    "filter_min_hz": 45.0,
+    "filter_max_hz": 1900.0,
+    "filter_iterations": 1,
+    "filter_learning_rate": 2.0,
+    "filter_clip": 1e6,
+    "filter_tolerance_hz": 1e6,
+    "filter_tolerance_db": 1e6,
+    "filter_weighting": "cubic",
+    "reference_hz": 900.0,
+    "breakpoints_above_hz": (1400.0, 2200.0),
+    "breakpoints_below_hz": (400.0, 60.0),
+    "slope_limit_db": 3.0,
+    "outer_slope_db": 60.0,
+    "collapse_weight": 1000.0,
+    "collapse_decay": 0.001,
+    "ltas": "off",
+    "ltas_fft": 512,
+    "ltas_floor_db": -1.0,
+    "overlap": 0.3,
+    "mode": "time-invariant",
+    "blind_segments": 2,
+}
+# What is chosen besides, in both cases: quick, and such that every setting has its say.
+QUICK: dict[str, Any] = {"steps": 3, "sigma_min": 0.05, "filter_iterations": 4, "churn": 1.0}
+BESIDES: dict[str, dict[str, Any]] = {
+    "filter_tolerance_hz": {"filter_tolerance_db": 1e6},  # the fit rests when both are small
+    "filter_tolerance_db": {"filter_tolerance_hz": 1e6},
+    "blind_segments": {"mode": "time-invariant"},
+}
+CASES = [(method, setting) for method, kind in METHODS.items() for setting in kind.kind.names()]
+
+
+@cache
+def restorer_for(method: str) -> Restorer:
+    if method == "bandwise":
+        reference = ltas(torch.from_numpy(music(8, seed=9)), 1024, 512, 256)
+        return Restorer(babbling_network(), replace(COMPACT, column="compact"), reference)
+    model = Model(SMALL, SMALL_RATE, SMALL_LENGTH, sigma_data=0.063)
+    return Restorer(recorded_network(), model, Vectors("ltas_small")["ref"])
+
+
+def restored(method: str, **settings: Any) -> npt.NDArray[np.float32]:
+    """Two segments or three."""
+    seconds = 3 if method == "closed-form" else 2.2
+    return restorer_for(method).restore(music(seconds), SMALL_RATE, method=method, **settings).audio
+
+
+@cache
+def before(method: str, beside: str) -> npt.NDArray[np.float32]:
+    return restored(method, **chosen(method, beside))
+
+
+def chosen(method: str, setting: str) -> dict[str, Any]:
+    segments = {"segment_length": segment_of(method, 8192)}
+    names = METHODS[method].kind.names()
+    wishes = QUICK | segments | BESIDES.get(setting, {})
+    return {name: value for name, value in wishes.items() if name in names}
+
+
+def segment_of(method: str, samples: int) -> int:
+    """A length that the method can take."""
+    margins = 8192 if method == "closed-form" else 0
+    return next_length(restorer_for(method).model, samples + margins)
+
+
+def another(method: str, setting: str) -> Any:
+    """A value that is not the one in use."""
+    if setting == "segment_length":
+        return segment_of(method, 10_240)
+    if setting == "keep_low_band":
+        return method == "paper"
+    return OTHER[setting]
+
+
+@pytest.mark.parametrize(("method", "setting"), CASES)
+def test_a_setting_changes_the_result_or_is_refused_in_a_sentence(method: str, setting: str) -> None:
+    same = before(method, setting if setting in BESIDES else "")
+    try:
+        other = restored(method, **(chosen(method, setting) | {setting: another(method, setting)}))
+    except RestorationError as error:
+        assert setting in str(error)
+        assert setting == "ltas_fft"  # which the checkpoint decides; every other one does something here
+    else:
+        assert not np.array_equal(same, other)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [(method, name) for method in METHODS for name in all_settings() if (method, name) not in CASES],
+)
+def test_a_setting_of_another_method_is_refused(method: str, setting: str) -> None:
+    value = "guided" if setting == "solver" else OTHER.get(setting, 10_240)
+    with pytest.raises(RestorationError, match=setting):
+        restored(method, **{setting: value})
