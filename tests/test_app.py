@@ -225,28 +225,41 @@ def in_view(page: Page, selector: str) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Journey:
+    """A page on which a recording has been restored, and what was seen on the way."""
+
+    page: Page
+    first_tracks: list[str]  # on the desk before anything was restored
+    complaints: dict[str, list[str]]  # of axe, by what the page was doing
+
+
 @pytest.fixture(scope="module")
-def restored_page(opened: Opened, house: House, recording: Path) -> Iterator[Page]:
-    """A page on which a recording has been restored in three steps; those who share it leave it so."""
+def journey(opened: Opened, house: House, recording: Path) -> Iterator[Journey]:
     with opened() as page:
         page.set_viewport_size(SIZES["desktop"])  # type: ignore[arg-type]
         upload(page, house, recording)
-        page.seen_by_axe = {"looked": complaints_of_axe(page)}  # type: ignore[attr-defined]
-        page.first_tracks = titles(page)  # type: ignore[attr-defined]
+        tracks, complaints = titles(page), {"looked": complaints_of_axe(page)}
         expect(page.locator("#time-needed")).to_contain_text("will take about", timeout=PATIENCE)
         set_to(page, steps=3)
         page.get_by_label("Draft").check()
         begin(page, re.compile("step|Done"))
-        page.seen_by_axe["running"] = complaints_of_axe(page)  # type: ignore[attr-defined]
+        complaints["running"] = complaints_of_axe(page)
         expect(page.locator("#status")).to_contain_text(DONE, timeout=PATIENCE)
         expect(page.locator("#desk [data-name=added]")).to_be_visible(timeout=PATIENCE)
         expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
-        page.seen_by_axe["done"] = complaints_of_axe(page)  # type: ignore[attr-defined]
-        yield page
+        complaints["done"] = complaints_of_axe(page)
+        yield Journey(page, tracks, complaints)
 
 
-def test_a_stranger_restores_and_compares(restored_page: Page) -> None:
-    assert restored_page.first_tracks == ["recording", "ltas_eq"]  # type: ignore[attr-defined]
+@pytest.fixture
+def restored_page(journey: Journey) -> Page:
+    """The journey's page; those who share it leave it as it was."""
+    return journey.page
+
+
+def test_a_stranger_restores_and_compares(journey: Journey, restored_page: Page) -> None:
+    assert journey.first_tracks == ["recording", "ltas_eq"]
     assert titles(restored_page) == ["recording", "ltas_eq", "restored", "added"]
     expect(restored_page.locator("#before-and-after img").last).to_be_visible(timeout=PATIENCE)
     expect(restored_page.locator("#before-and-after button")).to_be_hidden()  # nothing covers the picture
@@ -378,8 +391,8 @@ def test_a_wrong_setting_is_told_and_stays_to_be_read(restored_page: Page) -> No
 
 
 @pytest.mark.parametrize("state", ["looked", "running", "done"])
-def test_axe_finds_nothing_serious_on_the_way(restored_page: Page, state: str) -> None:
-    assert restored_page.seen_by_axe[state] == []  # type: ignore[attr-defined]
+def test_axe_finds_nothing_serious_on_the_way(journey: Journey, state: str) -> None:
+    assert journey.complaints[state] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -407,7 +407,7 @@ function placeRegion(range) {
 function placePlayhead() {
   const frame = here();
   part("playhead").style.left = percent(frame);
-  const words = `${time(frame)}, up to ${time(length)}`;
+  const words = `${time(frame)} of ${time(length)}`;
   part("clock").textContent = `${time(frame)} / ${time(length)}`;
   const slider = part("timeline"), whole = Math.floor(frame / rate);
   if (deck && Number(slider.getAttribute("aria-valuenow")) === whole) return; // spares a screen reader the tenths
