@@ -343,7 +343,8 @@ class Callbacks:
         """Puts as much of the restoration on the desk as is wished for."""
         if outcome is None:
             return
-        sound, equal = part_of(str(outcome.recording), outcome.excerpt, outcome.checkpoint)
+        part = Excerpt(outcome.excerpt.start, outcome.wanted)
+        sound, equal = part_of(str(outcome.recording), part, outcome.checkpoint)
         restoration = outcome.restoration().mixed(amount)
         with private_folder() as folder:
             tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)
@@ -398,9 +399,13 @@ def looked_at(recording: str, checkpoint: str | None) -> FirstLook:
 
 
 def part_of(recording: str, excerpt: Excerpt, checkpoint: str | None) -> tuple[audio.Recording, Audio | None]:
-    """An excerpt's sound, and the same with its average spectrum matched to a checkpoint's music; made once."""
+    """An excerpt's sound, and the same with its average spectrum matched to a checkpoint's music.
+
+    It is made once, but for what is too long to be kept.
+    """
     with _reading:
-        return _part_of(recording, excerpt, checkpoint)
+        kept = excerpt.duration is not None and excerpt.duration <= SEEN_SECONDS
+        return (_part_of if kept else _part_of.__wrapped__)(recording, excerpt, checkpoint)
 
 
 @lru_cache(maxsize=16)
@@ -408,7 +413,7 @@ def _looked_at(recording: str, checkpoint: str | None) -> FirstLook:
     return first_look(recording, None if checkpoint is None else restorer_of(checkpoint, DEVICE).reference)
 
 
-@lru_cache(maxsize=2)  # of minutes of sound
+@lru_cache(maxsize=2)
 def _part_of(recording: str, excerpt: Excerpt, checkpoint: str | None) -> tuple[audio.Recording, Audio | None]:
     sound = audio.read(recording, start=excerpt.start, duration=excerpt.duration)
     restorer = None if checkpoint is None else restorer_of(checkpoint, DEVICE)
