@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from babe2.analysis.response import Spectrum
+from babe2.analysis.spectrum import Spectrum
 from babe2.config import Model
 from babe2.methods import Method
 from babe2.networks.models import next_length

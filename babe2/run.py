@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2.analysis.band import RecordedBand
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
@@ -82,6 +83,7 @@ class Run:
         self.found: dict[int, SegmentResult] = {}  # by segment
         self.history: list[tuple[float, Curve]] = []  # (sigma, equalizer) after each step of the first run
         self.ltas_response: SampledCurve | None = None
+        self.band: RecordedBand | None = None
         self.steps_done = self.segments_left = 0
         self.began = time.monotonic()
 
@@ -96,7 +98,7 @@ class Run:
         if isinstance(begun, Filtered):
             self.ltas_response = begun.response
             return begun.tape
-        self.ltas_response = begun.ltas_response
+        self.ltas_response, self.band = begun.ltas_response, begun.band
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
         self.canvas = self._canvas()
@@ -279,6 +281,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
     report = about | {
         "batch": run.batch,
         "evaluations": run.evaluations,
+        "band": run.band and run.band.as_dict(),
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
             {

@@ -23,7 +23,7 @@ import torch
 from babe2 import Restorer
 from babe2.config import PIANO
 from babe2.degradations.families import ResponseFamily
-from babe2.evaluation.clips import clips_of, files_of
+from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
 from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
 from babe2.evaluation.table import confidence
@@ -113,8 +113,8 @@ def main() -> None:
     if chosen.json.exists():
         found = json.loads(chosen.json.read_text("utf-8"))
     done = {(r["solver"], r["clip"], r["seed"]) for r in found["rows"]}
-    kind = argparse.Namespace(seconds=LENGTH / SCORING_RATE, per_file=chosen.clips)
-    clips = [clip for path in files_of(chosen.recordings) for clip in clips_of(path, kind, SCORING_RATE)]
+    cut = {"seconds": LENGTH / SCORING_RATE, "count": chosen.clips, "model_rate": SCORING_RATE}
+    clips = [clip for path in find_recordings(chosen.recordings) for clip in clips_of(path, **cut)]
     for seed, clip, solver in itertools.product(range(chosen.seeds), clips, chosen.solvers.split("|")):
         if (solver, clip[0], seed) not in done:
             found["rows"].append(row(restorer, solver, clip, seed))

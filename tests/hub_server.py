@@ -23,7 +23,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 TOKEN = "hf_" + "s3cret" * 5
 OWNER = "listener"  # whose token it is
@@ -54,10 +54,6 @@ class Entry:
     def etag(self) -> str:
         return self.sha256 if self.large else self.blob_id
 
-    def described(self) -> dict[str, Any]:
-        lfs = {"oid": self.sha256, "size": len(self.content), "pointerSize": 134}
-        return {"size": len(self.content), "oid": self.blob_id} | ({"lfs": lfs} if self.large else {})
-
 
 @dataclass
 class Repository:
@@ -66,10 +62,9 @@ class Repository:
     commits: dict[str, dict[str, Entry]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
-    def add(self, files: dict[str, Entry], ref: str, gone: tuple[str, ...] = ()) -> str:
+    def add(self, files: dict[str, Entry], ref: str) -> str:
         """A commit on top of `ref`, which may be new; returns its id."""
         tree = self.commits.get(self.refs.get(ref, ""), {}) | files
-        tree = {path: entry for path, entry in tree.items() if path not in gone}
         story = [
             self.refs.get(ref, ""),
             str(len(self.commits)),
@@ -94,12 +89,10 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)  # added to the answer
     content: bytes | None = None  # sent under the true file's name and ETag
     length: int | None = None  # said in Content-Length, whatever is sent
-    without_length: bool = False  # the end of the file is the end of the connection
     without_range: bool = False  # Range is not understood: always the whole file
     cut_after: int | None = None  # the connection breaks after so many bytes of the body
     stall_after: int | None = None  # ... or falls silent
     pace: float = 0.0  # seconds between pieces of 64 KiB
-    silent: bool = False  # the request is taken and never answered
 
 
 @dataclass(frozen=True)
@@ -227,10 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {key.lower(): value for key, value in self.headers.items()}
         self.hub.requests.append(Request(self.host, self.command, self.path, headers, body))
         self.fault = self.hub.next_fault(self.command, self.path)
-        if self.fault and self.fault.silent:
-            self.hub.closing.wait(60)
-            self.close_connection = True
-        elif self.fault and self.fault.status:
+        if self.fault and self.fault.status:
             self._send(self.fault.status, self.fault.content or b"", {})
         else:
             self._route(body)
@@ -260,9 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.length is not None:
             headers["Content-Length"] = str(fault.length)
         broken = fault.cut_after is not None or fault.length is not None
-        if fault.without_length:
-            del headers["Content-Length"]
-        if fault.without_length or broken:
+        if broken:
             self.close_connection = True
             headers["Connection"] = "close"
         self.send_response(status)
@@ -336,57 +324,8 @@ class _Handler(BaseHTTPRequestHandler):
     # What is there
 
     def model(self, body: bytes, name: str, revision: str = "main") -> None:
-        if (found := self._tree(name, revision)) is None:
-            return
-        commit, tree = found
-        there, in_detail = self.hub.repositories[name], "blobs" in parse_qs(urlsplit(self.path).query)
-        siblings = []
-        for path, entry in sorted(tree.items()):
-            lfs = {"sha256": entry.sha256, "size": len(entry.content), "pointerSize": 134}
-            detail = {"size": len(entry.content), "blobId": entry.blob_id} | ({"lfs": lfs} if entry.large else {})
-            siblings.append({"rfilename": path} | (detail if in_detail else {}))
-        self._say(
-            {
-                "id": name,
-                "modelId": name,
-                "author": name.split("/")[0],
-                "sha": commit,
-                "private": there.private,
-                "gated": "manual" if there.gated else False,
-                "disabled": False,
-                "tags": [],
-                "siblings": siblings,
-                "createdAt": "2026-01-01T00:00:00.000Z",
-                "lastModified": "2026-01-01T00:00:00.000Z",
-            }
-        )
-
-    def tree(self, body: bytes, name: str, revision: str, folder: str = "") -> None:
-        if (found := self._tree(name, revision)) is None:
-            return
-        prefix = f"{folder}/" if folder else ""
-        recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() in ("true", "1")
-        listed: dict[str, dict[str, Any]] = {}
-        for path, entry in sorted(found[1].items()):
-            inner = path[len(prefix) :].split("/")
-            if not path.startswith(prefix):
-                continue
-            for depth in range(1, len(inner) if recursive else min(len(inner), 2)):
-                above = prefix + "/".join(inner[:depth])
-                oid = hashlib.sha1(above.encode()).hexdigest()
-                listed[above] = {"type": "directory", "oid": oid, "size": 0, "path": above}
-            if recursive or len(inner) == 1:
-                listed[path] = {"type": "file", "path": path, **entry.described()}
-        self._say(list(listed.values()))
-
-    def paths_info(self, body: bytes, name: str, revision: str) -> None:
         if (found := self._tree(name, revision)) is not None:
-            try:
-                asked = json.loads(body)["paths"]
-            except ValueError:
-                asked = parse_qs(body.decode()).get("paths", [])
-            there = {path: found[1][path] for path in asked if path in found[1]}
-            self._say([{"type": "file", "path": path, **entry.described()} for path, entry in there.items()])
+            self._say({"id": name, "sha": found[0]})
 
     def resolve(self, body: bytes, name: str, revision: str, path: str) -> None:
         if (found := self._tree(name, revision)) is None:
@@ -424,12 +363,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_file(content, hashlib.md5(content).hexdigest()[:12], {})
 
     # What is brought
-
-    def whoami(self, body: bytes) -> None:
-        if not self._known():
-            return self._refuse(401, "", "Invalid username or password.")
-        access = {"accessToken": {"displayName": "tests", "role": "write"}, "type": "access_token"}
-        self._say({"type": "user", "id": "0", "name": OWNER, "fullname": OWNER, "orgs": [], "auth": access})
 
     def create(self, body: bytes) -> None:
         if not self._known():
@@ -490,24 +423,16 @@ class _Handler(BaseHTTPRequestHandler):
     def add_commit(self, body: bytes, name: str, revision: str) -> None:
         if (there := self._repository(name, writing=True)) is None:
             return
-        files, gone, header = {}, [], {}
+        files = {}
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
-            if line["key"] == "header":
-                header = value
-            elif line["key"] == "file":
+            if line["key"] == "file":
                 files[value["path"]] = Entry(base64.b64decode(value["content"]), large=False)
             elif line["key"] == "lfsFile":
                 if value["oid"] not in self.hub.objects:
                     return self._refuse(400, "", f"The object {value['oid']} was never uploaded")
                 files[value["path"]] = Entry(self.hub.objects[value["oid"]], large=True)
-            elif line["key"] == "deletedFile":
-                gone.append(value["path"])
-            else:
-                return self._refuse(400, "", f"{line['key']} is not understood here")
-        if header.get("parentCommit", there.refs.get(revision)) != there.refs.get(revision):
-            return self._refuse(412, "", "A commit has happened since. Please refresh and try again.")
-        commit = there.add(files, revision, tuple(gone))
+        commit = there.add(files, revision)
         self._say({"success": True, "commitOid": commit, "commitUrl": f"{self.hub.url}/{name}/commit/{commit}"})
 
 
@@ -515,13 +440,9 @@ Answer = Callable[..., None]
 _REPO, _REV = r"(?P<name>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
 _SHA256 = r"(?P<sha256>[0-9a-f]{64})"
 ROUTES: list[tuple[str, str, str, Answer]] = [
-    ("hub", "GET", "/api/whoami-v2", _Handler.whoami),
     ("hub", "POST", "/api/repos/create", _Handler.create),
     ("hub", "POST", "/api/validate-yaml", _Handler.validate_yaml),
-    ("hub", "GET", f"/api/models/{_REPO}", _Handler.model),
     ("hub", "GET", f"/api/models/{_REPO}/revision/{_REV}", _Handler.model),
-    ("hub", "GET", f"/api/models/{_REPO}/tree/{_REV}(/(?P<folder>.+))?", _Handler.tree),
-    ("hub", "POST", f"/api/models/{_REPO}/paths-info/{_REV}", _Handler.paths_info),
     ("hub", "POST", f"/api/models/{_REPO}/preupload/{_REV}", _Handler.preupload),
     ("hub", "POST", f"/api/models/{_REPO}/commit/{_REV}", _Handler.add_commit),
     ("hub", "GET|HEAD", f"/api/resolve-cache/models/{_REPO}/(?P<commit>[0-9a-f]+)/(?P<path>.+)", _Handler.resolved),

@@ -130,7 +130,8 @@ def long_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LISTENS = """() => {
   const files = new DataTransfer();
   files.items.add(new File([], "a"));
-  return !document.body.dispatchEvent(new DragEvent("dragover", { dataTransfer: files, bubbles: true, cancelable: true }));
+  const over = new DragEvent("dragover", { dataTransfer: files, bubbles: true, cancelable: true });
+  return !document.body.dispatchEvent(over);
 }"""
 
 

@@ -1,4 +1,4 @@
-"""The liveliest place of a recording."""
+"""The liveliest place of a recording: a good excerpt to begin with."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.description import _CLIPPED_RUN
-from babe2.analysis.heard import _power_of_two
-from babe2.dsp.spectra import QUIETEST, band_centres, band_weights, power_spectra
+from babe2.analysis.band_powers import power_of_two
+from babe2.analysis.clipping import clipped_moments
+from babe2.dsp.bands import Bands
+from babe2.dsp.spectra import QUIETEST, power_spectra
 from babe2.dsp.waveform import as_channels, as_sample_rate
 
 LIVELY_HZ = (200.0, 3000.0)  # where every instrument and every old machine has something to say
 LIVELY_FRAMES = 16_000  # in a longer recording there are gaps between them
-
-
-# The liveliest place
 
 
 def liveliest(audio: npt.ArrayLike | Tensor, sample_rate: float, seconds: float) -> float:
@@ -28,7 +26,7 @@ def liveliest(audio: npt.ArrayLike | Tensor, sample_rate: float, seconds: float)
     rate = as_sample_rate(sample_rate)
     array = np.atleast_2d(audio.detach().cpu().float().numpy() if isinstance(audio, Tensor) else np.asarray(audio))
     as_channels(array[..., :1], rate)
-    samples, length = array.shape[1], _power_of_two(0.025 * rate)
+    samples, length = array.shape[1], power_of_two(0.025 * rate)
     if samples <= seconds * rate or samples < length:
         return 0.0
     hop = max(length, samples * len(array) // LIVELY_FRAMES)
@@ -42,10 +40,9 @@ def liveliest(audio: npt.ArrayLike | Tensor, sample_rate: float, seconds: float)
 
 
 def _activity(moments: Tensor, sample_rate: int, hop: int) -> Tensor:
-    """How much happens (moments,) in short stretches (channels, moments, samples) that begin every `hop` samples."""
-    length, centres = moments.shape[2], band_centres(sample_rate)
-    centres = centres[(centres > LIVELY_HZ[0]) & (centres < LIVELY_HZ[1])]
-    weights = band_weights(sample_rate, length // 2 + 1, centres).float()
+    """How much happens (moments,) in short parts (channels, moments, samples) that begin every `hop` samples."""
+    length = moments.shape[2]
+    weights = Bands.below_nyquist(sample_rate).between(*LIVELY_HZ).shares(sample_rate, length // 2 + 1).float()
     calm = (_without_peaks(some).flatten(1) for some in moments.split(256, dim=1))  # as many as fit in the cache
     power = torch.cat([power @ weights for some in calm for power in power_spectra(some, length, length)])
     power = _middle_of_three(power)  # what is left of a click is over by the next moment
@@ -56,23 +53,13 @@ def _activity(moments: Tensor, sample_rate: int, hop: int) -> Tensor:
     before, level = level[:-tenth], level[tenth:]
     onsets = (level - before - 0.7).clamp(min=0)  # noise alone rises by up to 3 dB
     activity = torch.stack([x.mean(dim=1) / x.mean().clamp(min=QUIETEST) for x in (level, onsets)]).sum(dim=0)
-    return activity.index_fill(0, _clipped(moments), 0.0)
+    return activity.index_fill(0, clipped_moments(moments), 0.0)
 
 
 def _without_peaks(moments: Tensor) -> Tensor:
     """Moments (..., samples) cut off where clicks, but hardly ever music, rise above the rest."""
     limit = 4 * moments.abs().mean(dim=-1, keepdim=True)
     return moments.clamp(-limit, limit)
-
-
-def _clipped(moments: Tensor) -> Tensor:
-    """Which of (channels, moments, samples) rest at their channel's highest or lowest value, as places in time."""
-    low, high = moments.aminmax(dim=2)
-    lowest, highest = low.amin(dim=1, keepdim=True), high.amax(dim=1, keepdim=True)
-    channel, place = ((low == lowest) | (high == highest)).nonzero(as_tuple=True)
-    there = moments[channel, place]
-    pinned = ((there == lowest[channel]) | (there == highest[channel])) & (there != 0)
-    return place[pinned.sum(dim=1) >= _CLIPPED_RUN]
 
 
 def _middle_of_three(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Model cards: what a person should know of a checkpoint before using it."""
+"""Model cards: README.md of a checkpoint, which says what a person should know before using it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ ANY_REPO = "owner/name"  # stands in a card until it is known where the checkpoi
 UNKNOWN = "not stated"
 TAGS = ("audio", "music-restoration", "bandwidth-extension", "diffusion", "historical-recordings", "babe2")
 PAPERS = ("arxiv:2403.18636", "arxiv:2306.01433")
-# Licences that the Hub has a name for, among those that recordings, weights and code come under.
+# The licences that recordings and weights mostly have, by the Hub's names. Any other goes to the Hub as "other", with
+# its own name beside it, which is never wrong.
 LICENCE = re.compile(
-    r"apache-2\.0|mit|isc|zlib|bsd|bsd-[23]-clause|gpl-[23]\.0|lgpl-(2\.1|3\.0)|agpl-3\.0|mpl-2\.0|unlicense|wtfpl"
-    r"|artistic-2\.0|(bigscience-|creativeml-)openrail-m|openrail|odbl|odc-by|pddl|cc|cc0-1\.0|cc-by-(2\.0|2\.5|3\.0|4\.0)"
-    r"|cc-by-(sa|nc|nc-sa|nc-nd)-[34]\.0|cc-by-nd-4\.0|cc-by-nc(-sa)?-2\.0|unknown|other"
+    r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|mit|apache-2\.0|bsd-[23]-clause|a?gpl-3\.0|openrail|unknown|other"
 )
 # From the root, from home, from here, a drive, a share: what means something on one machine only.
 A_PATH = re.compile(r"""(?:^|[\s"'(=,;])(?:(?:~\w*/|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)[^\s/]|file:/)""")
@@ -43,28 +42,28 @@ def model_card(
     repo: str | None = None,
     results: str | None = None,
 ) -> str:
-    """Front matter for the Hub, then what a person asks. `results` is Markdown, as `babe2 evaluate` writes it;
-    `datasets` and `base_model` are names on the Hub, where they are there."""
-    metadata = with_metadata({}, checkpoint, licence)
-    if datasets:
-        metadata["datasets"] = list(datasets)
+    """The text of a model card: YAML for the Hub, then what a person asks. `results` is Markdown, as `babe2 evaluate`
+    writes it; `datasets` and `base_model` are names on the Hub, if they are there."""
+    from huggingface_hub import ModelCardData
+
+    metadata = _completed({"datasets": list(datasets)} if datasets else {}, checkpoint, licence)
     if base_model:
         metadata |= {"base_model": base_model, "base_model_relation": "finetune"}
     sections = {
-        f"# {_line(title)}": _what_it_is(_line(description), _line(intended)),
+        f"# {one_line(title)}": _what_it_is(one_line(description), one_line(intended)),
         "## How to use it": _how_to_use(repo or ANY_REPO),
         "## What is missing is imagined": IMAGINED,
         "## Sound and network": _sound_and_network(checkpoint),
-        "## Training": _training(checkpoint.provenance, _line(training_data)),
+        "## Training": _training(checkpoint.provenance, one_line(training_data)),
         "## Results": results or "",
-        "## Licence and credit": _licence_and_credit(_line(licence), _line(credit), checkpoint.provenance),
+        "## Licence and credit": _licence_and_credit(one_line(licence), one_line(credit), checkpoint.provenance),
     }
     body = "\n\n".join(f"{heading}\n\n{text.strip()}" for heading, text in sections.items() if text.strip())
-    return _joined(metadata, f"\n{body}\n")
+    return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n{body}\n"
 
 
-def unsaid_card(checkpoint: Checkpoint, title: str) -> str:
-    """What can be told of a checkpoint of which nobody has said anything."""
+def blank_card(checkpoint: Checkpoint, title: str) -> str:
+    """The card of a checkpoint of which nobody has said anything: what the files themselves tell."""
     return model_card(checkpoint, title=title, licence=UNKNOWN, description="", credit=UNKNOWN, training_data=UNKNOWN)
 
 
@@ -102,7 +101,7 @@ def _sound_and_network(checkpoint: Checkpoint) -> str:
 def _training(provenance: dict[str, Any], training_data: str) -> str:
     """What a training or a conversion left in the configuration, as far as it concerns others."""
     data, parent, origin = (_mapping(provenance.get(name)) for name in ("data", "parent", "converted"))
-    told = {
+    facts = {
         "data": training_data if training_data != UNKNOWN else "",
         "iterations": _number(provenance.get("iterations"), "{:,}"),
         "heard": _number(provenance.get("hours_heard"), "{:.1f} hours of excerpts"),
@@ -111,18 +110,18 @@ def _training(provenance: dict[str, Any], training_data: str) -> str:
         "trained further from": _with_sha256(parent, "name"),
         "converted from": _with_sha256(origin, "file"),
     }
-    return "\n".join(f"* {name}: {text}" for name, text in told.items() if text)
+    return "\n".join(f"* {name}: {text}" for name, text in facts.items() if text)
 
 
 def _licence_and_credit(licence: str, credit: str, provenance: dict[str, Any]) -> str:
     owed = _mapping(provenance.get("data")).get("credit")
-    thanks = [_line(name) for name in owed if isinstance(name, str)] if isinstance(owed, list) else []
+    thanks = [one_line(name) for name in owed if isinstance(name, str)] if isinstance(owed, list) else []
     lines = [f"Licence of the weights: {licence or UNKNOWN}.", f"Credit: {credit or UNKNOWN}."]
     return "\n\n".join(lines) + "".join(f"\n* {name}" for name in thanks if name and not A_PATH.search(name))
 
 
 def _with_sha256(known: dict[str, Any], name: str) -> str:
-    called, digest = _line(str(known.get(name) or "")), str(known.get("sha256") or "")
+    called, digest = one_line(str(known.get(name) or "")), str(known.get("sha256") or "")
     if not called or A_PATH.search(called):
         return ""
     return f"`{called}`" + (f", sha256 `{digest}`" if re.fullmatch("[0-9a-f]{64}", digest) else "")
@@ -137,23 +136,23 @@ def _number(value: Any, form: str) -> str:
     return form.format(value) if known else ""
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """A person's text in one line, without what a terminal or a page would act upon."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split()).rstrip(".")
 
 
-# The card's front matter
+# What a card tells the Hub: the YAML at its head
 
 
-def with_metadata(metadata: dict[str, Any], checkpoint: Checkpoint, licence: str | None = None) -> dict[str, Any]:
-    """What the Hub goes by, completed; what a person wrote stands."""
-    said = metadata.get("license")
-    said = (licence or UNKNOWN) if said in (None, "", "unknown") else said
-    completed = {"library_name": "babe2", "pipeline_tag": "audio-to-audio"} | metadata | {"license": said}
-    if isinstance(said, str):  # the Hub takes a list, too; then it is left alone
-        completed["license"] = _licence(said)
+def _completed(metadata: dict[str, Any], checkpoint: Checkpoint, licence: str | None) -> dict[str, Any]:
+    """What the Hub goes by, added to `metadata`; what a person wrote there stays."""
+    stated = metadata.get("license")
+    stated = (licence or UNKNOWN) if stated in (None, "", "unknown") else stated
+    completed = {"library_name": "babe2", "pipeline_tag": "audio-to-audio"} | metadata | {"license": stated}
+    if isinstance(stated, str):  # the Hub takes a list, too; then it is left alone
+        completed["license"] = _licence(stated)
         if completed["license"] == "other":
-            completed.setdefault("license_name", re.sub(r"[^a-z0-9.]+", "-", said.lower()).strip("-") or "other")
+            completed.setdefault("license_name", re.sub(r"[^a-z0-9.]+", "-", stated.lower()).strip("-") or "other")
     if "base_model" not in completed and (parent := _parent_on_the_hub(checkpoint)):
         completed |= {"base_model": parent, "base_model_relation": "finetune"}
     tags = metadata.get("tags", [])
@@ -169,34 +168,32 @@ def _licence(stated: str) -> str:
 
 
 def _parent_on_the_hub(checkpoint: Checkpoint) -> str | None:
-    """Only a repository can be linked to; other parents are told of in words."""
+    """The Hub repository of the checkpoint from which training went on; other parents are told of in words."""
     name = str(_mapping(checkpoint.provenance.get("parent")).get("name") or "").split("@")[0]
     return name if REPO.fullmatch(name) else None
 
 
-def _joined(metadata: dict[str, Any], body: str) -> str:
-    import yaml
-
-    front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120)
-    return f"---\n{front}---\n{body}"
-
-
 def completed_card(text: str, checkpoint: Checkpoint, licence: str | None, repo: str) -> str:
-    """A card a person wrote: its front matter completed, its body as it is, but for where the checkpoint is found."""
+    """A card that a person wrote, with its YAML completed. Its body stays as it is, but for where the checkpoint is
+    found."""
     import yaml
+    from huggingface_hub import RepoCard
 
-    text = text.replace("\r\n", "\n")
-    parts = re.fullmatch(r"---\n(.*?)^---[ \t]*(?:\n(.*))?", text, re.DOTALL | re.MULTILINE)
-    front, body = (parts[1], parts[2] or "") if parts else ("", text)
+    if not text.startswith("---"):
+        text = f"---\n\n---\n{text}"
     try:
-        metadata = yaml.safe_load(front) or {}
-        if not all(isinstance(tag, str) for tag in metadata.get("tags", [])):
+        card = RepoCard(text.replace("\r\n", "\n"))
+        metadata = card.data.to_dict()
+        if not text[3:].strip(" \t").startswith(("\r", "\n")) or not all(
+            isinstance(tag, str) for tag in metadata.get("tags", [])
+        ):
             raise ValueError
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError):
         raise RestorationError(
             f"What stands between the first two lines of `---` in {CARD} cannot be read as a model card's YAML. "
             "Mend it, or remove the file to have one made."
         ) from None
-    body = body.replace(f'from_checkpoint("{ANY_REPO}")', f'from_checkpoint("{repo}")')
-    completed = with_metadata(metadata, checkpoint, licence)
-    return _joined(completed, body) if completed != metadata else f"---\n{front}---\n{body}"
+    card.text = card.text.replace(f'from_checkpoint("{ANY_REPO}")', f'from_checkpoint("{repo}")')
+    for key, value in _completed(metadata, checkpoint, licence).items():
+        card.data[key] = value
+    return str(card)

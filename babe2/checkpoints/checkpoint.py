@@ -1,11 +1,11 @@
-"""From a name or a path to a network with its weights: read, checked, and never executed."""
+"""A checkpoint in our own format: model.safetensors and config.json, read, checked, and never executed."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from babe2.checkpoints.cache import digest
+from babe2.checkpoints.cache import file_hash
 from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
 from babe2.cqt import legal
 from babe2.dsp.waveform import SAMPLE_RATES
@@ -21,9 +21,6 @@ from babe2.errors import RestorationError
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import GRAIN, PATCH, reaches_down
 from babe2.networks.models import Network, build_network
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = "babe2"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -35,7 +32,7 @@ NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "ba
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A prior on disk: what it is, its weights, and the average spectrum of the music it learned."""
+    """A prior that was read from disk: its model, its weights, and the average spectrum of the music it learned."""
 
     model: Model
     weights: dict[str, Tensor]
@@ -46,7 +43,7 @@ class Checkpoint:
     verified: bool = False  # whether its hash is what a manifest or the Hub says
 
     def network(self) -> Network:
-        """The network with these weights; every missing, surplus and misshapen key is named."""
+        """The network with these weights. An error names every missing, surplus and misshapen key."""
         with torch.device("meta"), Unfilled():
             network = build_network(self.model)
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
@@ -57,11 +54,11 @@ class Checkpoint:
             ("misshapen", sorted(key for key in expected.keys() & found.keys() if expected[key] != found[key])),
         ]
         if any(keys for _, keys in faults):
-            told = "; ".join(f"{kind}: {few(keys)}" for kind, keys in faults if keys)
-            raise RestorationError(f"The weights of {self.name} do not fit its configuration ({told}).")
+            listed = "; ".join(f"{kind}: {shorten_list(keys)}" for kind, keys in faults if keys)
+            raise RestorationError(f"The weights of {self.name} do not fit its configuration ({listed}).")
         weights = {key: value.float() for key, value in self.weights.items()}
         if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
-            raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({few(broken)}).")
+            raise RestorationError(f"The weights of {self.name} hold NaN or infinity ({shorten_list(broken)}).")
         if isinstance(network, BandwiseUNet) and not weights["spread"].min() > 0:
             raise RestorationError(f"The weights of {self.name} hold a spread of music that is not above zero.")
         network.load_state_dict(weights, assign=True)
@@ -69,8 +66,8 @@ class Checkpoint:
 
 
 class Unfilled(TorchFunctionMode):
-    """Modules made within draw no weights: others are about to come, and to draw none on the meta device torch would
-    import its compiler, which takes two seconds.
+    """A context in which new modules do not fill their weights, because others are about to come. To fill them on the
+    meta device torch would import its compiler, which takes two seconds.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -79,14 +76,14 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def few(keys: list[str]) -> str:
-    """Names out of a file, as far as they can be shown: their number, length and letters are a stranger's choice."""
+def shorten_list(keys: list[str]) -> str:
+    """A list of names as text, cut to eight of eighty printable letters: in a file they are a stranger's choice."""
     shown = ("".join(letter if letter.isprintable() else "?" for letter in key[:80]) for key in keys[:8])
     return ", ".join(shown) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
 
 
 def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
-    """Our own format: `path` is the .safetensors file, `sha256` its hash where somebody has just taken it."""
+    """Reads a checkpoint in our own format. `path`: its .safetensors file; `sha256`: the file's hash, where known."""
     folder = path.parent.resolve()  # and not the file's own link, which in a cache leads elsewhere
     beside = path.with_name(CONFIG)
     if not beside.is_file():
@@ -94,13 +91,13 @@ def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
     try:
         if beside.stat().st_size > LARGEST_CONFIG:
             raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
-        described = json.loads(beside.read_text("utf-8"))
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
+        configuration = json.loads(beside.read_text("utf-8"))
+        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
-        model = model_of(described["model"], described.get("network", NETWORKS[Architecture]))
-        provenance = dict(described.get("provenance", {}))
+        model = model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
+        provenance = dict(configuration.get("provenance", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RestorationError(f"{beside} is not a babe2 configuration: {fault(error)}.") from None
+        raise RestorationError(f"{beside} is not a babe2 configuration: {reason_of(error)}.") from None
     try:
         with safe_open(path, framework="pt") as file:
             keys = file.keys()
@@ -108,46 +105,47 @@ def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
                 raise ValueError(f"it holds {len(keys)} tensors, and no network of this kind more than {MOST_WEIGHTS}")
             weights = {key: file.get_tensor(key) for key in keys}
     except (SafetensorError, ValueError, RuntimeError, TypeError, MemoryError) as error:
-        raise RestorationError(f"{path} is damaged or not a safetensors file: {fault(error)}.") from None
+        raise RestorationError(f"{path} is damaged or not a safetensors file: {reason_of(error)}.") from None
     ltas = weights.pop(LTAS, None)
     try:
         check_weights(weights)
         check_ltas(ltas)
     except ValueError as error:
         raise RestorationError(f"{path} is damaged: {error}.") from None
-    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256 or digest(path), provenance)
+    return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256 or file_hash(path), provenance)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes our own format."""
+    """Writes a checkpoint into a folder, in our own format."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.contiguous() for key, value in checkpoint.weights.items()}
     if checkpoint.ltas is not None:
         tensors[LTAS] = checkpoint.ltas.contiguous()
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    described = {
+    configuration = {
         "format": FORMAT,
         "network": NETWORKS[type(checkpoint.model.architecture)],
         "model": asdict(checkpoint.model),
         "provenance": checkpoint.provenance,
     }
-    (folder / CONFIG).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+    (folder / CONFIG).write_text(json.dumps(configuration, indent=2) + "\n", "utf-8")
 
 
-def model_of(described: dict[str, Any], network: str) -> Model:
+def model_of(configuration: dict[str, Any], network: str) -> Model:
     """The model that a configuration describes; what is wrong with it is a ValueError, KeyError or TypeError."""
     kinds = {name: kind for kind, name in NETWORKS.items()}
     if network not in kinds:
         raise ValueError(f"network must be one of {', '.join(kinds)}")
     sizes = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in described["architecture"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in configuration["architecture"].items()
     }
-    model = Model(**{**described, "architecture": kinds[network](**sizes)})
+    model = Model(**{**configuration, "architecture": kinds[network](**sizes)})
     check_model(model)
     return model
 
 
 def check_model(model: Model) -> None:
+    """Raises ValueError where a model cannot be one of ours."""
     if not _whole(model.sample_rate, model.segment):
         raise ValueError("sizes must be positive whole numbers")
     if model.segment > 2**24:
@@ -216,11 +214,13 @@ def _number_between(value: Any, lowest: float, highest: float) -> bool:
 
 
 def check_weights(weights: dict[str, Tensor]) -> None:
+    """Raises ValueError where weights are not plain floating-point tensors."""
     if odd := sorted(key for key, value in weights.items() if not _is_plain(value)):
-        raise ValueError(f"its weights are not all plain numbers with a fraction ({few(odd)})")
+        raise ValueError(f"its weights are not all plain numbers with a fraction ({shorten_list(odd)})")
 
 
 def check_ltas(ltas: Tensor | None) -> None:
+    """Raises ValueError where an average spectrum cannot be one."""
     if ltas is None:
         return
     whole = _is_plain(ltas) and ltas.ndim == 1 and 33 <= len(ltas) <= 2**17 and len(ltas) % 2 == 1
@@ -240,6 +240,7 @@ def _is_plain(tensor: Tensor) -> bool:
     )
 
 
-def fault(error: Exception) -> str:
-    told = f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
-    return told.partition("\n")[0][:300]  # torch tells its own stack on the lines that follow
+def reason_of(error: Exception) -> str:
+    """What an exception says, in one short line."""
+    text = f"it lacks `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+    return text.partition("\n")[0][:300]  # torch tells its own stack on the lines that follow

@@ -1,4 +1,4 @@
-"""What is said of a checkpoint in a list."""
+"""Checkpoints in a list: as a table for the README, as data for programs, in a few words for a terminal."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ STATES: dict[State, str] = {"bundled": "comes along", "cached": "on this machine
 
 
 def table(entries: Manifest) -> str:
-    """What a manifest offers, as Markdown."""
+    """The checkpoints of a manifest as a Markdown table."""
     lines = ["| id | what it knows | sound | parameters | licence | from |", "| --- | --- | --- | --- | --- | --- |"]
     for entry in entries.values():
         sound = f"{entry.sample_rate / 1000:g} kHz"
-        source = told_source(asdict(entry.sources[0]))
+        source = format_source(asdict(entry.sources[0]))
         origin = f"[its authors]({source})" if entry.sources[0].url else "comes along" if entry.bundled() else source
         cells = (f"`{entry.id}`", f"**{entry.title}.** {entry.description}", sound, f"{entry.parameters / 1e6:.1f} M")
         lines.append(f"| {' | '.join((*cells, entry.licence, origin))} |")
     return "\n".join(lines)
 
 
-def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
-    """A manifest's entry and how it stands on this machine, for machines."""
+def entry_as_dict(shelf: Shelf, entry: Entry) -> dict[str, Any]:
+    """All that is known of a manifest's checkpoint, and its state on this machine, as a dict for JSON."""
     state, found = shelf.state(entry)
     row = {name: value for name, value in asdict(entry).items() if name != "base"}
     row["sources"] = [{k: v for k, v in source.items() if v is not None} for source in row["sources"]]
@@ -36,12 +36,14 @@ def described(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     }
 
 
-def told_state(row: dict[str, Any]) -> str:
+def format_state(row: dict[str, Any]) -> str:
+    """Where a checkpoint is, how large, and whether its source is verified; `row` is of `entry_as_dict`."""
     size = f", {megabytes(row['bytes'])}" if row["bytes"] else ""
     return f"{STATES[row['state']]}{size}{'' if row['verified'] else ', unverified source'}"
 
 
-def told_source(source: dict[str, Any]) -> str:
+def format_source(source: dict[str, Any]) -> str:
+    """The address of a source, or its repository and commit."""
     return source.get("url") or source.get("bundled") or f"{source['repo']}@{source['revision'][:8]}"
 
 

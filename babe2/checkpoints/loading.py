@@ -1,20 +1,19 @@
-"""A checkpoint by whatever name a person has for it."""
+"""Loading a checkpoint by whatever name a person has for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from babe2.checkpoints.cache import digest
+from babe2.checkpoints.cache import file_hash
 from babe2.checkpoints.checkpoint import Checkpoint, load_folder
 from babe2.checkpoints.published import load_published
 from babe2.checkpoints.shelf import find
 from babe2.errors import RestorationError
 
 if TYPE_CHECKING:
-    from babe2.checkpoints.transfer import OnTransfer
+    from babe2.checkpoints.transfer import OnTransfer, Polled
 
 
 def load(
@@ -24,12 +23,13 @@ def load(
     offline: bool = False,
     manifest: str | Path | None = None,
     on_transfer: OnTransfer | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Polled | None = None,
 ) -> Checkpoint:
-    """`spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and
-    config.json, that .safetensors file, or a published .pt file.
-    """
+    """Finds a checkpoint, fetches it where needed, verifies and reads it.
 
+    `spec`: a manifest's id, a Hub repository `owner/name[@revision]`, a folder with model.safetensors and config.json,
+    that .safetensors file, or a published .pt file.
+    """
     try:
         found = find(
             spec,
@@ -43,7 +43,7 @@ def load(
         reason = getattr(error, "strerror", None) or error
         raise RestorationError(f"{spec!r:.200} cannot be the name of a checkpoint: {reason}.") from None
     try:
-        if found.sha256 is not None and digest(found.path) != found.sha256:
+        if found.sha256 is not None and file_hash(found.path) != found.sha256:
             raise RestorationError(
                 f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. {found.way_out}"
             )

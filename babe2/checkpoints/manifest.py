@@ -1,18 +1,14 @@
-"""What checkpoints there are: `checkpoints_manifest.yaml`, read with every mistake named by its line.
+"""What checkpoints there are: `checkpoints_manifest.yaml`, and manifests of people's own.
 
-The two dataclasses are the one definition of what may stand there; the reader follows their types.
+Every value is read as a text and turned into what its field wants by one check: see OF_AN_ENTRY and OF_A_SOURCE.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
-import sys
-import types
-import typing
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +19,9 @@ from babe2.errors import RestorationError
 
 NAME = "checkpoints_manifest.yaml"
 ENVIRONMENT = "BABE2_MANIFEST"  # further manifests, separated as PATH is
-LARGEST = 2**20  # bytes of a manifest
+LARGEST = 2**16  # bytes of a manifest: some 80 entries
+LONGEST_ID, LONGEST_PATH = 60, 250  # letters, bytes
+MOST_MISTAKES = 3  # that a sentence lists
 PACKAGE = Path(__file__).parents[1]
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -32,49 +30,18 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def _checked(rule: Callable[[Any], bool], wanted: str) -> dict[str, Any]:
-    return {"rule": rule, "wanted": wanted}
-
-
-def leads_inside(path: str) -> bool:
-    """Whether a name from elsewhere can be a path, and lead nowhere but below where it starts, on any system."""
-    return path.isprintable() and not set(path) & set('\\:*?"<>|') and not {"", ".", ".."} & set(path.split("/"))
-
-
-def _address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint can be had: it comes along, in a Hub repository pinned to a commit, or from an address."""
+    """Where a checkpoint can be had: in babe2 itself, in a Hub repository at a commit, or from a web address."""
 
-    bundled: str | None = field(
-        default=None, metadata=_checked(leads_inside, "a folder's path within the manifest's own")
-    )
-    repo: str | None = field(default=None, metadata=_checked(lambda repo: bool(REPO.fullmatch(repo)), "owner/name"))
-    revision: str | None = field(
-        default=None,
-        metadata=_checked(lambda commit: bool(COMMIT.fullmatch(commit)), "a commit, 40 hexadecimal digits"),
-    )
-    file: str | None = field(default=None, metadata=_checked(leads_inside, "a file's name in the repository"))
-    url: str | None = field(default=None, metadata=_checked(_address, "an http or https address"))
-
-    @property
-    def kind(self) -> str:
-        given = frozenset(part.name for part in fields(self) if getattr(self, part.name) is not None)
-        return KINDS.get(given, "")
+    bundled: str | None = None  # a folder's path within the manifest's own
+    repo: str | None = None
+    revision: str | None = None
+    file: str | None = None
+    url: str | None = None
 
 
-KINDS = {
-    frozenset({"bundled"}): "bundled",
-    frozenset({"repo", "revision", "file"}): "hub",
-    frozenset({"url"}): "url",
-}
+KINDS = ({"bundled"}, {"repo", "revision", "file"}, {"url"})  # which fields a source has
 
 
 @dataclass(frozen=True)
@@ -83,17 +50,15 @@ class Entry:
 
     id: str
     base: Path = field(repr=False)  # what `bundled` starts from
-    title: str = field(metadata=_checked(lambda text: len(text) <= 80, "at most 80 letters"))
-    description: str = field(metadata=_checked(lambda text: len(text) <= 300, "one sentence for listeners"))
-    sources: tuple[Source, ...] = field(metadata=_checked(bool, "at least one source"))
-    sha256: str | None = field(  # of the first source's file; None: recorded on first use
-        metadata=_checked(lambda digest: bool(SHA256.fullmatch(digest)), "64 hexadecimal digits, or null")
-    )
-    bytes: int | None = field(metadata=_checked(lambda size: size > 0, "a positive number, or null"))
-    sample_rate: int = field(metadata=_checked(lambda rate: SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1], "a rate in Hz"))
-    segment: int = field(metadata=_checked(lambda samples: 0 < samples <= 2**24, "a number of samples"))
-    settings: str = field(metadata=_checked(COLUMNS.__contains__, f"one of {', '.join(COLUMNS)}"))
-    parameters: int = field(metadata=_checked(lambda count: count > 0, "a positive number"))
+    title: str
+    description: str  # one sentence for listeners
+    sources: tuple[Source, ...]
+    sha256: str | None  # of the first source's file; None: recorded on first use
+    bytes: int | None  # of the same file
+    sample_rate: int  # Hz
+    segment: int  # samples
+    settings: str  # which column of settings
+    parameters: int
     licence: str
     credit: str
     training_data: str
@@ -101,171 +66,194 @@ class Entry:
 
     @property
     def seconds(self) -> float:
-        """Of sound in one segment."""
+        """The length of a segment."""
         return self.segment / self.sample_rate
 
     def bundled(self) -> Path | None:
-        """Its folder, where it comes along."""
+        """The folder of a checkpoint that comes with babe2, or with the manifest."""
         for source in self.sources:
             if source.bundled is not None and (self.base / source.bundled).is_dir():
                 return self.base / source.bundled
         return None
 
 
-OF_THE_READER = ("id", "base")  # fields of an entry that are not written in it
+# What each field may be
+
+
+def leads_inside(path: str) -> bool:
+    """Whether a name from elsewhere can be a path, and leads nowhere but below where it starts, on any system."""
+    plain = path.isprintable() and not set(path) & set('\\:*?"<>|') and not {"", ".", ".."} & set(path.split("/"))
+    return plain and len(path.encode()) <= LONGEST_PATH
+
+
+def is_web_address(url: str) -> bool:
+    """Whether this is a plain http or https address, without a name and password."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # it may be no number
+    except ValueError:
+        return False
+    return plain and "@" not in parts.netloc and url.isprintable() and " " not in url
+
+
+def _between(lowest: int, highest: int) -> Callable[[str], bool]:
+    return lambda text: re.fullmatch("[0-9]{1,15}", text) is not None and lowest <= int(text) <= highest
+
+
+def _letters(most: int) -> Callable[[str], bool]:
+    return lambda text: len(text) <= most
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a field wants: in words, as a rule for the text that stands there, and as the type it becomes."""
+
+    wanted: str
+    rule: Callable[[str], Any]
+    becomes: Callable[[str], Any] = str
+    or_null: bool = False
+
+    def __call__(self, value: Any, what: str, mistakes: list[str]) -> Any:
+        """The field's value; None, and a mistake noted, where it is not what is wanted."""
+        text = " ".join(value.split()) if isinstance(value, str) else None  # folded or not, it is shown in one line
+        if text in NULL and self.or_null:
+            return None
+        if text is not None and text not in NULL and text.isprintable() and self.rule(text):
+            return self.becomes(text)
+        quoted = f", not {text!r:.80}" if text else ""
+        mistakes.append(f"{what} must be {self.wanted}{' or null' if self.or_null else ''}{quoted}")
+        return None
+
+
+NULL = ("", "~", "null")
+FieldCheck = Callable[[Any, str, list[str]], Any]
+OF_A_SOURCE: dict[str, FieldCheck] = {
+    "bundled": Check("a folder's path within the manifest's own", leads_inside),
+    "repo": Check("owner/name", REPO.fullmatch),
+    "revision": Check("a commit, 40 hexadecimal digits", COMMIT.fullmatch),
+    "file": Check("a file's name in the repository", leads_inside),
+    "url": Check("an http or https address", is_web_address),
+}
+OF_AN_ENTRY: dict[str, FieldCheck] = {
+    "title": Check("a text in plain letters, at most 80", _letters(80)),
+    "description": Check("a text in plain letters, one sentence for listeners", _letters(300)),
+    "sources": lambda value, what, mistakes: _sources(value, what, mistakes),
+    "sha256": Check("64 hexadecimal digits", SHA256.fullmatch, or_null=True),
+    "bytes": Check("a positive whole number", _between(1, 2**40), int, or_null=True),
+    "sample_rate": Check("a rate in Hz", _between(*SAMPLE_RATES), int),
+    "segment": Check("a number of samples", _between(1, 2**24), int),
+    "settings": Check(f"one of {', '.join(COLUMNS)}", COLUMNS.__contains__),
+    "parameters": Check("a positive whole number", _between(1, 2**40), int),
+    "licence": Check("a text in plain letters", _letters(300)),
+    "credit": Check("a text in plain letters", _letters(1000)),
+    "training_data": Check("a text in plain letters", _letters(1000)),
+    "intended": Check("a text in plain letters", _letters(1000)),
+}
+
+
+# Reading
 
 Manifest = dict[str, Entry]
 
 
 def collection(extra: str | Path | None = None) -> Manifest:
-    """The house's manifest and whatever else was named: by `extra`, else by the environment."""
-    found = read(house(), PACKAGE.parent)
+    """The entries of babe2's own manifest and of further ones: that named by `extra`, else those of BABE2_MANIFEST."""
+    found = read(own_manifest(), PACKAGE.parent)
     others = (
         [Path(extra)] if extra else [Path(part) for part in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if part]
     )
     for path in others:
         more = read(path.expanduser(), path.expanduser().absolute().parent)
         if twice := sorted(found.keys() & more.keys()):
-            raise RestorationError(f"{path} gives the name {twice[0]!r} a second time. Choose another id there.")
+            raise RestorationError(f"{path} gives the name {twice[0]!r:.80} a second time. Choose another id there.")
         found |= more
     return found
 
 
-def house() -> Path:
-    """The manifest that comes along: beside the package in a checkout, among its shared files where installed."""
+def own_manifest() -> Path:
+    """The file that comes with babe2: beside the package in a checkout, in it where it is installed."""
     beside = PACKAGE.parent / NAME
-    if beside.is_file():
-        return beside
-    try:
-        installed = importlib.metadata.files("babe2") or []
-    except importlib.metadata.PackageNotFoundError:
-        installed = []
-    recorded = [Path(str(file.locate())) for file in installed if file.name == NAME]
-    shared = Path("share") / "babe2" / NAME  # of an installation into a folder, whose record is of another one
-    for place in (*recorded, PACKAGE.parent / shared, Path(sys.prefix) / shared):
-        if place.is_file():
-            return place
-    raise RestorationError(f"{NAME} is missing from this installation. Install babe2 again.")
+    return beside if beside.is_file() else PACKAGE / NAME
 
 
 def read(path: Path, base: Path) -> Manifest:
     """The entries of one manifest, by id."""
+    mistakes: list[str] = []
+    content = _parsed(path, mistakes) or {}
+    entries: Manifest = {}
+    if not isinstance(content, dict):
+        raise RestorationError(f"{path} must be a mapping from ids to checkpoints.")
+    for name, fields in content.items():
+        if not ID.fullmatch(name) or len(name) > LONGEST_ID:
+            mistakes.append(f"{name!r:.60} cannot be an id, which is made of at most {LONGEST_ID} a-z, 0-9 and hyphens")
+        elif entry := _entry(fields, name, base, mistakes):
+            entries[name] = entry
+    if mistakes:
+        more = f"; and {len(mistakes) - MOST_MISTAKES} more" if len(mistakes) > MOST_MISTAKES else ""
+        raise RestorationError(f"{path} has mistakes: {'; '.join(mistakes[:MOST_MISTAKES])}{more}.")
+    return entries
+
+
+def _parsed(path: Path, mistakes: list[str]) -> Any:
+    """The YAML of a file: mappings, lists and texts. Keys that stand twice are noted as mistakes."""
     import yaml
 
     try:
         if path.stat().st_size > LARGEST:
-            raise RestorationError(f"{path} is too large for a manifest.")
+            raise RestorationError(f"{path} is too large for a manifest, which may have {LARGEST // 1024} kB.")
         text = path.read_text("utf-8")
     except OSError as error:
         raise RestorationError(f"The manifest {path} cannot be read: {error.strerror}.") from None
     except ValueError:
         raise RestorationError(f"The manifest {path} is not UTF-8 text.") from None
+
+    class Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
+        """Knows no types, so that no value can mean more than its letters. The one in C is ten times as quick."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            found = super().construct_mapping(node, deep=deep)
+            if len(found) < len(node.value):
+                mistakes.append(f"a name stands a second time in what begins in line {node.start_mark.line + 1}")
+            return found
+
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise RestorationError(
-            f"{path}, {where}not YAML ({getattr(error, 'problem', None) or error!s:.100})."
-        ) from None
-    mistakes: list[str] = []
-    entries = _Reader(mistakes, base).manifest(root)
-    if mistakes:
-        raise RestorationError(f"{path} has mistakes. " + " ".join(f"{mistake}." for mistake in mistakes))
-    return entries
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f", line {mark.line + 1}," if mark else ""
+        reason = f" ({problem:.100})" if problem and problem.isprintable() else ""
+        raise RestorationError(f"{path}{where} is not YAML{reason}.") from None
 
 
-class _Reader:
-    """Goes through the YAML's nodes, which know their lines, and notes every mistake."""
+def _entry(content: Any, name: str, base: Path, mistakes: list[str]) -> Entry | None:
+    """The checkpoint that a mapping describes; None where something is wrong with it."""
+    before, fields = len(mistakes), _fields(content, name, OF_AN_ENTRY, mistakes)
+    if fields and (lacking := OF_AN_ENTRY.keys() - fields):
+        mistakes.append(f"{name} lacks {', '.join(key for key in OF_AN_ENTRY if key in lacking)}")
+    values = {key: OF_AN_ENTRY[key](value, f"{name}.{key}", mistakes) for key, value in fields.items()}
+    return Entry(id=name, base=base, **values) if len(mistakes) == before else None
 
-    def __init__(self, mistakes: list[str], base: Path) -> None:
-        self.mistakes, self.base = mistakes, base
 
-    def wrong(self, node: Any, text: str) -> None:
-        self.mistakes.append(f"Line {node.start_mark.line + 1}: {text}")
+def _sources(content: Any, what: str, mistakes: list[str]) -> tuple[Source, ...]:
+    if not isinstance(content, list) or not content:
+        mistakes.append(f"{what} must be a list of at least one source")
+        return ()
+    sources = []
+    for item in content:
+        fields = _fields(item, what, OF_A_SOURCE, mistakes)
+        if fields and fields.keys() not in KINDS:
+            mistakes.append(f"{what} must be {{bundled}}, {{repo, revision, file}} or {{url}}")
+        values = {key: OF_A_SOURCE[key](value, f"{what}.{key}", mistakes) for key, value in fields.items()}
+        sources.append(Source(**values))
+    return tuple(sources)
 
-    def manifest(self, root: Any) -> Manifest:
-        if root is None:
-            return {}
-        entries: Manifest = {}
-        for name, (key, node) in self.pairs(root, "the manifest").items():
-            if not ID.fullmatch(name):
-                self.wrong(key, f"{name!r:.60} cannot be an id, which is made of a-z, 0-9 and hyphens")
-            values = self.record(node, Entry, name, OF_THE_READER)
-            if values is not None:
-                entries[name] = Entry(id=name, base=self.base, **values)
-        return entries
 
-    def pairs(self, node: Any, what: str) -> dict[str, tuple[Any, Any]]:
-        """Key -> the nodes of key and value."""
-        if node.id != "mapping":
-            self.wrong(node, f"{what} must be a mapping")
-            return {}
-        found: dict[str, tuple[Any, Any]] = {}
-        for key, value in node.value:
-            name = str(key.value)
-            if name in found:
-                self.wrong(key, f"{name!r:.60} stands here a second time in {what}")
-                continue
-            found[name] = (key, value)
-        return found
-
-    def record(self, node: Any, kind: type, what: str, given: tuple[str, ...] = ()) -> dict[str, Any] | None:
-        """A mapping's values by the fields of `kind`; None where something is wrong with it."""
-        before = len(self.mistakes)
-        pairs, hints = self.pairs(node, what), typing.get_type_hints(kind)
-        known = {part.name: part for part in fields(kind) if part.name not in given}
-        for name in pairs.keys() - known.keys():
-            self.wrong(pairs[name][0], f"{what} has no field {name!r:.60}; there are {', '.join(known)}")
-        values: dict[str, Any] = {}
-        for name, part in known.items():
-            if name in pairs:
-                values[name] = self.value(pairs[name][1], hints[name], f"{what}.{name}", part.metadata)
-            elif part.default is MISSING and node.id == "mapping":
-                self.wrong(node, f"{what} lacks {name}")
-        return values if len(self.mistakes) == before else None
-
-    def value(self, node: Any, hint: Any, what: str, metadata: typing.Mapping[str, Any]) -> Any:
-        """A node's value as the field's type wants it."""
-        if typing.get_origin(hint) is tuple:
-            value: Any = self.sources(node, what)
-        else:
-            value = self.scalar(node, hint, what)
-        if value is not None and metadata and not metadata["rule"](value):
-            self.wrong(node, f"{what} must be {metadata['wanted']}, not {value!r:.80}")
-        return value
-
-    def sources(self, node: Any, what: str) -> tuple[Source, ...] | None:
-        if node.id != "sequence":
-            self.wrong(node, f"{what} must be a list")
-            return None
-        found = []
-        for item in node.value:
-            values = self.record(item, Source, what)
-            if values is None:
-                continue
-            source = Source(**values)
-            if source.kind:
-                found.append(source)
-            else:
-                self.wrong(item, f"{what} takes {{bundled}}, {{repo, revision, file}} or {{url}}")
-        return tuple(found)
-
-    def scalar(self, node: Any, hint: Any, what: str) -> Any:
-        import yaml
-
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        names = {str: "a text in plain letters", int: "a whole number", type(None): "null"}
-        value = None
-        if node.id == "scalar":
-            try:
-                value = yaml.SafeLoader("").construct_object(node, deep=True)
-            except (yaml.YAMLError, ValueError):
-                value = node
-        if isinstance(value, str):
-            value = " ".join(value.split())  # folded or not, it is told in one line
-            value = value if value.isprintable() else ""  # what a terminal would act upon
-        if node.id != "scalar" or type(value) not in options or value == "":
-            self.wrong(node, f"{what} must be {' or '.join(names[option] for option in options)}")
-            return None
-        return value
+def _fields(content: Any, what: str, known: Mapping[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    """The fields of a mapping that are known; others are mistakes."""
+    if not isinstance(content, dict) or not content:
+        mistakes.append(f"{what} must be a mapping")
+        return {}
+    for key in content:
+        if key not in known:
+            mistakes.append(f"{what} has no field {key!r:.60}, there are {', '.join(known)}")
+    return {key: content[key] for key in known if key in content}

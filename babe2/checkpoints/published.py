@@ -1,4 +1,4 @@
-"""From the authors' layout, and others one meets, to our own: read as what it is, and never executed.
+"""Published .pt files, and others like them, read and converted into our own format; nothing in them is executed.
 
 A .pt file is a zip around a pickle. The authors' holds `ema`, `it`, `LTAS` and the training's whole configuration
 `args`, in omegaconf containers; these are read as what they are, inert boxes around lists and dicts. Torch's
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickletools
-import re
 import tempfile
 import warnings
 import zipfile
@@ -24,8 +22,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from babe2.checkpoints.cache import digest
-from babe2.checkpoints.card import unsaid_card
+from babe2.checkpoints.cache import file_hash
+from babe2.checkpoints.card import blank_card
 from babe2.checkpoints.checkpoint import (
     CARD,
     CONFIG,
@@ -37,12 +35,13 @@ from babe2.checkpoints.checkpoint import (
     check_ltas,
     check_model,
     check_weights,
-    fault,
-    few,
     load_folder,
     model_of,
+    reason_of,
     save,
+    shorten_list,
 )
+from babe2.checkpoints.pickles import Refusal, look_through
 from babe2.config import Architecture, Model
 from babe2.errors import RestorationError
 from babe2.networks.models import MODELS, build_network
@@ -50,12 +49,12 @@ from babe2.networks.models import MODELS, build_network
 AVERAGED = ("ema", "ema_model", "ema_weights")  # under what names weights are kept, best first
 TRAINED = ("network", "model", "state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.", "ema_model.", "network.")  # of wrappers around the network
-LARGEST_PICKLE = 2**22  # bytes, without the numbers, which are kept beside it; the published ones take a tenth
+LARGEST_PICKLE = 2**22  # bytes, without the tensors' numbers, which are kept beside it; the published ones take a tenth
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a file."""
+    """What a conversion wrote, kept and left out."""
 
     name: str
     kept: tuple[str, ...]  # in plain words
@@ -67,7 +66,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A checkpoint, and what of its file is in it and what is not."""
+    """A checkpoint that was read, and in words what of its file is in it and what is not."""
 
     checkpoint: Checkpoint
     kept: tuple[str, ...]
@@ -75,13 +74,13 @@ class _Reading:
 
 
 def load_published(path: Path, sha256: str | None = None) -> Checkpoint:
-    """The authors' layout or another that is known here. Nothing in it is executed. `sha256`: of the file, where
-    somebody has just taken it."""
+    """Reads a .pt file in the authors' layout or another that is known here; nothing in it is executed. `sha256`: the
+    file's hash, where known."""
     return _read(path, sha256).checkpoint
 
 
 class Unwritten(RestorationError):
-    """The disk is at fault, and not the file that was to be converted."""
+    """The conversion failed because of the disk, and not because of the file."""
 
 
 # Converting
@@ -112,13 +111,15 @@ def convert(path: Path, folder: Path, *, overwrite: bool = False, half: bool = F
 def _made(source: Checkpoint, path: Path, half: bool) -> Checkpoint:
     weights = {key: value.half() for key, value in source.weights.items()} if half else _apart(source.weights)
     if too_large := sorted(key for key, value in weights.items() if not value.isfinite().all()):
-        raise RestorationError(f"Half precision is too narrow for these weights ({few(too_large)}). Convert without.")
+        raise RestorationError(
+            f"Half precision is too narrow for these weights ({shorten_list(too_large)}). Convert without."
+        )
     origin = {"file": path.name, "sha256": source.sha256, "half": half}
     return replace(source, weights=weights, provenance=source.provenance | {"converted": origin})
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each in a memory of its own, as a .safetensors file keeps them."""
+    """Copies of weights that share memory, as a .safetensors file keeps each by itself."""
     taken: set[int] = set()
     apart = {}
     for key, value in weights.items():
@@ -130,12 +131,12 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _card(path: Path, checkpoint: Checkpoint, title: str) -> str:
-    """A card that came along in our own format is kept; else one says what is known, and that the licence is not."""
+    """The model card: the one beside a checkpoint in our own format, or one of what the file tells."""
 
     written = path.with_name(CARD)
     if path.suffix == ".safetensors" and written.is_file():
         return written.read_text("utf-8", errors="replace")
-    return unsaid_card(checkpoint, title)
+    return blank_card(checkpoint, title)
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
@@ -143,13 +144,15 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise RestorationError(f"{folder} is a file. Name a folder for the checkpoint.")
     there = {item.name for item in folder.iterdir()} if folder.exists() else set()
     if others := sorted(there - {WEIGHTS, CONFIG, CARD}):
-        raise RestorationError(f"{folder} holds other things ({few(others)}). Name a new folder for the checkpoint.")
+        raise RestorationError(
+            f"{folder} holds other things ({shorten_list(others)}). Name a new folder for the checkpoint."
+        )
     if there and not overwrite:
         raise RestorationError(f"There is a checkpoint in {folder} already. Choose another folder, or overwrite it.")
 
 
 def _write(checkpoint: Checkpoint, card: str, folder: Path) -> int:
-    """Made beside and moved as a whole; returns the size of the weights."""
+    """Writes into a folder beside and moves that as a whole; returns the size of the weights."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made, replaced = Path(scratch) / "made", Path(scratch) / "replaced"
@@ -181,18 +184,14 @@ def _read(path: Path, sha256: str | None = None) -> _Reading:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except PermissionError:
         raise
-    except _Refusal as refusal:
+    except Refusal as refusal:
         raise RestorationError(f"{damaged}: {refusal}. Nothing in it was run.") from None
     except Exception:  # what readers of zips and pickles stumble over comes in many types, and all mean the same
         raise RestorationError(f"{damaged}. Nothing in it was run.") from None
     try:
-        return _understood(content, path, sha256 or digest(path))
+        return _checkpoint_in(content, path, sha256 or file_hash(path))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise RestorationError(f"{damaged}: {fault(error)}.") from None
-
-
-class _Refusal(Exception):
-    """What no checkpoint needs."""
+        raise RestorationError(f"{damaged}: {reason_of(error)}.") from None
 
 
 class _Box:
@@ -220,63 +219,31 @@ def _empty_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
 
-# What a pickle may name besides: it is all that plain tensors need. Torch itself would allow more, `bytearray` among
-# it, of which a file of a hundred bytes can ask for all memory.
-OF_TORCH = re.compile(
-    r"collections\.OrderedDict|torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.[A-Z][A-Za-z0-9]*Storage"
-)
-
-
-PYTHON_2 = {
-    "__builtin__.dict": "builtins.dict",
-    "__builtin__.list": "builtins.list",
-    "__builtin__.long": "builtins.int",
-}
-
-
 def _examine(path: Path) -> None:
-    """Refuses what no checkpoint needs."""
+    """Raises Refusal where a .pt file is anything but a plain zip of tensors and a harmless pickle."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [PurePosixPath(entry.filename.lower()) for entry in entries]
         if claimed := sum(entry.file_size for entry in entries if entry.compress_type != zipfile.ZIP_STORED):
-            raise _Refusal(f"it is compressed, and would unpack to {claimed} bytes")
+            raise Refusal(f"it is compressed, and would unpack to {claimed} bytes")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise _Refusal("its parts claim to be larger than the file")
+            raise Refusal("its parts claim to be larger than the file")
         # Two readers must find the same things in it: one folder, and no name twice.
         if len(set(names)) < len(names) or len({name.parts[:1] for name in names}) > 1:
-            raise _Refusal("it is not one folder of differently named parts")
+            raise Refusal("it is not one folder of differently named parts")
         if any(".." in name.parts or name.is_absolute() for name in names):
-            raise _Refusal("its parts have names that lead elsewhere")
+            raise Refusal("its parts have names that lead elsewhere")
         pickles = [entry for entry in entries if PurePosixPath(entry.filename).name == "data.pkl"]
         if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
-            raise _Refusal("it has no pickle of a sensible size")
-        _look_through(archive.read(pickles[0]))
-
-
-def _look_through(pickle: bytes) -> None:
-    """Every name must be known, and no tuple may be used twice: a tower of pairs of the same pair, as a key of a dict,
-    takes until the end of time to hash."""
-    inert = {entry[1] if isinstance(entry, tuple) else f"builtins.{entry.__name__}" for entry in _published_globals()}
-    tuples: set[Any] = set()
-    before = ""
-    for opcode, argument, _ in pickletools.genops(pickle):
-        if opcode.name == "GLOBAL":
-            name = str(argument).replace(" ", ".")
-            name = PYTHON_2.get(name, name)
-            if name not in inert and not OF_TORCH.fullmatch(name):
-                raise _Refusal(f"it asks for {few([name])}, which no checkpoint needs")
-        elif opcode.name in ("BINPUT", "LONG_BINPUT") and before.startswith("TUPLE"):
-            tuples.add(argument)
-        elif opcode.name in ("BINGET", "LONG_BINGET") and argument in tuples:
-            raise _Refusal("its tuples are tied in a knot")
-        before = opcode.name
+            raise Refusal("it has no pickle of a sensible size")
+        boxes = {box[1] if isinstance(box, tuple) else f"builtins.{box.__name__}" for box in _published_globals()}
+        look_through(archive.read(pickles[0]), boxes)
 
 
 # The inside: which weights, and whose
 
 
-def _understood(content: Any, path: Path, sha256: str) -> _Reading:
+def _checkpoint_in(content: Any, path: Path, sha256: str) -> _Reading:
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__} and no training state")
     weights, kept, dropped = _weights(content)
@@ -297,7 +264,7 @@ def _understood(content: Any, path: Path, sha256: str) -> _Reading:
         kept.append("sizes of the network, rate, segment and sigma_data, from `args`")
         dropped.append("the training's other settings and the paths of its machine, from `args`")
     else:
-        model = _described(path) or _recognised(weights)
+        model = _model_beside(path) or _published_size(weights)
         kept.append(f"sizes of the network, from {CONFIG} or as published: the file has no `args`")
     kept.append("average spectrum (`LTAS`)" if ltas is not None else "no average spectrum: the file has none")
     provenance = {} if iterations is None else {"iterations": iterations}
@@ -313,22 +280,22 @@ def _weights(content: dict[Any, Any]) -> tuple[dict[str, Tensor], list[str], lis
     if (chosen := averaged or trained) is None:
         bare = {key: value for key, value in content.items() if key not in beside}
         if not bare or not all(isinstance(value, Tensor) for value in bare.values()):
-            raise ValueError(f"it holds no weights, only {few(sorted(map(str, content)))}")
+            raise ValueError(f"it holds no weights, only {shorten_list(sorted(map(str, content)))}")
         return _tensors(bare, "content"), ["the weights, of which the file does not say whether they are averaged"], []
     found = content[chosen]
     if isinstance(found, list | tuple) and trained and chosen != trained:
         found = _in_order(found, _tensors(content[trained], trained))
     kept = [f"averaged weights (`{chosen}`)" if averaged else f"weights as trained (`{chosen}`): none are averaged"]
-    dropped = [_told(name) for name in sorted(map(str, content.keys() - beside - {chosen}))]
+    dropped = [_in_words(name) for name in sorted(map(str, content.keys() - beside - {chosen}))]
     return _tensors(found, chosen), kept, dropped
 
 
-def _told(name: str) -> str:
+def _in_words(name: str) -> str:
     if name in TRAINED:
         return f"the weights as trained, not averaged (`{name}`)"
     if name.startswith("optim"):
         return f"the optimizer's state (`{name}`)"
-    return f"`{few([name])}`, of which nothing is known"
+    return f"`{shorten_list([name])}`, of which nothing is known"
 
 
 def _tensors(found: Any, name: str) -> dict[str, Tensor]:
@@ -336,7 +303,7 @@ def _tensors(found: Any, name: str) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not found:
         raise ValueError(f"its `{name}` holds no weights")
     if odd := [key for key, value in found.items() if not (isinstance(key, str) and isinstance(value, Tensor))]:
-        raise ValueError(f"its `{name}` holds what is no weight ({few(sorted(map(str, odd)))})")
+        raise ValueError(f"its `{name}` holds what is no weight ({shorten_list(sorted(map(str, odd)))})")
     weights = {key: value.detach() for key, value in found.items()}
     while prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in weights)), ""):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
@@ -357,21 +324,21 @@ def _in_order(averages: Sequence[Any], trained: dict[str, Tensor]) -> dict[str, 
 # The network: as the file says, as a configuration beside it says, or as one of the published ones is
 
 
-def _described(path: Path) -> Model | None:
+def _model_beside(path: Path) -> Model | None:
     """What config.json beside a file without `args` says; one that is not ours says nothing."""
     beside = path.with_name(CONFIG)
     if not beside.is_file() or beside.stat().st_size > LARGEST_CONFIG:
         return None
     try:
-        described = json.loads(beside.read_text("utf-8"))
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
+        configuration = json.loads(beside.read_text("utf-8"))
+        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
             return None
-        return model_of(described["model"], described.get("network", NETWORKS[Architecture]))
+        return model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"the {CONFIG} beside it is not a babe2 configuration ({fault(error)})") from None
+        raise ValueError(f"the {CONFIG} beside it is not a babe2 configuration ({reason_of(error)})") from None
 
 
-def _recognised(weights: dict[str, Tensor]) -> Model:
+def _published_size(weights: dict[str, Tensor]) -> Model:
     """The published model that these are weights of."""
 
     found = {key: tuple(value.shape) for key, value in weights.items()}
@@ -386,7 +353,7 @@ def _recognised(weights: dict[str, Tensor]) -> Model:
     nearest = min(differing, key=lambda name: len(differing[name]))
     raise ValueError(
         f"it has no `args` to describe its network, so put its {CONFIG} beside it (nearest is the published {nearest} "
-        f"network, which differs in {few(differing[nearest])})"
+        f"network, which differs in {shorten_list(differing[nearest])})"
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from babe2.checkpoints.card import A_PATH, UNKNOWN, _line, completed_card, model_card, unsaid_card
+from babe2.checkpoints.card import A_PATH, UNKNOWN, blank_card, completed_card, model_card, one_line
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.checkpoints.manifest import REPO
 from babe2.errors import RestorationError
@@ -26,7 +26,7 @@ LARGEST_TEXT = 2**20  # bytes of a card or configuration
 
 @dataclass(frozen=True, eq=False)
 class Publication:
-    """What would be uploaded, and nothing else would."""
+    """All that `publish` uploads, for a look beforehand."""
 
     repo: str
     folder: Path
@@ -38,8 +38,8 @@ class Publication:
     def as_dict(self) -> dict[str, Any]:
         return {"repo": self.repo, "folder": str(self.folder), "files": self.sizes, "card": self.card}
 
-    def told(self) -> str:
-        """For a person who is about to say yes."""
+    def as_text(self) -> str:
+        """The plan as text, for a person who is about to say yes."""
         files = "\n".join(f"  {name}  {size:,} bytes" for name, size in self.sizes.items())
         return f"To {self.repo} on the Hugging Face Hub:\n{files}\n\n{CARD}:\n\n{self.card}"
 
@@ -55,10 +55,10 @@ ABOUT = {  # what a model card and a manifest say that no file knows
 
 
 def plan(folder: Path, repo: str, **about: str) -> Publication:
-    """What `publish` would upload: the three files of a checkpoint that loads. `about`: any of ABOUT, for the card,
-    unless the folder has one, and for a manifest."""
+    """The plan of an upload: the three files of a checkpoint that loads. `about`: any of ABOUT, for a manifest, and for
+    the card unless the folder has one."""
     if unknown := sorted(about.keys() - ABOUT.keys()):
-        raise TypeError(f"there is no {unknown[0]} to tell of a checkpoint")
+        raise TypeError(f"unknown field {unknown[0]!r}; there are {', '.join(ABOUT)}")
     if not REPO.fullmatch(repo):
         raise RestorationError(f"{repo!r:.80} is not the name of a repository on the Hub. It is written owner/name.")
     try:
@@ -71,17 +71,19 @@ def plan(folder: Path, repo: str, **about: str) -> Publication:
         _check_private(folder / CONFIG)
         card = _card_of(folder, checkpoint, repo, about)
         sizes = {name: (folder / name).stat().st_size for name in (WEIGHTS, CONFIG)}
+    except RecursionError:
+        raise RestorationError(f"{CONFIG} is nested too deep to be searched for paths of this machine.") from None
     except OSError as error:
         raise RestorationError(f"The checkpoint in {folder} cannot be read: {error.strerror or error}.") from None
     return Publication(repo, folder, checkpoint, card, sizes | {CARD: len(card.encode())}, dict(about))
 
 
 def _card_of(folder: Path, checkpoint: Checkpoint, repo: str, about: dict[str, str]) -> str:
-    """The folder's card, completed; a new one where there is none, or one that only a conversion wrote."""
+    """The model card: the folder's, completed, or a new one where a person has not written any."""
     written = folder / CARD
     text = _text(written) if written.is_symlink() or written.exists() else None
     heading = re.search(r"^# (.+)$", text or "", re.MULTILINE)
-    if text is not None and not (heading and text == unsaid_card(checkpoint, heading[1])):
+    if text is not None and not (heading and text == blank_card(checkpoint, heading[1])):
         return completed_card(text, checkpoint, about.get("licence"), repo)
     unsaid = {"title": repo.split("/")[1], "description": ""}
     unsaid |= dict.fromkeys(("licence", "credit", "training_data"), UNKNOWN)
@@ -98,7 +100,7 @@ def _text(card: Path) -> str:
 
 
 def _check_private(configuration: Path) -> None:
-    """What a configuration says of a person's machine would become public for good."""
+    """Refuses a configuration that names a path of this machine, as it would become public for good."""
     if named := _paths_in(json.loads(configuration.read_text("utf-8")), ""):
         raise RestorationError(
             f"{CONFIG} names a path of this machine ({named[0]}), which would become public. Take it out first."
@@ -130,7 +132,7 @@ class Published:
 
 
 def publish(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
-    """Uploads in one commit. `token` is by default what the environment or `hf auth login` left."""
+    """Uploads a plan in one commit. `token` is by default what the environment or `hf auth login` left."""
     import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -172,7 +174,7 @@ def _refusal(error: Exception, repo: str) -> str:
     if status is not None:
         return f"The Hub refused {repo} ({status}). Nothing was published."
     if isinstance(error, ValueError):
-        return f"The Hub's client refused {repo}: {re.sub('hf_[A-Za-z0-9]+', 'hf_...', _line(str(error)))[:200]}."
+        return f"The Hub's client refused {repo}: {re.sub('hf_[A-Za-z0-9]+', 'hf_...', one_line(str(error)))[:200]}."
     return f"The Hub cannot be reached ({type(error).__name__}). Nothing was published; try again with a connection."
 
 

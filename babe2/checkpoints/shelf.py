@@ -1,4 +1,4 @@
-"""From a name to a file one may trust: what comes along, what was fetched before, and what can be fetched."""
+"""From a name to a file that can be trusted: one that comes with babe2, was fetched before, or is fetched now."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import difflib
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from babe2.checkpoints import hub, manifest
-from babe2.checkpoints.cache import Cache, digest, disk, key, lock, size_of, within
+from babe2.checkpoints import manifest
+from babe2.checkpoints.cache import Cache, disk_errors, file_hash, inside, lock, remove_folder, short_hash, size_of
 from babe2.checkpoints.checkpoint import CONFIG, WEIGHTS
+from babe2.checkpoints.hub import cached_from_hub, fetch_from_hub, remove_from_hub_cache
 from babe2.checkpoints.manifest import Entry, Manifest, Source
 from babe2.checkpoints.published import Unwritten, convert
-from babe2.checkpoints.transfer import STALL, Caller, OnTransfer
+from babe2.checkpoints.transfer import Caller, OnTransfer, Polled
+from babe2.checkpoints.web import fetch_url, remove_url
 from babe2.errors import RestorationError
 
 log = logging.getLogger(__name__)
 
 ORIGIN = "origin.json"  # beside converted weights: where they are from, and what their hash was then
 FILES = (CONFIG, WEIGHTS)
+PATHS = f"a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file"
 State = Literal["bundled", "cached", "remote"]
 
 
@@ -46,10 +47,10 @@ def find(
     extra_manifest: str | Path | None = None,
     offline: bool = False,
     on_transfer: OnTransfer | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Polled | None = None,
 ) -> Found:
-    """The file that is meant by `spec`, fetched where it is not on this machine. A Path means a path and nothing else;
-    a text that is both a manifest's id and a folder's name means the first.
+    """The checkpoint's file that is meant by `spec`, fetched where it is not on this machine. A Path means a path and
+    nothing else; a text that is both a manifest's id and a folder's name means the first.
     """
     if isinstance(spec, Path) or not manifest.ID.fullmatch(spec):
         if (local := _local(spec)) is not None:
@@ -68,9 +69,6 @@ def find(
     return shelf.find(spec, offline=offline, on_transfer=on_transfer, cancelled=cancelled)
 
 
-PATHS = f"a .safetensors file with its {CONFIG} beside it, the folder that holds both, or a published .pt file"
-
-
 @dataclass(frozen=True)
 class Shelf:
     """The checkpoints that a manifest names, as far as they are on this machine, and the way to the others."""
@@ -80,9 +78,11 @@ class Shelf:
 
     @classmethod
     def at(cls, cache_dir: str | Path | None = None, extra_manifest: str | Path | None = None) -> Shelf:
+        """The shelf of babe2's manifest and a further one, with what is kept below `cache_dir`."""
         return cls(manifest.collection(extra_manifest), Cache.at(cache_dir))
 
     def entry(self, name: str) -> Entry:
+        """The manifest's entry of this id."""
         if name not in self.manifest:
             raise RestorationError(f"There is no checkpoint called {name!r:.80}.{self._nearest(name)} {self._names()}")
         return self.manifest[name]
@@ -93,70 +93,68 @@ class Shelf:
         *,
         offline: bool = False,
         on_transfer: OnTransfer | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: Polled | None = None,
     ) -> Found:
-        """`spec`: a manifest's id, a local file or folder, or a Hub repository `owner/name[@revision]`.
-
-        What is not on this machine is fetched.
+        """The checkpoint's file that is meant by `spec`, fetched where it is not on this machine: a manifest's id, a
+        local file or folder, or a Hub repository `owner/name[@revision]`.
         """
+        caller = Caller(on_transfer, cancelled)
         if spec in self.manifest:
             entry = self.manifest[spec]
-            return self.at_hand(entry) or self._fetched(entry, offline, on_transfer, cancelled)
-        local = _local(spec)
-        if local is not None:
+            return self.at_hand(entry) or self._fetch(entry, offline, caller)
+        if (local := _local(spec)) is not None:
             return local
         if (named := _repository(spec)) is not None:
             repo, revision = named
-            folder = hub.fetch_from_hub(
-                repo, revision, FILES, self.cache, offline=offline, on_transfer=on_transfer, cancelled=cancelled
-            )
-            return _from_snapshot(folder / WEIGHTS, repo, spec)
+            folder = fetch_from_hub(repo, revision, FILES, self.cache, caller, offline=offline)
+            # The commit is what was used; a branch is something else tomorrow.
+            return _in_hub_cache(folder / WEIGHTS, f"{repo}@{folder.name}", spec)
         raise RestorationError(f"There is no checkpoint at {spec:.200}.{self._nearest(spec)} {self._names()}")
 
     def at_hand(self, entry: Entry) -> Found | None:
         """A manifest's checkpoint where it is on this machine; asks no network."""
-        for source, first in _ranked(entry):
-            sha256 = entry.sha256 if first else None
+        for source, sha256, _ in _with_hashes(entry):
             if source.bundled is not None and (folder := entry.bundled()) is not None:
                 return Found(folder / WEIGHTS, entry.id, sha256, sha256 is not None)
             if source.repo is not None and source.file is not None:
-                folder = hub.cached_from_hub(source.repo, source.revision, _files(source), self.cache)
-                if folder is not None:
-                    return _from_snapshot(folder / source.file, entry.id, entry.id, sha256)
+                cached = cached_from_hub(source.repo, source.revision, _files(source), self.cache)
+                if cached is not None:
+                    return _in_hub_cache(cached / source.file, entry.id, entry.id, sha256)
             if source.url is not None and (found := self._converted(source.url, entry, sha256)) is not None:
                 return found
         return None
 
     def state(self, entry: Entry) -> tuple[State, Found | None]:
+        """Where a manifest's checkpoint is, and its file if that is on this machine."""
         found = self.at_hand(entry)
         if found is None:
             return "remote", None
         return ("bundled" if entry.bundled() == found.path.parent else "cached"), found
 
     def verify(self, entry: Entry) -> tuple[bool, str]:
-        """Whether a checkpoint on this machine is what it should be, and how that was told."""
+        """Whether a checkpoint on this machine is what it should be, and a few words on it."""
         found = self.at_hand(entry)
         if found is None:
             return True, "not on this machine"
         if found.sha256 is None:
             return True, "nobody has said what its hash should be"
-        with disk(self.cache):
-            if digest(found.path) != found.sha256:
+        with disk_errors(self.cache):
+            if file_hash(found.path) != found.sha256:
                 return False, f"changed: {found.path} should have sha256 {found.sha256}"
         return True, "verified" if found.verified else "as first fetched, from an unverified source"
 
     def remove(self, spec: str) -> int:
-        """Takes off this machine what was fetched of a manifest's id or a Hub repository, without what another commit
-        shares with it; how many bytes that frees.
+        """Deletes what was fetched of a manifest's id or a Hub repository, without what another commit shares with it.
+        Returns how many bytes that frees.
         """
         if spec not in self.manifest and (named := _repository(spec)) is not None:
-            return hub.forget_from_hub(*named, FILES, self.cache)
+            return remove_from_hub_cache(*named, FILES, self.cache)
         freed = 0
         for source in self.entry(spec).sources:
             if source.url is not None:
-                freed += self._forget(source.url)
+                freed += self._remove_converted(source.url)
             elif source.repo is not None:
-                freed += hub.forget_from_hub(source.repo, source.revision, _files(source), self.cache)
+                freed += remove_from_hub_cache(source.repo, source.revision, _files(source), self.cache)
         return freed
 
     def size(self) -> int:
@@ -171,43 +169,17 @@ class Shelf:
         found = self.at_hand(entry)
         return found.path.stat().st_size if found else 0
 
-    def _fetched(
-        self,
-        entry: Entry,
-        offline: bool,
-        on_transfer: OnTransfer | None,
-        cancelled: Callable[[], bool] | None,
-    ) -> Found:
-        """From the first source that works."""
-        reasons, caller = [], Caller(on_transfer, cancelled, STALL)
-        for source, first in _ranked(entry):
-            sha256, size = (entry.sha256, entry.bytes) if first else (None, None)
+    def _fetch(self, entry: Entry, offline: bool, caller: Caller) -> Found:
+        """The checkpoint from the first source that works."""
+        reasons = []
+        for source, sha256, size in _with_hashes(entry):
             try:
                 if source.repo is not None and source.file is not None:
-                    folder = hub.fetch_from_hub(
-                        source.repo,
-                        source.revision,
-                        _files(source),
-                        self.cache,
-                        offline=offline,
-                        on_transfer=on_transfer,
-                        cancelled=cancelled,
-                    )
-                    return _from_snapshot(folder / source.file, entry.id, entry.id, sha256)
+                    files = _files(source)
+                    folder = fetch_from_hub(source.repo, source.revision, files, self.cache, caller, offline=offline)
+                    return _in_hub_cache(folder / source.file, entry.id, entry.id, sha256)
                 if source.url is not None:
-                    with disk(self.cache), lock(self.cache, f"converting {source.url}", caller.stop_if_cancelled):
-                        if (found := self._converted(source.url, entry, sha256)) is not None:
-                            return found  # another process was first
-                        path = hub.fetch_url(
-                            source.url,
-                            self.cache,
-                            bytes=size,
-                            sha256=sha256,
-                            offline=offline,
-                            on_transfer=on_transfer,
-                            cancelled=cancelled,
-                        )
-                        return self._convert(source.url, path, entry, sha256)
+                    return self._fetch_and_convert(source.url, entry, sha256, size, offline, caller)
                 reasons.append(f"{entry.base / str(source.bundled)} is missing. Install babe2 again.")
             except RestorationError as error:
                 log.info("%s: %s", entry.id, error)
@@ -216,39 +188,47 @@ class Shelf:
 
     # What the authors offer is converted on arrival: weights alone, a quarter of the download, and safe to load.
 
+    def _fetch_and_convert(
+        self, url: str, entry: Entry, sha256: str | None, size: int | None, offline: bool, caller: Caller
+    ) -> Found:
+        with disk_errors(self.cache), lock(self.cache, f"converting {url}", caller.stop_if_cancelled):
+            if (found := self._converted(url, entry, sha256)) is not None:
+                return found  # another process was first
+            path = fetch_url(url, self.cache, caller, size=size, sha256=sha256, offline=offline)
+            return self._convert(url, path, entry, sha256)
+
     def _home(self, url: str) -> Path:
-        return within(self.cache.own, self.cache.own / "checkpoints" / key(url))
+        return inside(self.cache.own, self.cache.own / "checkpoints" / short_hash(url))
 
     def _convert(self, url: str, path: Path, entry: Entry, source_sha256: str | None) -> Found:
-
         home = self._home(url)
         scratch = home.with_name(f".{home.name}")
-        _clear(scratch)  # of a process that was killed
+        remove_folder(scratch)  # of a process that was killed
         scratch.mkdir(parents=True)
         try:
             made = convert(path, scratch / entry.id)
-            origin = {"url": url, "source": made.sha256, "sha256": digest(scratch / entry.id / WEIGHTS)}
+            origin = {"url": url, "source": made.sha256, "sha256": file_hash(scratch / entry.id / WEIGHTS)}
             (scratch / entry.id / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
-            _clear(home)  # what is no longer whole, or of another file
+            remove_folder(home)  # what is no longer whole, or of another file
             os.rename(scratch / entry.id, home)
         except Unwritten:  # there will be room another time, and the download is kept till then
             raise
         except RestorationError:  # then its hash is not worth remembering
-            hub.forget_url(url, self.cache)
+            remove_url(url, self.cache)
             raise
         finally:
-            _clear(scratch)
+            remove_folder(scratch)
         path.unlink()
         return Found(home / WEIGHTS, entry.id, origin["sha256"], source_sha256 is not None, _again(entry.id))
 
-    def _forget(self, url: str) -> int:
-        with disk(self.cache), lock(self.cache, f"converting {url}", lambda: None):
+    def _remove_converted(self, url: str) -> int:
+        with disk_errors(self.cache), lock(self.cache, f"converting {url}", lambda: None):
             freed = size_of(self._home(url))
-            _clear(self._home(url))
-            return freed + hub.forget_url(url, self.cache)
+            remove_folder(self._home(url))
+            return freed + remove_url(url, self.cache)
 
     def _converted(self, url: str, entry: Entry, source_sha256: str | None) -> Found | None:
-        """Given what the fetched file's hash had to be, where that is known."""
+        """What was made of the file from `url`, if it is whole and of a file with this hash."""
         home = self._home(url)
         if not all((home / name).is_file() for name in FILES):
             return None
@@ -269,9 +249,10 @@ class Shelf:
         return f" Did you mean {close[0]}?" if close else ""
 
 
-def _ranked(entry: Entry) -> list[tuple[Source, bool]]:
-    """Its sources in order; the manifest's hash and size are those of the first one's file."""
-    return [(source, i == 0) for i, source in enumerate(entry.sources)]
+def _with_hashes(entry: Entry) -> list[tuple[Source, str | None, int | None]]:
+    """An entry's sources in order, with sha256 and size, which the manifest gives for the first source's file."""
+    first, *others = entry.sources
+    return [(first, entry.sha256, entry.bytes), *((source, None, None) for source in others)]
 
 
 def _files(source: Source) -> tuple[str, str]:
@@ -280,8 +261,8 @@ def _files(source: Source) -> tuple[str, str]:
     return weights, str(Path(weights).with_name(CONFIG).as_posix())
 
 
-def _from_snapshot(weights: Path, name: str, spec: str, sha256: str | None = None) -> Found:
-    """A file in the Hub's cache, which calls large files by their hash."""
+def _in_hub_cache(weights: Path, name: str, spec: str, sha256: str | None = None) -> Found:
+    """A file in the Hub's cache, where large files are called by their hash."""
     blob = weights.resolve().name
     known = sha256 or (blob if manifest.SHA256.fullmatch(blob) else None)
     return Found(weights, name, known, known is not None, _again(spec))
@@ -300,7 +281,7 @@ def _repository(spec: str) -> tuple[str, str | None] | None:
 
 
 def _local(spec: str | Path) -> Found | None:
-    """A file or folder of this name, if there is one; what is there but no checkpoint is told."""
+    """A file or folder of this name, if there is one. Raises RestorationError where it is no checkpoint."""
     if not str(spec).strip():
         raise RestorationError("The checkpoint's name is empty. Give one of `babe2 checkpoints list`.")
     path = Path(spec)
@@ -318,8 +299,3 @@ def _local(spec: str | Path) -> Found | None:
     if not path.is_file():
         return None
     return Found(path, path.parent.resolve().name if path.suffix == ".safetensors" else path.stem)
-
-
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)

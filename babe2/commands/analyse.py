@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from babe2 import analyse, audio, checkpoints
-from babe2.analysis.description import MATCHED_HZ
+from babe2.analysis.comparison import MATCHED_HZ
 from babe2.commands.options import places_of
 from babe2.commands.terminal import fetch_line
 from babe2.dsp.spectra import ReferenceLtas

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2.checkpoints import publishing
-from babe2.checkpoints.listing import described, megabytes, table, told_source, told_state
+from babe2.checkpoints.listing import entry_as_dict, format_source, format_state, megabytes, table
 from babe2.checkpoints.loading import load
 from babe2.checkpoints.published import convert
 from babe2.checkpoints.publishing import ABOUT
@@ -62,20 +62,20 @@ def run_list(options: argparse.Namespace) -> int:
     if options.markdown:
         print(table(shelf.manifest))
         return 0
-    rows = [described(shelf, entry) for entry in shelf.manifest.values()]
+    rows = [entry_as_dict(shelf, entry) for entry in shelf.manifest.values()]
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
     widths = [max(len(row[name]) for row in rows) for name in ("id", "title")]
     for row in rows:
-        print(f"{row['id']:{widths[0]}}  {row['title']:{widths[1]}}  {told_state(row)}")
+        print(f"{row['id']:{widths[0]}}  {row['title']:{widths[1]}}  {format_state(row)}")
     print(f"In {shelf.cache.hub} and {shelf.cache.own}: {megabytes(shelf.size())}.")
     return 0
 
 
 def run_show(options: argparse.Namespace) -> int:
     shelf = shelf_of(options)
-    row = described(shelf, shelf.entry(options.id))
+    row = entry_as_dict(shelf, shelf.entry(options.id))
     if options.json:
         print(json.dumps(row, indent=2))
         return 0
@@ -83,13 +83,13 @@ def run_show(options: argparse.Namespace) -> int:
         row["id"]: row["title"],
         "": row["description"],
         "for": row["intended"],
-        "state": told_state(row),
+        "state": format_state(row),
         "sound": f"{row['sample_rate']} Hz, segments of {row['segment'] / row['sample_rate']:.2f} s",
         "network": f"{row['parameters'] / 1e6:.1f} million parameters, settings `{row['settings']}`",
         "trained on": row["training_data"],
         "licence": row["licence"],
         "credit": row["credit"],
-        "sources": ", ".join(told_source(source) for source in row["sources"]),
+        "sources": ", ".join(format_source(source) for source in row["sources"]),
         "sha256": row["sha256"] or "not known; recorded on first use",
         "file": row["path"] or "-",
     }
@@ -107,7 +107,7 @@ def run_fetch(options: argparse.Namespace) -> int:
                 with fetch_line(spec) as on_transfer:
                     at = shelf.find(spec, offline=options.offline, on_transfer=on_transfer, cancelled=interrupted)
             except Cancelled:
-                say(f"{spec}: stopped; the next fetch goes on from here.")
+                say(f"{spec}: stopped; what has arrived of a published file is kept for the next fetch.")
                 return INTERRUPTED
             load(spec, cache_dir=options.cache_dir, manifest=options.manifest, offline=True)  # told now
             found.append({"spec": spec, "path": str(at.path), "sha256": at.sha256, "verified": at.verified})
@@ -170,7 +170,7 @@ def run_publish(options: argparse.Namespace) -> int:
     about = {name: getattr(options, name) for name in ABOUT if getattr(options, name) is not None}
     publication = publishing.plan(options.folder, options.repo, **about)
     if not options.yes:
-        print(json.dumps(publication.as_dict(), indent=2) if options.json else publication.told())
+        print(json.dumps(publication.as_dict(), indent=2) if options.json else publication.as_text())
         say("nothing was uploaded; add --yes to do it.")
         return 0
     published = publishing.publish(publication, private=options.private)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from babe2 import audio
 from babe2.commands.options import restorer_of, settings_of, with_prior
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.errors import Cancelled, RestorationError
-from babe2.evaluation.clips import clips_of, files_of, knowing
+from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
 from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
 from babe2.evaluation.table import summary, table
+from babe2.replacing import write_text
 
 
 def add_commands(subparsers: Any) -> None:
@@ -33,20 +35,28 @@ def add_commands(subparsers: Any) -> None:
 
 
 def run_synthetic(options: argparse.Namespace) -> int:
-
-    check_places(options)
+    if options.report:
+        check_targets([options.report], options.overwrite)
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
     restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
-    clips = [clip for path in files_of(options.clips) for clip in clips_of(path, options, restorer.model.sample_rate)]
+    cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
+    clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
+    sheets: list[Path] = []
+    if options.sheets:
+        sheets = [options.sheets / f"{number:02}.png" for number in range(1, len(clips) * options.seeds + 1)]
+        make_folder(options.sheets)
+        check_targets(sheets, options.overwrite)
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
         try:
             evaluation = evaluate_synthetic(
                 restorer,
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
-                restore_known=knowing(restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable),
+                restore_known=with_known_response(
+                    restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
+                ),
                 on_step=on_step,
                 cancelled=interrupted,
                 preset=preset,
@@ -55,37 +65,51 @@ def run_synthetic(options: argparse.Namespace) -> int:
         except Cancelled:
             say("stopped before everything was scored.")
             return INTERRUPTED
-    found = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
-    text = json.dumps(found, indent=2)
-    try:
-        if options.report:
-            options.report.write_text(text + "\n", "utf-8")
-        if options.sheets:
-            draw(evaluation, options.sheets)
-    except OSError as error:
-        raise RestorationError(f"{error.filename} cannot be written ({error.strerror}).") from None
-    print(text if options.json else table(found))
+    report = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
+    text = json.dumps(report, indent=2)
+    if options.report:
+        save_report(text, options.report)
+    draw(evaluation, sheets)
+    print(text if options.json else table(report))
     return 0
 
 
-def check_places(options: argparse.Namespace) -> None:
-    """Says before hours of work what would keep their results from being written."""
+def check_targets(files: Sequence[Path], overwrite: bool) -> None:
+    """Refuses, before hours of work, files that could not be written after it; none lies in another folder."""
+    for file in files:
+        if file.exists() and not overwrite:
+            raise RestorationError(f"{file} exists already. Choose another place or add --overwrite.")
+    if files:
+        try:
+            tempfile.TemporaryFile(dir=files[0].parent).close()  # permissions alone do not tell
+        except OSError as error:
+            raise unwritable(files[0], error) from None
 
-    if options.report and options.report.exists() and not options.overwrite:
-        raise RestorationError(f"{options.report} exists already. Choose another place or add --overwrite.")
+
+def make_folder(folder: Path) -> None:
     try:
-        if options.sheets:
-            options.sheets.mkdir(parents=True, exist_ok=True)
-            audio.check_target(options.sheets / ".babe2.wav")
-        if options.report:
-            audio.check_target(options.report.parent / ".babe2.wav")
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RestorationError(f"{error.filename} cannot be written ({error.strerror}).") from None
+        raise unwritable(folder, error) from None
 
 
-def draw(evaluation: Evaluation, folder: Path) -> None:
+def save_report(text: str, path: Path) -> None:
+    try:
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def draw(evaluation: Evaluation, sheets: Sequence[Path]) -> None:
+    """Writes a picture of each clip that was scored."""
+    if not sheets:
+        return
     from babe2.evaluation.sheet import sheet
     from babe2.report import figures
 
-    for number, result in enumerate(evaluation.clips, start=1):
-        figures.save(sheet(result), folder / f"{number:02}.png")
+    for result, path in zip(evaluation.clips, sheets, strict=True):
+        figures.save(sheet(result), path)
+
+
+def unwritable(path: Path, error: OSError) -> RestorationError:
+    return RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.")

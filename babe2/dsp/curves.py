@@ -1,10 +1,10 @@
-"""Responses: how strongly a machine lets each frequency through."""
+"""Frequency responses: the gain, in dB, of a recording chain over frequency."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,11 @@ from torch import Tensor
 
 from babe2.dsp.spectra import amplitude, bin_frequencies
 
-if TYPE_CHECKING:
-    pass
-
 Array = npt.NDArray[np.floating[Any]]
 
 
 class Curve(ABC):
-    """A response given by `_gain_db`, a function on float64 tensors."""
+    """A frequency response; a kind of its own gives `_gain_db`, a function on float64 tensors."""
 
     @overload
     def gain_db(self, frequencies: Tensor) -> Tensor: ...
@@ -49,14 +46,19 @@ class Curve(ABC):
         return torch.nn.functional.pad(amplitude(self.gain_db(frequencies)), (1, 0))
 
     def as_dict(self) -> dict[str, float | list[float]]:
-        """For a report: the curve at every sixth of an octave, or what it is made of."""
+        """The curve as plain numbers for a report: its gain at every sixth of an octave, or what it is made of."""
         hertz = 20.0 * 2 ** (torch.arange(60, dtype=torch.float64) / 6)
         return {"frequencies_hz": hertz.tolist(), "gain_db": self._gain_db(hertz).tolist()}
 
 
 @dataclass(frozen=True, eq=False)
 class SampledCurve(Curve):
-    """A response known at the bins of an FFT, straight between them on a dB / octave chart."""
+    """A response given at some frequencies, straight between them on a chart of dB over octaves.
+
+    >>> curve = SampledCurve(torch.tensor([100.0, 400.0]), torch.tensor([0.0, -12.0]))
+    >>> curve.gain_db(torch.tensor([50.0, 100.0, 200.0, 400.0]))
+    tensor([  0.,   0.,  -6., -12.])
+    """
 
     frequencies: Tensor  # (F,) Hz, positive, ascending
     decibels: Tensor  # (F,)
@@ -68,7 +70,12 @@ class SampledCurve(Curve):
 
 @dataclass(frozen=True)
 class WeightedSum(Curve):
-    """Several responses, weighted and added in dB: a mean, or one machine behind another (Eq. 11)."""
+    """Several responses, weighted and added in dB: a mean, or one behind another (Eq. 11).
+
+    >>> curve = SampledCurve(torch.tensor([100.0, 400.0]), torch.tensor([0.0, -12.0]))
+    >>> WeightedSum((curve, curve), (0.5, 1.0)).gain_db(torch.tensor([400.0]))
+    tensor([-18.])
+    """
 
     curves: tuple[Curve, ...]
     weights: tuple[float, ...]
@@ -88,7 +95,7 @@ FLAT = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))  # the response of
 
 
 def behind(equalizer: Curve, ltas_response: Curve | None) -> Curve:
-    """The equalizer and, where there was one, the LTAS response it was fitted behind, as one response (Eq. 11)."""
+    """An equalizer together with the LTAS response it was fitted behind, if there was one (Eq. 11)."""
     if ltas_response is None or ltas_response is equalizer:
         return equalizer
     return WeightedSum((equalizer, ltas_response), (1.0, 1.0))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from babe2.dsp.spectra import at_least, squared
+from babe2.dsp.resampling import resample
+from babe2.dsp.tape import MemoryTape
 
-BLOCK_SECONDS, STEP_SECONDS = 0.4, 0.1  # blocks overlap by three quarters
+BLOCK_STEPS, STEP_SECONDS = 4, 0.1  # blocks of 0.4 s overlap by three quarters
 ABSOLUTE_GATE = -70.0  # LUFS; quieter blocks are pauses
 RELATIVE_GATE = -10.0  # LU below the blocks that passed the absolute gate
 OFFSET = -0.691  # dB; makes a 997 Hz sine read its own level
@@ -23,6 +26,8 @@ _SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752
 _HIGH_PASS_HZ, _HIGH_PASS_Q = 38.13547087602444, 0.5003270373238773
 _LIFT = 1.0049949  # of the published high-pass
 _STANDARD_RATE, _LOWEST_RATE = 48_000, 20_000  # Hz; below the latter the end of the band would bend the shelf
+_RINGING_SECONDS = 0.1  # after which what the filters still give is 200 dB down
+_TOGETHER = 8  # spectra; one by one they would take several times as long
 
 
 def integrated_loudness(audio: npt.ArrayLike | Tensor, sample_rate: int) -> float:
@@ -33,38 +38,65 @@ def integrated_loudness(audio: npt.ArrayLike | Tensor, sample_rate: int) -> floa
     return gated(block_powers(audio, sample_rate))
 
 
+def loudness_of_excerpts(excerpts: Iterable[Tensor], sample_rate: int) -> float:
+    """The loudness (LUFS) of several excerpts (channels, samples) of one recording together."""
+    return gated(np.concatenate([block_powers(excerpt, sample_rate) for excerpt in excerpts]))
+
+
 def block_powers(audio: npt.ArrayLike | Tensor, sample_rate: int) -> npt.NDArray[np.float64]:
     """The K-weighted power of each block of 400 ms, summed over the channels; a shorter recording is one block."""
-    channels = np.atleast_2d(np.asarray(audio))
+    x = torch.atleast_2d(torch.as_tensor(audio).float())
     if sample_rate < _LOWEST_RATE:
-        channels, sample_rate = _resampled(channels, sample_rate, _STANDARD_RATE), _STANDARD_RATE
-    length = channels.shape[1]
-    block = min(length, round(BLOCK_SECONDS * sample_rate))
-    count = 1 + math.floor((length - block) / (STEP_SECONDS * sample_rate) + 1e-9)
-    starts = np.round(STEP_SECONDS * sample_rate * np.arange(count)).astype(int)
-    starts = np.minimum(starts, length - block)  # where a tenth of a second is no whole number of samples
-    powers = np.zeros(count)
-    for channel in channels:  # one by one, as the weighted sound takes twice the memory
-        energy = np.concatenate([[0.0], np.cumsum(np.square(k_weighted(channel, sample_rate)))])
-        powers += (energy[starts + block] - energy[starts]) / block
-    return powers
+        x, sample_rate = resample(x, sample_rate, _STANDARD_RATE), _STANDARD_RATE
+    step, length = STEP_SECONDS * sample_rate, x.shape[1]
+    steps = math.floor(length / step + 1e-9)
+    if steps < BLOCK_STEPS:
+        return np.array([sum(energies(x, sample_rate, [0, length])) / max(length, 1)])
+    # A tenth of a second may be no whole number of samples.
+    bounds = [min(round(i * step), length) for i in range(steps + 1)]
+    sums = np.cumsum([0.0, *energies(x, sample_rate, bounds)])
+    return (sums[BLOCK_STEPS:] - sums[:-BLOCK_STEPS]) / (np.array(bounds[BLOCK_STEPS:]) - bounds[:-BLOCK_STEPS])
 
 
 def gated(powers: npt.NDArray[np.float64]) -> float:
     """The loudness (LUFS) of those blocks that are part of the music: pauses and the quietest passages do not count."""
-    powers = powers[powers > _power(ABSOLUTE_GATE)]
+    powers = powers[powers > 10 ** ((ABSOLUTE_GATE - OFFSET) / 10)]
     if not len(powers):
         return -math.inf
     # The louder ones among them are never empty: a mean has its like or more above it.
-    return _loudness(powers[powers > powers.mean() * 10 ** (RELATIVE_GATE / 10)].mean())
+    return 10 * math.log10(powers[powers > powers.mean() * 10 ** (RELATIVE_GATE / 10)].mean()) + OFFSET
 
 
-def k_weighted(channel: npt.NDArray[Any], sample_rate: int) -> npt.NDArray[np.float64]:
-    """A channel (samples,) as the ear weighs it, at any sample rate from 20 kHz on."""
-    from scipy.signal import sosfilt  # here, so that nothing waits for it where no loudness is wanted
+# The filters
 
-    weighted: npt.NDArray[np.float64] = sosfilt(k_weighting(sample_rate), channel.astype(np.float64))
-    return weighted
+
+def energies(x: Tensor, sample_rate: int, bounds: list[int]) -> Iterator[float]:
+    """The energy of x (channels, samples), as the ear weighs it, between each of `bounds` and the next,
+    which may be 0.4 s apart.
+
+    The filters ring for so short a time that a product of spectra does what they do, to the last bit that counts.
+    """
+    ringing = round(_RINGING_SECONDS * sample_rate)
+    fft = 2 ** math.ceil(math.log2(5 * (ringing + 1)))
+    at_once = (fft - ringing) // max(1, *np.diff(bounds))
+    groups = [bounds[i : i + at_once + 1] for i in range(0, len(bounds) - 1, at_once)]
+    tape, response = MemoryTape(x), k_response(sample_rate, fft)
+    for i in range(0, len(groups), _TOGETHER):
+        some = groups[i : i + _TOGETHER]
+        pieces = torch.stack([tape.read(group[0] - ringing, group[0] - ringing + fft) for group in some])
+        weighted = torch.fft.irfft(torch.fft.rfft(pieces) * response, fft)[..., ringing:]
+        for group, power in zip(some, weighted.square_().sum(dim=1), strict=True):
+            for first, last in pairwise(group):
+                yield float(power[first - group[0] : last - group[0]].sum(dtype=torch.float64))
+
+
+@lru_cache(maxsize=8)
+def k_response(sample_rate: int, fft: int) -> Tensor:
+    """What both filters do to each bin of a real FFT (fft / 2 + 1,), complex."""
+    delay = np.exp(-2j * np.pi * np.arange(fft // 2 + 1) / fft)
+    powers = np.stack([np.ones_like(delay), delay, delay**2])
+    sections = k_weighting(sample_rate)
+    return torch.from_numpy(np.prod(sections[:, :3] @ powers / (sections[:, 3:] @ powers), axis=0)).to(torch.complex64)
 
 
 def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
@@ -85,50 +117,5 @@ def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
     return sections / sections[:, 3:4]
 
 
-def k_gain(hertz: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The power gain of the standard's filters at some frequencies (F,)."""
-    delay = np.exp(-2j * np.pi * np.minimum(hertz, _STANDARD_RATE / 2) / _STANDARD_RATE)
-    powers = np.stack([np.ones_like(delay), delay, delay**2])
-    sections = k_weighting(_STANDARD_RATE)
-    gain: npt.NDArray[np.float64] = np.abs(np.prod(sections[:, :3] @ powers / (sections[:, 3:] @ powers), axis=0)) ** 2
-    return gain
-
-
 def _poles(tangent: float, q: float) -> tuple[float, float, float]:
     return 1 + tangent / q + tangent**2, 2 * (tangent**2 - 1), 1 - tangent / q + tangent**2
-
-
-def _resampled(channels: npt.NDArray[Any], sample_rate: int, new_rate: int) -> npt.NDArray[np.float64]:
-    from scipy.signal import resample_poly
-
-    common = math.gcd(sample_rate, new_rate)
-    resampled: npt.NDArray[np.float64] = resample_poly(
-        channels.astype(np.float64), new_rate // common, sample_rate // common, axis=1
-    )
-    return resampled
-
-
-def _power(loudness: float) -> float:
-    return 10 ** ((loudness - OFFSET) / 10)
-
-
-def _loudness(power: float) -> float:
-    return 10 * math.log10(power) + OFFSET
-
-
-# Loudness, silence, clipping
-
-
-def loudness(x: Tensor, sample_rate: int) -> float:
-    """Integrated loudness of (channels, excerpts, samples), LUFS.
-
-    Each tenth of a second is weighted by its spectrum, which on music is within 0.05 dB of the standard's filters and
-    takes a fifth of their time.
-    """
-    step = round(0.1 * sample_rate)
-    hertz = torch.fft.rfftfreq(step, 1 / sample_rate, dtype=torch.float64)
-    weights = torch.from_numpy(k_gain(hertz.numpy())).float() * 2 / step**2
-    tenths = at_least(x, 4 * step).unfold(2, step, step)
-    powers = [squared(torch.fft.rfft(some)) @ weights for some in torch.split(tenths, max(1, 2**18 // step), 2)]
-    blocks = torch.cat(powers, dim=2).double().sum(dim=0).unfold(1, 4, 1).mean(dim=2).flatten()  # of 400 ms
-    return gated(blocks.numpy())

@@ -1,4 +1,4 @@
-"""How far a restoration is from the truth: short functions of signals (T,) or (C, T)."""
+"""How good a restoration is beside the truth: short functions of signals (T,) or (C, T)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from babe2.dsp.curves import Curve
+from babe2.dsp.distance import Band, at_level, band_power, inside
 from babe2.dsp.resampling import resample
-from babe2.dsp.spectra import ReferenceLtas, at_unit_level, bin_frequencies, decibels, ltas, smooth_octaves
-
-Band = tuple[float, float]  # Hz
+from babe2.dsp.spectra import ReferenceLtas, at_unit_level, decibels, ltas, smooth_octaves
 
 SCORING_RATE = 22050  # Hz
 TRUTH_LEVEL = 0.08  # std to which the truth is brought, and every output with it
@@ -24,16 +23,10 @@ BRILLIANCE_HZ = (5000.0, 8000.0)
 TONAL_HZ = (3500.0, 8000.0)
 WHOLE_HZ = (RECORDED_HZ[0], LOST_HZ[1])
 
-_HEARD = 2e-5  # power of a bin at TRUTH_LEVEL below which spectra count as equal: just above noise 58 dB down
 _DITHER = 1e-10  # far below 16 bits; keeps digital silence from having no level at all
 
 
 # Signals
-
-
-def at_level(x: Tensor, level: float) -> Tensor:
-    """x at a root mean square of `level`; silence stays as it is."""
-    return x * (level / x.square().mean().sqrt().clamp(min=1e-12))
 
 
 def matched(x: Tensor, truth: Tensor) -> Tensor:
@@ -44,34 +37,16 @@ def matched(x: Tensor, truth: Tensor) -> Tensor:
 def band_passed(x: Tensor, sample_rate: int, band: Band) -> Tensor:
     """x (..., T) without anything outside a band: a brick wall in the FFT of the whole clip."""
     length = x.shape[-1]
-    inside = _inside(torch.fft.rfftfreq(length, 1 / sample_rate, dtype=torch.float64, device=x.device), band)
-    return torch.fft.irfft(torch.fft.rfft(x) * inside, length)
-
-
-def _inside(hertz: Tensor, band: Band) -> Tensor:
-    return (hertz >= band[0]) & (hertz <= band[1])
-
-
-def _band_power(x: Tensor, sample_rate: int, band: Band, fft: int, hop: int) -> Tensor:
-    """Power |X|^2 (..., bins of the band, N) in frames under a periodic Hann window, none of which leaves the clip."""
-    window = torch.hann_window(fft, device=x.device, dtype=x.dtype)
-    frames = torch.stft(x, fft, hop, window=window, center=False, return_complex=True)
-    return frames[..., _inside(bin_frequencies(sample_rate, fft).to(x.device), band), :].abs().square()
+    hertz = torch.fft.rfftfreq(length, 1 / sample_rate, dtype=torch.float64, device=x.device)
+    return torch.fft.irfft(torch.fft.rfft(x) * inside(hertz, band), length)
 
 
 def _coarse(x: Tensor, sample_rate: int, band: Band) -> Tensor:
     """The power (..., bins, N) on which level, envelope and flatness are measured: 46 ms every 12, at 22.05 kHz."""
-    return _band_power(x, sample_rate, band, fft=1024, hop=256)
+    return band_power(x, sample_rate, band, fft=1024, hop=256)
 
 
 # Measures
-
-
-def log_spectral_distance(x: Tensor, truth: Tensor, sample_rate: int, band: Band) -> float:
-    """RMS difference of the spectra in dB over a band's bins, on average over frames; both at TRUTH_LEVEL or near."""
-    levels = (decibels(_band_power(y, sample_rate, band, fft=2048, hop=512) + _HEARD) for y in (x, truth))
-    difference = next(levels) - next(levels)
-    return float(difference.square().mean(dim=-2).sqrt().mean())
 
 
 def si_sdr(x: Tensor, truth: Tensor) -> float:
@@ -89,7 +64,7 @@ def band_si_sdr(x: Tensor, truth: Tensor, sample_rate: int, band: Band = CORE_HZ
 def response_difference(found: Curve, true: Curve, band: Band = RESPONSE_HZ) -> Tensor:
     """By how much one response lies above another, dB, at frequencies evenly spaced over the octaves of a band.
 
-    The median is taken off: how loud a recording was made nobody can tell from it.
+    The median is taken off, as a recording does not tell how loud it was made.
     """
     low, high = (math.log2(hertz) for hertz in band)
     hertz = 2 ** torch.linspace(low, high, 1000, dtype=torch.float64)

@@ -1,17 +1,16 @@
-"""What scores cannot say: one clip spoiled, restored and true, to be looked at."""
+"""A picture of one scored clip: degraded, restored and true, for what scores cannot say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from babe2.dsp.spectra import decibels
+from babe2.dsp.spectra import decibels, power_spectrogram
 from babe2.evaluation.measures import RESPONSE_HZ, SCORING_RATE, matched
 from babe2.evaluation.synthetic import ClipResult
-from babe2.report.figures import GRID, INK, LINES, OCTAVES_HZ, PAPER, picture_levels
+from babe2.report.figures import GRID, INK, LINES, PAPER, octave_chart, picture_levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,13 +53,11 @@ def sheet(result: ClipResult) -> Figure:
 
 def _levels(x: Tensor) -> Tensor:
     """Level in dB (frequencies, frames) of x (T,): 93 ms every 12."""
-    fft, hop = 2048, 256
-    window = torch.hann_window(fft)
-    return decibels(torch.stft(x, fft, hop, window=window, center=False, return_complex=True).abs().square())
+    return decibels(power_spectrogram(x, fft=2048, hop=256))
 
 
 def _draw_responses(axes: Axes, result: ClipResult) -> None:
-    """All three with their median levels laid on each other, as they are scored."""
+    """Draws all three responses with their median levels laid on each other, as they are scored."""
 
     hertz = np.geomspace(50, SCORING_RATE / 2, 600)
     scored = (hertz >= RESPONSE_HZ[0]) & (hertz <= RESPONSE_HZ[1])
@@ -72,16 +69,7 @@ def _draw_responses(axes: Axes, result: ClipResult) -> None:
         gain = gain - np.median((gain - true)[scored])
         axes.plot(hertz, gain, color=colour, linestyle=style, linewidth=2.4, label=name)
     axes.axvspan(*RESPONSE_HZ, color=GRID, alpha=0.35, linewidth=0, label="scored")
-    axes.set_xscale("log")
-    axes.set_xlim(hertz[0], hertz[-1])
-    octaves = [octave for octave in OCTAVES_HZ if hertz[0] <= octave <= hertz[-1]]
-    axes.set_xticks(octaves, [f"{octave:g}" for octave in octaves])
-    axes.set_xticks([], minor=True)
+    octave_chart(axes, SCORING_RATE / 2, [true], deepest_db=60)
     axes.set_ylim(-60, float(true.max()) + 12)
-    axes.set_xlabel("Frequency (Hz)", fontsize=12, color=INK)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
-    axes.grid(True, color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_facecolor(PAPER)
-    axes.tick_params(colors=INK, labelsize=11)
     axes.legend(loc="lower left", frameon=False, fontsize=12, labelcolor=INK)

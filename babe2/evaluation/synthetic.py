@@ -1,8 +1,4 @@
-"""How good a restoration is, where the truth is known: a good recording, degraded on purpose and restored blind.
-
-Each measure is a short function of signals (T,) or (C, T); `evaluate_synthetic` takes them all on a set of clips, and
-`summary` and `table` say what came out, beside what is demanded. Everything is scored at 22.05 kHz and one level.
-"""
+"""Good recordings, degraded on purpose, restored blind and scored against the truth, at 22.05 kHz and one level."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from torch import Tensor
 
 from babe2.degradations.families import Degradation, ResponseFamily, degrade
 from babe2.dsp.curves import FLAT, Curve
+from babe2.dsp.distance import at_level, log_spectral_distance
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
@@ -25,12 +22,10 @@ from babe2.evaluation.measures import (
     SCORING_RATE,
     TRUTH_LEVEL,
     WHOLE_HZ,
-    at_level,
     band_si_sdr,
     envelope_correlation,
     flatness_excess,
     level_error,
-    log_spectral_distance,
     ltas_distance,
     matched,
     response_difference,
@@ -49,7 +44,7 @@ Restore = Callable[[Tensor, int], tuple[Tensor, Curve]]  # (observation (T,), se
 
 @dataclass(frozen=True)
 class Scores:
-    """What one sound, at TRUTH_LEVEL, is worth beside the truth."""
+    """The scores of one sound, at TRUTH_LEVEL, against the truth."""
 
     lsd_recorded: float  # dB
     si_sdr_gain: float  # dB over the recording as it came
@@ -63,7 +58,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Degraded:
-    """A clip and what an old machine made of it, at SCORING_RATE."""
+    """A clip and the old recording that was made of it, at SCORING_RATE."""
 
     name: str
     seed: int
@@ -74,7 +69,7 @@ class Degraded:
 
 @dataclass(frozen=True, eq=False)
 class Rendition:
-    """A sound that stands for the truth, and what response its maker took the machine to have."""
+    """A sound that is scored against the truth, and the response that was estimated with it."""
 
     audio: Tensor  # (T,) at SCORING_RATE and TRUTH_LEVEL
     response: Curve | None
@@ -83,14 +78,14 @@ class Rendition:
 
 @dataclass(frozen=True, eq=False)
 class ClipResult:
-    """One clip through one machine and back."""
+    """One clip, degraded once, and what each method made of it."""
 
     degraded: Degraded
     input: Rendition
     ltas_eq: Rendition
     ours: Rendition
     seconds: float  # our restoration took per 10 s of sound
-    known_si_sdr: float | None  # dB in CORE_HZ, given the true response; None where nobody can be given it
+    known_si_sdr: float | None  # dB in CORE_HZ, given the true response; None where it cannot be given
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Evaluation:
 
 
 def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: ReferenceLtas) -> Rendition:
-    """Any sound (T,) as long as the clip, brought to the truth's level and measured."""
+    """The scores of a sound (T,) as long as the clip, brought to the truth's level."""
     truth, rate = degraded.truth, SCORING_RATE
     x = matched(audio, truth)
     scores = Scores(
@@ -145,7 +140,7 @@ def evaluate_synthetic(
 ) -> Evaluation:
     """Spoils each clip once per seed, restores it blind, and scores the recording, LTAS-EQ's and our restoration.
 
-    A seed decides on the machine, its noise and the restoration. LTAS distances are those to the restorer's own
+    A seed decides on the recording chain, its noise and the restoration. LTAS distances are those to the restorer's own
     reference. Besides, each clip is restored unspoiled, and one twice. `overrides` are settings by name.
     """
     reference = restorer.reference
@@ -170,7 +165,7 @@ def evaluate_synthetic(
 
 
 def restoring(restorer: Restorer, **options: Any) -> Restore:
-    """What a restorer does with these options, to signals at SCORING_RATE."""
+    """The function that restores signals at SCORING_RATE with these options."""
 
     def restore(observation: Tensor, seed: int) -> tuple[Tensor, Curve]:
         restoration = restorer.restore(observation, SCORING_RATE, seed=seed, **options)
@@ -185,7 +180,7 @@ def as_truth(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def spoiled(name: str, truth: Tensor, seed: int, family: ResponseFamily) -> Degraded:
-    """The truth (T,) through one machine of a family, the same for the same seed."""
+    """The truth (T,) degraded by one recording chain of a family, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     degradation = family.draw(generator)
     return Degraded(name, seed, degradation, truth, degrade(truth, SCORING_RATE, degradation, generator))
@@ -194,7 +189,7 @@ def spoiled(name: str, truth: Tensor, seed: int, family: ResponseFamily) -> Degr
 def clip_result(
     degraded: Degraded, blind: Restore, ltas_eq: Restore, restore_known: RestoreKnown | None, reference: ReferenceLtas
 ) -> ClipResult:
-    """Each method tried on one recording."""
+    """The results of each method on one recording."""
     observation, seed = degraded.observation, degraded.seed
     began = time.perf_counter()
     restored = blind(observation, seed)
@@ -214,6 +209,6 @@ def clip_result(
 
 
 def clean_result(name: str, truth: Tensor, audio: Tensor, response: Curve) -> CleanResult:
-    """What a restoration (T,) did to the truth itself, and the response it believed in."""
+    """How much a restoration (T,) of the truth itself changed it, and how far from flat its response was."""
     changed = log_spectral_distance(matched(audio, truth), truth, SCORING_RATE, WHOLE_HZ)
     return CleanResult(name, changed, float(response_difference(response, FLAT).abs().max()))

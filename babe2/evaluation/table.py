@@ -1,4 +1,4 @@
-"""Scores of many clips as one table with intervals."""
+"""The scores of many clips as one table, with intervals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from babe2.evaluation.synthetic import ClipResult, Evaluation, Scores
-
-# Saying it
 
 
 class Interval(NamedTuple):
@@ -65,7 +63,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "rows": [measure._asdict() | _columns(evaluation, measure.key) for measure in MEASURES],
         "repeatable": evaluation.repeatable,
-        "clips": [_told(result) for result in evaluation.clips],
+        "clips": [_numbers(result) for result in evaluation.clips],
         "clean": [asdict(result) for result in evaluation.clean],
     }
 
@@ -88,7 +86,10 @@ def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | N
 
 
 def _over_clips(values: Values) -> dict[str, float] | None:
-    """Several machines' scores of one clip are averaged first, as only clips are independent of each other."""
+    """The mean over clips with its interval; None where there are no values.
+
+    The scores of one clip, degraded several times, are averaged first, as only clips are independent of each other.
+    """
     by_clip: dict[str, list[float]] = {}
     for name, value in values:
         if value is not None:
@@ -98,8 +99,8 @@ def _over_clips(values: Values) -> dict[str, float] | None:
     return confidence([sum(scores) / len(scores) for scores in by_clip.values()])._asdict()
 
 
-def _told(result: ClipResult) -> dict[str, Any]:
-    """One clip's numbers."""
+def _numbers(result: ClipResult) -> dict[str, Any]:
+    """The numbers of one clip."""
     scores = {column: asdict(getattr(result, column).scores) for column in COLUMNS}
     about = {"name": result.degraded.name, "seed": result.degraded.seed}
     return about | scores | {"seconds": result.seconds, "known_si_sdr": result.known_si_sdr}

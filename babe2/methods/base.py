@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from babe2.analysis.band import RecordedBand
 from babe2.config import Column, Model, SegmentSettings, Settings
 from babe2.dsp.curves import Curve, SampledCurve
 from babe2.dsp.spectra import ReferenceLtas
@@ -164,6 +165,7 @@ class Session(ABC):
     level: Tensor  # (C, 1) what brings each channel to the level that the prior expects
     response: Curve | None = None  # of all segments, where one is known
     ltas_response: SampledCurve | None = None  # what LTAS-EQ took off before anything was sampled
+    band: RecordedBand | None = None  # in which the recording holds music, where the method looks for it
 
     def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:  # noqa: B027 (few have to)
         """Takes note of the segments that hold sound, and of those that an earlier run has finished."""

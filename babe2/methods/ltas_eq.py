@@ -32,17 +32,19 @@ def ltas_response(observation: Tape, reference: Tensor, sample_rate: int, fft: i
     return (decibels(heard) - decibels(known)).clamp(min=floor_db)
 
 
-def ltas_equalise(observation: Tape, response_db: Tensor) -> tuple[Tape, float]:
+def ltas_equalise(observation: Tape, response_db: Tensor, *, as_is: bool = False) -> tuple[Tape, float]:
     """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10).
 
-    Also returns the gain in dB that kept the level: by so much less than its response the recording was changed.
+    Also returns the gain in dB that kept the level: by so much less than its response the recording was changed. The
+    published program lets the last samples, of one length in thirty, end in a burst; `as_is` keeps that.
     """
+    beyond = 0 if as_is else 1
     fft = 2 * (len(response_db) - 1)
     factor = amplitude(-response_db)
-    changed = deviation(Equalised(observation, factor, fft, fft // 2, fft // 4), together=True)
+    changed = deviation(Equalised(observation, factor, fft, fft // 2, fft // 4, beyond), together=True)
     gain = deviation(observation, together=True) / changed.clamp(min=torch.finfo(changed.dtype).tiny)
     kept_db = 20 * math.log10(float(gain.clamp(min=1e-30)))
-    return Equalised(observation, factor * gain.to(factor), fft, fft // 2, fft // 4), kept_db
+    return Equalised(observation, factor * gain.to(factor), fft, fft // 2, fft // 4, beyond), kept_db
 
 
 @dataclass(frozen=True)
@@ -87,5 +89,5 @@ def equalised(work: Work, settings: LtasSettings, *, as_is: bool = False) -> Fil
     if not as_is:
         reference = at_unit_level(reference)
     response_db = ltas_response(work.observation, reference, rate, fft, settings.ltas_floor_db)
-    tape, kept_db = ltas_equalise(work.observation, response_db)
+    tape, kept_db = ltas_equalise(work.observation, response_db, as_is=as_is)
     return Filtered(tape, SampledCurve(bin_frequencies(rate, fft)[1:], response_db[1:].cpu() - kept_db))

@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import Spectrum, estimate_response
+from babe2.analysis.response import estimate_response
+from babe2.analysis.spectrum import Spectrum
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import bin_frequencies, equalise, fades
-from babe2.dsp.tape import ScaledChannels, Tape, deviation
+from babe2.dsp.tape import Tape
 from babe2.errors import RestorationError
 from babe2.methods.base import Group, SegmentMethod, Session, Work
 from babe2.networks.folded_cqt import GRAIN, next_length
@@ -86,10 +87,9 @@ class UndoneSession(Session):
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
-        loudness = deviation(work.observation)[:, None]  # a channel's noise is as much louder as its music
-        everything = torch.ones(work.observation.channels, dtype=torch.bool)
-        unit = ScaledChannels(work.observation, everything, 1 / loudness[:, 0], work.device)
-        self.chain = estimate_response(Spectrum.of(unit, work.sample_rate), work.known_music())
+        spectrum, loudness = Spectrum.at_unit_level(work.observation, work.sample_rate)
+        self.chain = estimate_response(spectrum, work.known_music())
+        self.band = self.chain.band
         if work.response is not None:
             self.chain = replace(self.chain, response=work.response)
         self.response = self.chain.response
@@ -99,7 +99,8 @@ class UndoneSession(Session):
         self.level = work.level_factor(
             work.observation, method.settings.level, lambda piece: equalise(piece, inverse, fft, fft, fft // 4)
         )
-        gain = float((self.level * loudness.to(self.level)).mean())
+        # A channel's noise is as much louder as its music.
+        gain = float((self.level * loudness[:, None].to(self.level)).mean())
         self.degradation = NoisyColouring(self.chain.response, self.chain.noise, work.sample_rate, gain)
 
     def group(self, waiting: list[int], batch: int) -> list[int]:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from babe2.checkpoints import hub, manifest
-from babe2.checkpoints.listing import described, told_state
+from babe2.checkpoints.listing import entry_as_dict, format_state
 from babe2.checkpoints.shelf import FILES, Shelf
 from babe2.config import PRESETS, as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
@@ -83,7 +83,7 @@ class CheckpointCards:
 
     def row(self, checkpoint: str) -> dict[str, Any]:
         """The description of one checkpoint of the manifest."""
-        row = described(self.shelf, self.shelf.entry(checkpoint))
+        row = entry_as_dict(self.shelf, self.shelf.entry(checkpoint))
         return {name: value for name, value in row.items() if name != "path"}
 
     def choices(self) -> list[tuple[str, str]]:
@@ -113,7 +113,7 @@ class CheckpointCards:
         if checkpoint not in self.shelf.manifest:
             return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
         row = self.row(checkpoint)
-        state = told_state(row)
+        state = format_state(row)
         return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
 
     def rights(self, checkpoint: str) -> dict[str, str]:

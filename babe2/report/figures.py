@@ -1,4 +1,4 @@
-"""Pictures of a restoration: before and after, average spectra, and how the old machine coloured the sound."""
+"""Pictures of a restoration: spectrograms before and after, average spectra, and the estimated response."""
 
 from __future__ import annotations
 
@@ -24,9 +24,18 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from babe2.analysis.description import MATCHED_HZ
+from babe2.analysis.comparison import MATCHED_HZ
 from babe2.dsp.curves import Array, Curve
-from babe2.dsp.spectra import ReferenceLtas, as_reference, bin_frequencies, decibels, excerpts, power_spectra
+from babe2.dsp.excerpts import excerpts
+from babe2.dsp.spectra import (
+    ReferenceLtas,
+    as_reference,
+    average_power,
+    bin_frequencies,
+    decibels,
+    octave_smoothed,
+    power_at,
+)
 from babe2.dsp.waveform import as_channels
 from babe2.errors import RestorationError
 from babe2.replacing import replacing
@@ -53,7 +62,7 @@ _FRAME_SECONDS = 0.12
 def of_restoration(
     before: Sound, after: Sound, restoration: Restoration, reference: ReferenceLtas | None
 ) -> dict[str, Callable[[], Figure]]:
-    """The three that tell what was done, by name; each is drawn when it is called."""
+    """The three pictures of a restoration, by name: functions that draw them."""
     # The response matters as far up as the prior's music, and an octave beyond.
     rate = min(before[1], 2 * reference.sample_rate) if reference else before[1]
     return {
@@ -64,7 +73,7 @@ def of_restoration(
 
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
-    """The sound before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
+    """Spectrograms before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
     figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     pictures = _pictures([before, after])
@@ -78,8 +87,10 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
 def spectrogram_pair(
     before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
 ) -> tuple[Figure, Figure]:
-    """What `spectrograms` shows, as two figures that lie over each other to the pixel, for a slider: of the first the
-    left part is seen and of the second the right, and there their titles are. Small, to be read on a phone.
+    """Spectrograms before and after as two figures that lie over each other to the pixel, for a slider.
+
+    Of the first the left part is seen and of the second the right, and there their titles are. Small, to be read on a
+    phone.
     """
     figures = []
     sides: list[Literal["left", "right"]] = ["left", "right"]
@@ -95,7 +106,7 @@ def spectrogram_pair(
 
 
 def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Figure:
-    """A restoration under way: its sound by now, and how the old machine is thought to have coloured it.
+    """A picture of a restoration under way: its sound by now, above the response as estimated by now.
 
     Small and quickly drawn, as the restoration waits for it.
     """
@@ -111,7 +122,7 @@ def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Fig
     below.axhline(0, color=INK, linewidth=0.8)
     if equalizer is not None:
         below.plot(hertz, gain, color=LINES[0][0], linewidth=2.5)
-    _chart(below, estimate[1] / 2, [gain], deepest_db=50)
+    octave_chart(below, estimate[1] / 2, [gain], deepest_db=50)
     below.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     return figure
 
@@ -134,13 +145,13 @@ def picture_levels(
 
 
 def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = None) -> Figure:
-    """Average spectra in third octaves, at equal level from 200 Hz to 2 kHz so that their colours can be compared."""
+    """A chart of average spectra in third octaves, at equal level from 200 Hz to 2 kHz to compare their shapes."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
     drawn = []
     for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
-        drawn.append(third_octaves(average_power(sound), sound[1], pitches(sound[1])))
+        drawn.append(third_octaves(average_spectrum(sound), sound[1], pitches(sound[1])))
         width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
         axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
     if reference is not None:
@@ -148,14 +159,14 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
         rate = reference.sample_rate
         drawn.append(third_octaves(reference.power, rate, pitches(rate)))
         axes.plot(*drawn[-1], color=INK, linestyle=(0, (1, 1.2)), linewidth=2.2, label="reference")
-    _chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
+    octave_chart(axes, top_hz, [level for _, level in drawn], deepest_db=80)
     axes.set_ylabel("Level (dB, equal from 200 Hz to 2 kHz)", fontsize=12, color=INK)
     _legend(axes)
     return figure
 
 
 def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int) -> Figure:
-    """How the old machine coloured the sound, with the estimates on the way there as (sigma, curve) pairs."""
+    """A chart of the estimated response, with the estimates on the way there as (sigma, curve) pairs."""
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
@@ -172,9 +183,8 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     axes.plot(hertz, gain, color=PAPER, linewidth=5)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
-    edges = getattr(final, "edges", None)
-    if edges is not None:
-        bends = np.sort(np.asarray(edges, dtype=float))
+    if final.edges is not None:
+        bends = np.sort(np.asarray(final.edges, dtype=float))
         bends = bends[(bends > hertz[0]) & (bends < hertz[-1])]
         axes.plot(
             bends,
@@ -187,7 +197,7 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
             markeredgewidth=2.2,
             label="Breakpoints",
         )
-    _chart(axes, sample_rate / 2, [gain], deepest_db=50)
+    octave_chart(axes, sample_rate / 2, [gain], deepest_db=50)
     axes.set_ylabel("Gain (dB)", fontsize=12, color=INK)
     _legend(axes)
     return figure
@@ -221,7 +231,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """What one spectrogram shows, one of several of the same rows, columns in time and scale."""
+    """One spectrogram of several that have their rows and their scale in common."""
 
     levels: npt.NDArray[np.float32]  # (rows, columns) dB below the loudest point of all
     rows_hz: Array
@@ -264,34 +274,28 @@ def _spectrogram(sound: Sound, rows_hz: Array, columns: int, frames_per_column: 
     # Each row adds up the bins up to its neighbours; where bins are sparser than rows it lies between two of them.
     width = (rows * (2 ** (1 / _ROWS_PER_OCTAVE) - 1)).clamp(min=rate / fft)
     weights = (1 - (bins - rows).abs() / width).clamp(min=0).float()
-    window = torch.hann_window(fft)
     picture = []
     for some in torch.split(starts, 16):
-        places = (some.flatten()[:, None] + torch.arange(fft)).abs()
-        mirrored = (samples - 1 - (samples - 1 - places).abs()).clamp(min=0)  # an edge would look like a click
-        power = torch.fft.rfft(x[:, mirrored] * window).abs().square().mean(dim=0) / window.sum() ** 2
+        power = power_at(x, some.flatten(), fft)
         picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
     return decibels(torch.cat(picture)).T.numpy()
 
 
-def average_power(sound: Sound) -> Tensor:
-    """The long-term average spectrum (F,) in frames of a fifth of a second."""
-    cuts, _ = excerpts(as_channels(*sound), sound[1])
+def average_spectrum(sound: Sound) -> Tensor:
+    """The average power spectrum (F,) of a sound in frames of a fifth of a second."""
     fft = 2 * (sound[1] // 10)
-    return torch.cat([power for cut in cuts.unbind(dim=1) for power in power_spectra(cut, fft, fft // 2)]).mean(dim=0)
+    return average_power(excerpts(as_channels(*sound), sound[1]).audio, fft, fft // 2)
 
 
 def pitches(sample_rate: int) -> Array:
-    """Evenly spaced ones, Hz."""
+    """The frequencies, Hz, evenly spaced over octaves, at which average spectra are drawn."""
     return np.geomspace(LOWEST_HZ, sample_rate / 2, 400)
 
 
 def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array, Array]:
     """Frequencies and levels (dB) of a spectrum (F,) smoothed as `smooth_octaves` does, level from 200 Hz to 2 kHz."""
-    wanted = torch.from_numpy(hertz)[:, None]
-    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1)).double()
-    weights = torch.exp(-((bins - wanted) ** 2) / (2 * (wanted / 3 / math.pi) ** 2))
-    smoothed = (weights / weights.sum(dim=1, keepdim=True)) @ power.double()
+    smoothed = octave_smoothed(power, sample_rate, torch.from_numpy(hertz))
+    bins = bin_frequencies(sample_rate, 2 * (len(power) - 1))
     matched = (bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])
     return hertz, (decibels(smoothed) - decibels(power.double()[matched].mean())).numpy()
 
@@ -299,8 +303,8 @@ def third_octaves(power: Tensor, sample_rate: int, hertz: Array) -> tuple[Array,
 # Axes
 
 
-def _chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
-    """A chart of decibels over octaves that shows the levels as far down as they matter."""
+def octave_chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db: float) -> None:
+    """Makes axes a chart of decibels over octaves that shows the levels as far down as they matter."""
     axes.set_xscale("log")
     axes.set_xlim(LOWEST_HZ, top_hz)
     axes.set_xticks(*_octaves(LOWEST_HZ, top_hz))

@@ -51,7 +51,7 @@ def breakpoints(restoration: Restoration) -> Iterator[Sequence[object]]:
 
 def levels(sounds: Sequence[figures.Sound], reference: ReferenceLtas | None) -> Rows:
     """Average spectra as they are drawn, up to where each of them reaches."""
-    spectra = [(figures.average_power(sound), sound[1]) for sound in sounds]
+    spectra = [(figures.average_spectrum(sound), sound[1]) for sound in sounds]
     if reference is not None:
         spectra.append((reference.power, reference.sample_rate))
     hertz = twelfths(figures.LOWEST_HZ, max(rate for _, rate in spectra) / 2)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from babe2.degradations.families import ResponseFamily, degrade
-from babe2.evaluation.measures import at_level, log_spectral_distance
+from babe2.dsp.distance import at_level, log_spectral_distance
 from babe2.networks.models import next_length
 from babe2.replacing import write_text
 from babe2.restorer import Restorer

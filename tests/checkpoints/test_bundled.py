@@ -10,7 +10,8 @@ from torch import Tensor
 
 from babe2 import Restoration, Restorer, audio
 from babe2.checkpoints.manifest import collection
-from babe2.evaluation.measures import SCORING_RATE, band_passed, envelope_correlation, log_spectral_distance, matched
+from babe2.dsp.distance import log_spectral_distance
+from babe2.evaluation.measures import SCORING_RATE, band_passed, envelope_correlation, matched
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 5.0

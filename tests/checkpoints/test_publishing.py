@@ -182,7 +182,7 @@ def test_a_plan_holds_three_files_and_nothing_else(folder: Path) -> None:
         "config.json": (folder / "config.json").stat().st_size,
         "README.md": len(publication.card.encode()),
     }
-    assert "listener/small-piano" in publication.told() and "log.jsonl" not in publication.told()
+    assert "listener/small-piano" in publication.as_text() and "log.jsonl" not in publication.as_text()
     assert json.loads(json.dumps(publication.as_dict()))["files"] == publication.sizes
     assert 'from_checkpoint("listener/small-piano")' in publication.card
 

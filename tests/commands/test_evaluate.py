@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from classroom import COMPACT, RATE, compact_network, shard, tune
+from classroom import COMPACT, compact_network, shard, tune
 
 from babe2 import Restorer
 from babe2.checkpoints.checkpoint import Checkpoint, save
 from babe2.commands.main import main
-from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import ltas
-from babe2.errors import RestorationError
-from babe2.evaluation.clips import clips_of, files_of, knowing
 from babe2.evaluation.table import MEASURES
 
 QUICK = ["--set", "steps=2", "--set", "segment_length=8192", "--seconds", "2", "--device", "cpu"]
@@ -50,10 +46,6 @@ def evaluate(checkpoint: Path, *arguments: object) -> int:
     return main(["evaluate", "synthetic", "--checkpoint", str(checkpoint), *QUICK, *map(str, arguments)])
 
 
-def options(**wishes: Any) -> Namespace:
-    return Namespace(**({"seconds": 1.0, "per_file": 1} | wishes))
-
-
 def test_a_table_is_printed_and_its_numbers_and_pictures_are_kept(
     checkpoint: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +59,19 @@ def test_a_table_is_printed_and_its_numbers_and_pictures_are_kept(
     assert all(np.isfinite(clip["known_si_sdr"]) for clip in told["clips"])
     assert [path.name for path in sorted(sheets.iterdir())] == ["01.png", "02.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in sheets.iterdir())
+
+
+def test_older_pictures_and_reports_are_replaced_where_that_is_wanted(
+    checkpoint: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, picture = tmp_path / "report.json", tmp_path / "sheets" / "01.png"
+    picture.parent.mkdir()
+    for file in (report, picture):
+        file.write_text("older")
+    kept = ["--report", report, "--sheets", picture.parent]
+    assert evaluate(checkpoint, clips / "one.wav", *kept, "--overwrite") == 0
+    assert picture.read_bytes().startswith(b"\x89PNG") and "rows" in json.loads(report.read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "compact", "report.json", "sheets"]
 
 
 def test_json_is_the_report(checkpoint: Path, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,9 +106,10 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
         (["--seeds", "0"], "nothing to evaluate"),
         (["--set", "stepss=3"], "There is no setting stepss"),
         (["--set", "segment_length=10000"], "Choose segment_length = 10240"),
-        (["--report", "nowhere/report.json"], "nowhere"),
-        (["--sheets", "taken"], "taken"),
+        (["--report", "nowhere/report.json"], "nowhere/report.json cannot be written (No such file or directory)."),
+        (["--sheets", "taken"], "taken cannot be written (File exists). Choose another place."),
         (["--report", "taken"], "taken exists already. Choose another place or add --overwrite."),
+        (["--sheets", "pictures"], "pictures/01.png exists already. Choose another place or add --overwrite."),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_told_in_a_sentence(
@@ -116,66 +122,11 @@ def test_a_wish_that_cannot_be_met_is_told_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "taken").write_text("something else")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "01.png").write_text("an older picture")
     monkeypatch.chdir(tmp_path)
     assert evaluate(checkpoint, clips / "one.wav", *wishes) == 1
     said = capsys.readouterr()
     assert told in said.err and said.err.count("\n") == 1 and not said.out
     assert (tmp_path / "taken").read_text() == "something else"
-
-
-def test_folders_are_searched_and_files_are_taken_as_they_are(clips: Path, tmp_path: Path) -> None:
-    assert files_of([clips]) == [clips / "deeper" / "two.npy", clips / "one.wav"]
-    assert files_of([clips / "notes.txt"]) == [clips / "notes.txt"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RestorationError, match="There are no recordings in"):
-        files_of([tmp_path / "empty"])
-
-
-def test_clips_lie_evenly_between_beginning_and_end(clips: Path) -> None:
-    whole = np.load(clips / "deeper" / "two.npy").astype(np.float32) / 32768
-    found = clips_of(clips / "deeper" / "two.npy", options(per_file=2), RATE)
-    assert [(name, rate) for name, _, rate in found] == [("two at 1 s", RATE), ("two at 2 s", RATE)]
-    for (_, clip, _), start in zip(found, (RATE, 2 * RATE), strict=True):
-        np.testing.assert_array_equal(clip.numpy(), whole[start : start + RATE])
-
-
-def test_channels_of_a_clip_are_averaged(clips: Path) -> None:
-    ((_, clip, rate),) = clips_of(clips / "one.wav", options(seconds=4.0), RATE)
-    assert rate == 22050
-    np.testing.assert_allclose(clip.numpy(), tune(4, seed=1, rate=22050), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (np.zeros((2, 9000), np.int16), "no row of 16-bit samples"),
-        (np.zeros(9000, np.float32), "no row of 16-bit samples"),
-        (np.array(3, np.int16), "no row of 16-bit samples"),
-        (b"nonsense", "is no array of samples"),
-        (b"", "is no array of samples"),
-        (None, "is no array of samples"),
-    ],
-    ids=["two rows", "floats", "a number", "text", "empty", "missing"],
-)
-def test_an_array_that_is_no_sound_is_refused(tmp_path: Path, content: Any, told: str) -> None:
-    path = tmp_path / "odd.npy"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        np.save(path, content)
-    with pytest.raises(RestorationError, match=told):
-        clips_of(path, options(), RATE)
-
-
-def test_who_knows_the_response_keeps_to_it_and_to_the_settings() -> None:
-    asked: list[dict[str, Any]] = []
-
-    class Asked:
-        def restore(self, observation: torch.Tensor, sample_rate: int, **keywords: Any) -> Namespace:
-            asked.append(keywords)
-            return Namespace(audio=observation[None].numpy())
-
-    flat = SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2))
-    restore = knowing(Asked(), seed=3, preset="draft", steps=5)  # type: ignore[arg-type]
-    assert torch.equal(restore(torch.ones(4), 8000, flat), torch.ones(4))
-    assert asked == [{"response": flat, "seed": 3, "preset": "draft", "steps": 5}]
+    assert (tmp_path / "pictures" / "01.png").read_text() == "an older picture"

@@ -171,7 +171,7 @@ def test_a_place_for_no_picture_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_drawing_needs_no_screen_and_leaves_pyplot_alone() -> None:
-    loaded = "import sys, babe2.figures; print('matplotlib.pyplot' in sys.modules)"
+    loaded = "import sys, babe2.report.figures; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
 
 
