@@ -12,9 +12,11 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
-from babe2.checkpoints import hub, manifest
+from babe2.checkpoints import manifest
+from babe2.checkpoints.hub import fetch_from_hub
 from babe2.checkpoints.listing import entry_as_dict, format_state
 from babe2.checkpoints.shelf import FILES, Shelf
+from babe2.checkpoints.transfer import Caller
 from babe2.config import PRESETS, as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
@@ -49,9 +51,9 @@ def _loaded(checkpoint: str, device: str) -> Restorer:
     named = repository(checkpoint)
     if named is None:
         return Restorer.from_checkpoint(checkpoint, device=device)
-    folder = hub.fetch_from_hub(*named, FILES, Shelf.at().cache)
+    folder = fetch_from_hub(*named, FILES, Shelf.at().cache, Caller())
     restorer = Restorer.from_checkpoint(folder, device=device)
-    restorer.name = checkpoint
+    restorer.name = f"{named[0]}@{folder.name}"  # the commit that was used
     return restorer
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from babe2.analysis.response import Spectrum, estimate_response
+from babe2.analysis.response import estimate_response
+from babe2.analysis.spectrum import Spectrum
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, bin_frequencies, decibels
 from babe2.dsp.waveform import as_channels
-from babe2.report.figures import OCTAVES_HZ, Sound, average_power
+from babe2.report.figures import OCTAVES_HZ, Sound, average_spectrum
 
 MATCHED_HZ = (200.0, 2000.0)  # where both sounds are brought to one level before they are compared
 FAINT_OCTAVE_DB = -45.0  # below the music from 200 Hz to 2 kHz: such an octave is hardly heard beside it
@@ -105,7 +106,7 @@ def octave_levels(before: Sound, after: Sound) -> list[tuple[float, float, float
     centres = [hertz for hertz in OCTAVES_HZ if 60 <= hertz < rate / 2]
     levels = []
     for sound in (before, after):
-        power = average_power(sound).double()
+        power = average_spectrum(sound).double()
         bins = bin_frequencies(rate, 2 * (len(power) - 1)).double()
         matched = power[(bins >= MATCHED_HZ[0]) & (bins <= MATCHED_HZ[1])].sum().clamp(min=1e-20)
         octaves = [(bins >= hertz / math.sqrt(2)) & (bins < hertz * math.sqrt(2)) for hertz in centres]
