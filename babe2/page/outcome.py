@@ -69,7 +69,7 @@ class Outcome:
             seconds=restoration.samples / restoration.sample_rate,
             wanted=sound.audio.shape[1] / sound.sample_rate,
             report=restoration.report,
-            found=verdict(as_long(sound, restoration), after, reference),
+            found=verdict(as_long(sound, restoration), after, reference, restoration.report.get("band")),
             folder=folder,
         )
         weakref.finalize(outcome, shutil.rmtree, folder, ignore_errors=True)

@@ -68,7 +68,7 @@ def papers(
         "input": {"name": name, **fingerprint(recording)},
         "excerpt": {"start": start, "seconds": round(seconds, 6)},
     }
-    done = verdict(original, restored, reference) if seconds >= FEWEST_SECONDS else None
+    done = verdict(original, restored, reference, report.get("band")) if seconds >= FEWEST_SECONDS else None
     limit_hz = reference.sample_rate / 2 if reference and reference.sample_rate < before.sample_rate else None
     texts = {
         "README.txt": read_me(title, name, report, done, limit_hz, licence, credit),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,8 +75,13 @@ class Verdict:
         ]
 
 
-def verdict(before: Sound, after: Sound, reference: ReferenceLtas | None) -> Verdict:
-    """Compares a recording with its restoration of the same length; `reference` is the checkpoint's music."""
+def verdict(
+    before: Sound, after: Sound, reference: ReferenceLtas | None, band: Mapping[str, Any] | None = None
+) -> Verdict:
+    """Compares a recording with its restoration of the same length; `reference` is the checkpoint's music.
+
+    `band` is what the restoration's report says of the recorded band; without it the recording is looked at again.
+    """
     old, new = as_channels(*before), as_channels(*after)
     if before[1] != after[1]:
         new = resample(new, after[1], before[1])
@@ -85,7 +92,10 @@ def verdict(before: Sound, after: Sound, reference: ReferenceLtas | None) -> Ver
     gain = (old * new).sum() / old.square().sum().clamp(min=1e-20)
     rest = (new - gain * old).square().sum() / (gain * old).square().sum().clamp(min=1e-20)
     levels = octave_levels((old.float(), before[1]), (new.float(), before[1]))
-    end_hz = band_end_hz(before, reference)
+    if band is None:
+        end_hz = band_end_hz(before, reference)
+    else:
+        end_hz = float(band["high_hz"]) if band["ends"] and band["high_hz"] else None
     return Verdict(
         added_db=10 * math.log10(max(float(rest), 1e-12)),
         octaves=tuple((hertz, now - was) for hertz, was, now in levels if max(was, now) > FAINT_OCTAVE_DB),
