@@ -1,9 +1,10 @@
-# `make demo` opens the page, `make test` checks everything. Both set up .venv on first use.
+# `make demo` opens the page, `make test` is for every day, `make check` is all that CI runs. All set up .venv on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: demo example test lint slow benchmark clean
+.PHONY: demo example test check lint process browser installation slow soak architecture benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python app.py
@@ -15,16 +16,32 @@ example: .venv/ready
 	@echo "Hear build/old_variation.restored.wav against examples/variation.flac, which it never saw. Plots: build/."
 
 test: .venv/ready lint
-	$(BIN)/pytest -n auto --dist loadfile --ignore tests/page/test_desk.py --ignore tests/test_app.py
-	$(BIN)/pytest tests/page/test_desk.py tests/test_app.py # what is heard in a browser needs the machine to itself
+	$(PYTEST) -m "not (slow or browser or process or training)"
+
+check: test process browser installation
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-slow: .venv/ready
+process: .venv/ready # programs of their own, and trainings
+	$(PYTEST) -m "(process or training) and not (slow or browser)"
+
+browser: .venv/ready # what is heard in a browser needs the machine to itself
+	$(BIN)/pytest -m "browser and not slow"
+
+installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
+	$(BIN)/pytest -m slow tests/test_installation.py
+
+slow: .venv/ready # the full-size networks against their recorded numbers
 	$(BIN)/pytest -m slow
+
+soak: .venv/ready # seeded attacks; SOAK="--seed 3 --count 1000 --minutes 60"
+	cd tests && ../$(BIN)/python -m soak $(SOAK)
+
+architecture: .venv/ready
+	$(BIN)/python docs/draw_architecture.py
 
 benchmark: .venv/ready
 	$(BIN)/python benchmarks/evaluation.py

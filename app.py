@@ -9,7 +9,10 @@ from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+try:
+    import gradio as gr
+except ModuleNotFoundError:
+    raise SystemExit('The page needs gradio, which a plain install leaves out: pip install ".[page]"') from None
 
 from babe2.checkpoints.shelf import Shelf
 from babe2.config import GROUPS
@@ -21,7 +24,7 @@ from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.page.tracks import desk_parts
-from babe2.process import reuse_memory
+from babe2.process import reuse_memory, set_threads
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
@@ -272,4 +275,5 @@ def serve() -> None:
 
 if __name__ == "__main__":
     reuse_memory()
+    set_threads()  # once: what runs later finds them so
     serve()

@@ -1,4 +1,4 @@
-"""Reading and writing recordings: the edge where files come in and go out.
+"""Reads and writes audio files.
 
 libsndfile decodes and encodes. What it leaves to us lives here: refusing in sentences, never believing a header,
 carrying a file's notes over (chunks.py finds them), and leaving either a whole new file behind or none.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-import mmap
 import os
 import secrets
 import shlex
@@ -18,7 +17,7 @@ import struct
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from babe2.dsp.waveform import MAX_CHANNELS, SAMPLE_RATES
+from babe2.dsp.waveform import FAINT, LOUDEST, MAX_CHANNELS, SAMPLE_RATES
 from babe2.errors import RestorationError
 from babe2.recordings.chunks import (
     CARRIES_CHUNKS,
@@ -41,6 +40,9 @@ from babe2.recordings.chunks import (
     list_chunks,
     retimed,
 )
+from babe2.recordings.endings import Corrected, flac_restated, flac_samples, flac_stated, ogg_is_cut_off, ogg_is_damaged
+from babe2.recordings.own_folder import Draft
+from babe2.recordings.quiet import quiet_decoder
 from babe2.wording import clock
 
 
@@ -74,6 +76,9 @@ _DECODE_VALUES = 2**20  # samples times channels decoded at once
 _ENCODE_VALUES = 2**16  # libsndfile keeps a whole Vorbis block on the stack: tens of megabytes would crash it
 _MAX_AIFF_TEXT = 2000  # characters; libsndfile cannot reopen an AIFF whose text chunk exceeds 8 kB
 _UNRECOGNISED, _SYSTEM_ERROR = 1, 2  # libsndfile's codes for "format not recognised" and "the system refused"
+_SAMPLES = (b"data", b"SSND")  # the chunks that hold the samples
+_SMALL_SURPLUS = 1024  # bytes at a file's end that need no explanation
+_ADDED = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")  # how notes begin that programs add to the end of any file
 _UNKNOWN_LENGTH = 2**62  # samples; libsndfile says about twice that of a FLAC which does not state its length
 
 
@@ -115,6 +120,7 @@ class SoundFile:
     sample_rate: int  # Hz
     subtype: str
     tags: Tags
+    samples: None = None  # how many there are is certain only when they have been read: headers lie
     warnings: tuple[str, ...] = ()  # once the blocks have been read to their end
 
     def __init__(self, path: str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None) -> None:
@@ -125,7 +131,7 @@ class SoundFile:
         self.name, self.start, self.duration = os.fspath(path), start, duration
         with _readable(self.name) as source, _sound(source) as sound:
             self._stamp = _stamp(source)
-            _check_shape(self.name, sound.channels, sound.samplerate, "Copy it again from where it came from.")
+            _check_read(self.name, sound.channels, sound.samplerate)
             self.channels, self.sample_rate, self.subtype = int(sound.channels), int(sound.samplerate), sound.subtype
             carries = source.magic in CARRIES_CHUNKS
             chunks = carried_chunks(source.file, source.chunks, source.size) if carries else ()
@@ -138,7 +144,7 @@ class SoundFile:
         return round(min(self.start * self.sample_rate, _UNKNOWN_LENGTH))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """(channels, samples) at a time."""
+        """Yields the audio, (channels, samples) at a time; afterwards `warnings` tells what was amiss."""
         first, rate = self._first, self.sample_rate
         with self._unchanged() as source, _sound(source) as sound:
             promised = end = _promised(source, sound.frames)
@@ -160,7 +166,7 @@ class SoundFile:
             self.warnings = _shortfall(source, sound, promised, end, held, stumbled)
 
     def sha256(self) -> str:
-        """Of the whole file."""
+        """Returns the SHA-256 of the whole file."""
         with self._unchanged() as source:
             source.file.seek(0)
             return hashlib.file_digest(source.file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -174,11 +180,13 @@ class SoundFile:
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Channels, samples per channel and sample rate (Hz), as far as they can be told without decoding."""
+    """Returns channels, samples per channel and sample rate (Hz), as far as they are known without decoding."""
     name = os.fspath(path)
     with _readable(name) as source, _sound(source) as sound:
         channels, samples, rate = int(sound.channels), int(sound.frames), int(sound.samplerate)
-    _check_shape(name, channels, rate, "Copy it again from where it came from.")
+        if samples >= _UNKNOWN_LENGTH and source.magic == b"fLaC":
+            samples = flac_samples(source.file, source.size) or samples
+    _check_read(name, channels, rate)
     if samples >= _UNKNOWN_LENGTH:
         raise RestorationError(f"{name} does not say how long it is. Convert it, for example: {_conversion(name)}")
     return channels, samples, rate
@@ -195,8 +203,8 @@ def write(
 ) -> Path:
     """Write audio (channels, samples) or (samples,), full scale 1, in the format that the extension names.
 
-    Without a `subtype` this is 24 bits, or floats where a peak passes full scale; nothing is scaled or clipped. The
-    file appears under its name only when it is complete and checked.
+    Without a `subtype` this is 24 bits, or floats where a peak passes full scale or hardly reaches the last bits;
+    nothing is scaled or clipped. The file appears under its name only when it is complete and checked.
     """
     audio = np.atleast_2d(audio)
     return write_blocks(path, lambda: [audio], sample_rate, subtype=subtype, tags=tags, overwrite=overwrite)
@@ -210,20 +218,23 @@ def write_blocks(
     subtype: str | None = None,
     tags: Tags | None = None,
     overwrite: bool = False,
-    draft: Path | None = None,
+    draft: Draft | None = None,
 ) -> Path:
-    """The same for audio that comes block by block (channels, n); it is asked for twice, as its peak decides much.
+    """Write audio that comes in blocks (channels, n); `blocks` is called twice, as the peak decides the format.
 
-    `draft` names the file until it is complete; it is on the same disk. Without one it has a hidden name beside.
+    `draft` is where the file is until it is complete, on the same disk. Without one it has a hidden name beside.
     """
     name, target = os.fspath(path), Path(path)
     shape = _shape(name, blocks(), sample_rate)
     container, subtype = _storage(name, shape, subtype)
-    with _hidden_beside(name, overwrite, draft) as temporary:
-        with open(temporary, "w+b" if draft else "x+b") as file:
+    with _new_file(name, overwrite, draft) as temporary:
+        with os.fdopen(temporary.create(), "w+b") as file:
             _encode(file, blocks(), shape.channels, sample_rate, container, subtype, tags or Tags())
             _check_complete(file, shape.samples)
             os.fsync(file.fileno())
+            written = os.fstat(file.fileno())
+        if not temporary.is_file(written):
+            raise RestorationError(f"{name} was not written: somebody put another file in its place. Try again.")
         _publish(temporary, target, overwrite)
     return target
 
@@ -232,8 +243,8 @@ def check_target(path: str | os.PathLike[str], *, subtype: str | None = None, ov
     """Refuse, before hours of work, what `write` would refuse whatever the audio will be."""
     name = os.fspath(path)
     _container(name, subtype)
-    with _hidden_beside(name, overwrite) as temporary, open(temporary, "x+b"):
-        pass  # where a file can be made, the real one can: permissions alone do not tell
+    with _new_file(name, overwrite) as temporary:
+        os.close(temporary.create())  # where a file can be made, the real one can: permissions alone do not tell
 
 
 # Reading
@@ -241,24 +252,26 @@ def check_target(path: str | os.PathLike[str], *, subtype: str | None = None, ov
 
 @dataclass(frozen=True)
 class _Source:
-    """An open file and what a first look at it told."""
+    """An open file, and what its first bytes and its list of chunks say."""
 
     name: str
     file: BinaryIO
     size: int  # bytes
     magic: bytes  # its first four bytes
     chunks: list[Chunk]
-    unclosed: bool  # its writer never came back to state how many samples there are
+    unclosed: bool = False  # its writer never came back to state how many samples there are
+    understated: bool = False  # more sound follows behind what it states
+    surplus: int = 0  # bytes at its end that are neither sound nor chunks
 
     @property
     def samples(self) -> Chunk | None:
         """The chunk that holds the samples."""
-        return next((chunk for chunk in self.chunks if chunk.name in (b"data", b"SSND")), None)
+        return next((chunk for chunk in self.chunks if chunk.name in _SAMPLES), None)
 
 
 @contextmanager
 def _readable(name: str) -> Iterator[_Source]:
-    """A file that is there and looks like sound, and a sentence where it is not or turns out not to be."""
+    """Opens a file that looks like audio; whatever goes wrong with it becomes a `RestorationError`."""
     try:
         with _open(name) as file:
             yield _look(name, file)
@@ -279,27 +292,57 @@ def _look(name: str, file: BinaryIO) -> _Source:
     size, magic = os.fstat(file.fileno()).st_size, file.read(4)
     if not magic:
         raise RestorationError(f"{name} is empty. Copy it again from where it came from.")
+    if magic == b"fLaC":
+        head = _head(file)
+        return _Source(name, file, size, magic, [], understated=0 < flac_stated(head) < flac_samples(file, size))
     chunks = list_chunks(file, magic, size)
-    names = [chunk.name for chunk in chunks]
-    if magic not in CARRIES_CHUNKS or b"data" not in names:
-        return _Source(name, file, size, magic, chunks, unclosed=False)
-    data = chunks[names.index(b"data")]
-    # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
-    unclosed = data.length >= 2**62 or (data.length == 0 and size > chunks[-1].offset + chunks[-1].length)
-    return _Source(name, file, size, magic, chunks[: names.index(b"data") + 1] if unclosed else chunks, unclosed)
+    number = next((i for i, chunk in enumerate(chunks) if chunk.name in _SAMPLES), None)
+    if number is None:
+        return _Source(name, file, size, magic, chunks)
+    data, last = chunks[number], chunks[-1]
+    if magic in CARRIES_CHUNKS:
+        # A length of 0 is honest where the chunks after it fill the file; elsewhere what follows are the samples.
+        unclosed = data.length >= 2**62 or (data.length == 0 and size > last.offset + last.length)
+        if unclosed or (data is last and _goes_on(file, magic, data, size)):
+            return _Source(name, file, size, magic, chunks[: number + 1], unclosed, understated=not unclosed)
+    # libsndfile reads a W64 to its end whatever it states.
+    surplus = size - last.offset - last.length if data is last and data.length and magic != b"riff" else 0
+    return _Source(name, file, size, magic, chunks, surplus=surplus if surplus > _SMALL_SURPLUS else 0)
+
+
+def _goes_on(file: BinaryIO, magic: bytes, data: Chunk, size: int) -> bool:
+    """Whether more samples follow behind the length that a WAV states for them.
+
+    They do where the file as a whole is stated to be longer, and what follows is no note that a program has added.
+    """
+    end = data.offset + data.length
+    if size - end <= _SMALL_SURPLUS:
+        return False
+    file.seek(20 if magic == b"RF64" else 4)
+    stated = int.from_bytes(file.read(8 if magic == b"RF64" else 4), "little") + 8
+    file.seek(end)
+    follows = file.read(_SMALL_SURPLUS)
+    return stated > end + _SMALL_SURPLUS and follows.strip(b"\0") != b"" and not follows.startswith(_ADDED)
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(64)
 
 
 def _stamp(source: _Source) -> tuple[int, int]:
-    """What is another when a file is: its size, and when it was written."""
+    """Returns the size of a file and when it was written, by which a change is noticed."""
     return source.size, os.fstat(source.file.fileno()).st_mtime_ns
 
 
 def _sound(source: _Source) -> Any:
-    """The open sf.SoundFile."""
+    """Opens a file with libsndfile: an `sf.SoundFile`."""
+    # The descriptor rather than the name: soundfile would believe some extensions.
+    file = _restated(source) if source.unclosed or source.understated else source.file.fileno()
     source.file.seek(0)  # libsndfile takes a file to begin where it stands
     try:
-        # The descriptor rather than the name: soundfile would believe some extensions.
-        sound = sf.SoundFile(_lengthened(source) if source.unclosed else source.file.fileno(), closefd=False)
+        with _quietly(source):
+            sound = sf.SoundFile(file, closefd=False)
     except sf.LibsndfileError as error:
         if source.magic in (*LAYOUTS, b"fLaC", b"OggS") and error.code != _UNRECOGNISED:
             raise RestorationError(
@@ -318,24 +361,29 @@ def _straight(sound: Any) -> Any:
     return sound
 
 
-def _lengthened(source: _Source) -> mmap.mmap:
-    """The file, in memory only, with the length of its samples filled in; libsndfile would read none."""
+def _quietly(source: _Source) -> AbstractContextManager[None]:
+    """A context for decoding, which keeps libmpg123 from writing to stderr where the file may be an MP3."""
+    return nullcontext() if source.magic in (*LAYOUTS, b"fLaC", b"OggS") else quiet_decoder()
+
+
+def _restated(source: _Source) -> Corrected:
+    """Returns the file with the true length in its header; libsndfile reads no more than is stated there."""
+    if source.magic == b"fLaC":
+        return Corrected(source.file, *flac_restated(_head(source.file), flac_samples(source.file, source.size)))
     assert source.samples is not None
-    view, offset = mmap.mmap(source.file.fileno(), 0, access=mmap.ACCESS_COPY), source.samples.offset
+    offset, length = source.samples.offset, source.size - source.samples.offset
     if source.magic == b"RF64":
-        view[28:36] = struct.pack("<Q", source.size - offset)
-    else:
-        view[offset - 4 : offset] = struct.pack("<I", min(source.size - offset, 2**32 - 1))
-    return view
+        return Corrected(source.file, 28, struct.pack("<Q", length))
+    return Corrected(source.file, offset - 4, struct.pack("<I", min(length, 2**32 - 1)))
 
 
 def _promised(source: _Source, frames: int) -> int:
-    """How many samples per channel the header promises, where libsndfile has cut its count to the `frames` there are.
+    """Returns how many samples per channel a header promises; libsndfile counts the `frames` that are there.
 
     A writer into a pipe leaves 0 or the largest number that fits: no promise.
     """
-    samples = source.samples
-    if samples is None or any(0 <= limit - samples.length <= 4096 for limit in (2**31, 2**32, 2**63, 2**64)):
+    samples, no_promise = source.samples, (2**31, 2**32, 2**63, 2**64)
+    if source.understated or samples is None or any(0 <= limit - samples.length <= 4096 for limit in no_promise):
         return frames
     return max(frames, frames * samples.length // max(1, source.size - samples.offset))
 
@@ -350,7 +398,8 @@ def _seek(source: _Source, sound: Any, first: int) -> None:
             f"{sound.frames / sound.samplerate:.1f} s. Choose an earlier start."
         )
     try:
-        sound.seek(first)
+        with _quietly(source):
+            sound.seek(first)
     except sf.LibsndfileError as error:
         raise RestorationError(
             f"{source.name} cannot be read at {seconds:.1f} s: it was probably cut off while copying. "
@@ -359,47 +408,68 @@ def _seek(source: _Source, sound: Any, first: int) -> None:
 
 
 def _block(source: _Source, sound: Any, first: int, held: int, wanted: int) -> tuple[NDArray[np.float32], bool]:
-    """Decode up to `wanted` samples, `held` being the next one and `first` where reading began: (channels, samples),
-    and whether the decoder gave up."""
+    """Decodes up to `wanted` samples: (channels, samples), and whether the decoder gave up.
+
+    `held` is the next sample, counted from `first`, where reading began.
+    """
     block, stumbled = np.empty((wanted, sound.channels), np.float32), False
     try:
-        got = len(sound.read(out=block))
+        with _quietly(source):
+            got = len(sound.read(out=block))
     except sf.LibsndfileError as error:
         if error.code == _SYSTEM_ERROR:
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
         got, stumbled = min(max(sound.tell() - held, 0), len(block)), True
-    _check_finite(source.name, block[:got], held, sound.samplerate)
+    _check_values(source.name, block[:got], held, sound.samplerate)
     return np.ascontiguousarray(block[:got].T), stumbled
 
 
-def _check_finite(name: str, block: NDArray[np.float32], first: int, rate: int) -> None:
-    finite = np.isfinite(block)
-    if not finite.all():
-        place = clock((first + int(np.argmin(finite.all(axis=1)))) / rate)
+def _check_values(name: str, block: NDArray[np.float32], first: int, rate: int) -> None:
+    fine = np.abs(block) <= LOUDEST  # NaN is not
+    if not fine.all():
+        row, column = divmod(int(np.argmin(fine)), block.shape[1])
+        value = float(block[row, column])
+        which = "are no numbers (NaN or infinite)"
+        if math.isfinite(value):
+            which = f"are far beyond any sound ({value:.1g}, where 1 is full scale)"
         raise RestorationError(
-            f"{name} has values that are no numbers (NaN or infinite), first at {place}. "
+            f"{name} has values that {which}, first at {clock((first + row) / rate)}. "
             "Export it again, or choose an excerpt without them."
         )
 
 
 def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, stumbled: bool) -> tuple[str, ...]:
-    """What to tell about a file that was wanted up to sample `end` and could be read up to `held`."""
+    """Returns the warnings about a file that was wanted up to sample `end` and could be read up to `held`."""
     rate, cut = sound.samplerate, "it was probably cut off while copying. What is there was used."
+    is_ogg = source.magic == b"OggS" and end == promised
+    if (promised >= _UNKNOWN_LENGTH and stumbled) or (is_ogg and ogg_is_cut_off(source.file, source.size)):
+        return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
+    if is_ogg and ogg_is_damaged(source.file, source.size):
+        return ("The file is damaged: a part of its sound is missing. What is there was used.",)
     # The length of an MP3 is an estimate, a few frames off.
     if held + (rate // 10 if sound.format == "MP3" else 0) < end and promised < _UNKNOWN_LENGTH:
-        return (f"The file promises {promised / rate:.1f} s but holds {held / rate:.1f} s: {cut}",)
-    if (promised >= _UNKNOWN_LENGTH and stumbled) or (end == promised and _lacks_last_page(source)):
-        return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
+        return (f"The file promises {_both(promised, held, rate)}: {cut}",)
+    if source.understated and end == promised:
+        lengths = _both(_stated(source, sound.frames), held, rate)
+        return (f"The file promises {lengths}: its header was probably never finished. All of it was used.",)
+    if source.surplus and end == promised:
+        return (f"Behind its sound the file goes on for {source.surplus} bytes that are no sound; they were left out.",)
     return ()
 
 
-def _lacks_last_page(source: _Source) -> bool:
-    """Whether an OGG ends without the page that is marked as its last."""
-    if source.magic != b"OggS":
-        return False
-    source.file.seek(max(0, source.size - 2**16))  # no page is longer
-    tail = source.file.read()
-    return not tail[tail.rfind(b"OggS") + 5] & 4
+def _both(promised: int, held: int, rate: int) -> str:
+    """Formats two lengths that differ, in seconds, or in samples where seconds would look the same."""
+    seconds = f"{promised / rate:.1f} s", f"{held / rate:.1f} s"
+    if seconds[0] == seconds[1]:
+        return f"{promised} samples but holds {held}"
+    return f"{seconds[0]} but holds {seconds[1]}"
+
+
+def _stated(source: _Source, frames: int) -> int:
+    """Returns how many samples per channel the header states, where the file holds `frames`."""
+    if source.samples is None:
+        return flac_stated(_head(source.file))
+    return frames * source.samples.length // max(1, source.size - source.samples.offset)
 
 
 # Writing
@@ -412,7 +482,7 @@ class _Shape(NamedTuple):
 
 
 def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: int) -> _Shape:
-    """What audio comes to that is fit to be written."""
+    """Measures audio, and refuses what cannot be written."""
     channels, samples, peak = 0, 0, 0.0
     for block in blocks:
         if block.ndim != 2 or block.dtype not in (np.float32, np.float64) or block.size == 0:
@@ -427,7 +497,7 @@ def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: 
 
 
 def _container(name: str, subtype: str | None) -> str:
-    """soundfile's name of the container that the extension names, if it can have the wanted subtype."""
+    """Returns soundfile's name of the format for this extension, and checks that it has the wanted subtype."""
     container = _CONTAINERS.get(Path(name).suffix.lower())
     if container is None:
         raise RestorationError(f"{name} names no format we can write. Choose one of {', '.join(_CONTAINERS)}.")
@@ -438,13 +508,19 @@ def _container(name: str, subtype: str | None) -> str:
 
 
 def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
-    """soundfile's names of the container and the subtype to write the file in."""
+    """Returns soundfile's names of the format and the subtype to write."""
     container, peak = _container(name, subtype), shape.peak
     if subtype is None:
         offered = sf.available_subtypes(container)
         subtype = "PCM_24" if "PCM_24" in offered else sf.default_subtype(container)
-        subtype = "FLOAT" if peak > 1 and "FLOAT" in offered else subtype
+        subtype = "FLOAT" if (peak > 1 or 0 < peak < FAINT) and "FLOAT" in offered else subtype
     subtype = subtype.upper()
+    bits = _INTEGER_BITS.get(subtype)
+    if bits and 0 < peak < 2.0 ** (1 - bits) / 2:
+        raise RestorationError(
+            f"The audio peaks at {20 * math.log10(peak):.0f} dB of full scale, of which {subtype} in {container} would "
+            "keep nothing. Choose a .wav file with subtype FLOAT, or raise the level first."
+        )
     if peak > 1 and subtype not in _FLOAT_BITS:
         raise RestorationError(
             f"The audio peaks {20 * math.log10(peak):.2g} dB over full scale, which {subtype} in {container} cannot "
@@ -455,7 +531,7 @@ def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
 
 
 def _roomy(container: str, subtype: str, size: int) -> str:
-    """The container for about `size` bytes of samples and tags: past 4 GB a WAV becomes an RF64."""
+    """Returns the container that has room for `size` bytes of samples and tags: past 4 GB a WAV becomes an RF64."""
     if container not in ("WAV", "AIFF") or size < 2**32:
         return container
     if container == "AIFF" or subtype not in sf.available_subtypes("RF64"):
@@ -464,10 +540,10 @@ def _roomy(container: str, subtype: str, size: int) -> str:
 
 
 @contextmanager
-def _hidden_beside(name: str, overwrite: bool, draft: Path | None = None) -> Iterator[Path]:
-    """A name for what a target that may be written is made from; whatever bears it afterwards is removed."""
+def _new_file(name: str, overwrite: bool, draft: Draft | None = None) -> Iterator[Draft]:
+    """Yields the name to write a new file under: the draft, or a hidden name beside it; removes it afterwards."""
     target = Path(name)
-    temporary = draft or target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    temporary = draft or Draft(str(target.with_name(f".{secrets.token_hex(8)}{target.suffix}")))
     try:
         _refuse_taken(target, overwrite)
         yield temporary
@@ -514,7 +590,7 @@ def _encode(
 
 
 def _fitting(words: str, container: str) -> str:
-    """The part of a text that survives libsndfile's way of storing it."""
+    """Shortens a text to what libsndfile stores intact."""
     if container == "AIFF":
         return words[:_MAX_AIFF_TEXT]
     if container == "MP3":  # stored as UTF-8 but labelled Latin-1: better without accents than garbled
@@ -556,17 +632,17 @@ def _check_complete(file: BinaryIO, frames: int) -> None:
         raise sf.SoundFileError("the file came out short")
 
 
-def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
+def _publish(temporary: Draft, target: Path, overwrite: bool) -> None:
     if overwrite:
-        os.replace(temporary, target)
+        temporary.rename(target)
         return
     try:
-        os.link(temporary, target)  # unlike a rename this never replaces a file that has just appeared
+        temporary.link(target)
     except FileExistsError:
         raise
     except OSError:  # no links on this disk
         _refuse_taken(target, overwrite)
-        os.replace(temporary, target)
+        temporary.rename(target)
 
 
 # Sentences
@@ -581,6 +657,14 @@ def _check_shape(name: str, channels: int, sample_rate: int, advice: str) -> Non
         )
 
 
+def _check_read(name: str, channels: int, sample_rate: int) -> None:
+    advice = "Copy it again from where it came from."
+    if channels > MAX_CHANNELS and SAMPLE_RATES[0] <= sample_rate <= SAMPLE_RATES[1]:
+        take = _conversion(name, "-af", "pan=stereo|c0=c0|c1=c1")
+        advice = f"Take out the channels that you want restored, for example the first two: {take}"
+    _check_shape(name, channels, sample_rate, advice)
+
+
 def _not_audio(name: str) -> RestorationError:
     return RestorationError(
         f"{name} is not audio we can read (WAV, W64, AIFF, FLAC, OGG and MP3 are). "
@@ -588,12 +672,12 @@ def _not_audio(name: str) -> RestorationError:
     )
 
 
-def _conversion(name: str) -> str:
+def _conversion(name: str, *options: str) -> str:
     path = Path(name)
     converted = str(path.with_suffix(".converted.wav" if path.suffix.lower() == ".wav" else ".wav"))
     if converted.startswith("-"):  # or ffmpeg would take it for an option
         converted = f"./{converted}"
-    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(converted)}"
+    return shlex.join(["ffmpeg", "-i", name, *options, converted])
 
 
 def _why_unreadable(name: str, error: Exception) -> str:

@@ -1,36 +1,104 @@
-"""What a program that restores asks of its machine: to keep memory, and no more threads than there are idle cores."""
+"""What a program that restores asks of its machine: a device, threads, memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from babe2.version import __version__
-
-if TYPE_CHECKING:
-    import torch
-import platform
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
 from babe2.errors import RestorationError
+from babe2.version import __version__
 
-if TYPE_CHECKING:
-    pass
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
+DEVICES = ("cpu", "cuda", "mps")
+ROOT = Path("/")
+MOST_THREADS = 1024
 
-LOOK_SECONDS = 0.1
-STAT = Path("/proc/stat")
+
+def versions() -> dict[str, str]:
+    """The versions of babe2, torch and Python, for reports."""
+    return {"babe2": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+# Threads
+
+
+def set_threads(wished: int | None = None) -> int:
+    """Lets torch compute with `wished` threads, or else one for each usable core; returns how many.
+
+    OMP_NUM_THREADS is stronger than the default. The number decides in which order sums are rounded, so that it is
+    chosen from what does not change while the machine runs, never from how busy the machine is at the moment.
+    """
+    if wished is not None:
+        if not 1 <= wished <= MOST_THREADS:
+            raise RestorationError(f"A computer can use 1 to {MOST_THREADS} threads, not {wished}.")
+        torch.set_num_threads(wished)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    return torch.get_num_threads()
+
+
+def usable_cores(root: Path = ROOT) -> int:
+    """How many processor cores this program may use: those of its CPU set, at most what its control group may spend.
+
+    A container with `--cpus=2` on a machine of 64 cores sees all 64 of them; 64 threads would spend its quota in an
+    instant and then wait for one another. `root` is where the files of the system are.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *(int(quota) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """The CPU quotas, in cores, of this program's control group and of those it lies in (Linux, version 1 and 2)."""
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers not in ("", *_CPU_CONTROLLERS):
+                continue
+            mount = root / "sys/fs/cgroup" / controllers
+            inside = Path(group.lstrip("/"))
+            # In a container the path is often that of the host; what counts is then at the mount itself.
+            for folder in (mount / inside, *(mount / parent for parent in inside.parents)):
+                yield from _quota(folder)
+
+
+_CPU_CONTROLLERS = ("cpu", "cpu,cpuacct", "cpuacct,cpu")
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (folder / "cpu.max").read_text().split()  # version 2: "max 100000" where nothing is limited
+        yield float(quota) / float(period)
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        if float(quota) > 0:  # -1 where nothing is limited
+            yield float(quota) / float(period)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Torch computes with `count` threads inside, and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# Memory
 
 
 def reuse_memory() -> None:
-    """Asks the C library to keep what is freed for what is asked for next, as this program mostly restores.
+    """Asks the C library to keep freed memory for what is asked for next, instead of handing it back to the system.
 
     Torch has no cache on a CPU: each evaluation's pictures are handed back to the system and cleared anew, which takes
     a fifth of the time. Only glibc understands this; elsewhere nothing happens.
@@ -44,59 +112,18 @@ def reuse_memory() -> None:
             library.mallopt(parameter, 2**31 - 1)
 
 
-def fit_threads() -> int:
-    """Lets torch use as many threads as cores are idle now; returns how many.
-
-    Threads that wait for one another on a core that somebody else uses make everything ten times slower than a single
-    thread would be. Who sets OMP_NUM_THREADS knows better.
-    """
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), round(idle_cores()))))
-    return torch.get_num_threads()
-
-
-def idle_cores() -> float:
-    """How many of the cores this process may use have nothing to do."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
-        before = _ticks()
-        time.sleep(LOOK_SECONDS)
-        after = _ticks()
-        spent = {core: [b - a for a, b in zip(before[core], after[core], strict=True)] for core in usable}
-        return sum(idle / whole for idle, whole in spent.values())
-    return float(len(usable))
-
-
-def _ticks() -> dict[int, tuple[int, int]]:
-    """Of each core: the time it was idle, and all time."""
-    found = {}
-    for line in STAT.read_text().splitlines():
-        name, *numbers = line.split()
-        if name.startswith("cpu") and name != "cpu":
-            counts = [int(number) for number in numbers[:8]]  # guests are counted in what precedes them
-            found[int(name[3:])] = (counts[3] + counts[4], sum(counts))
-    return found
-
-
 def memory_now(device: torch.device) -> int:
-    """Bytes in use, on a graphics card or by this process; 0 where nobody tells."""
-    import torch
-
+    """Bytes in use, on a graphics card or by this process; 0 where the system does not say."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else _status("VmRSS")
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most since it was forgotten."""
-    import torch
-
+    """The most bytes in use since `forget_peak_memory`; 0 where the system does not say."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    import torch
-
+    """Begins a new measurement of `peak_memory`."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -111,36 +138,16 @@ def _status(name: str) -> int:
     return 0
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Torch computes with so many, and afterwards with as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
-    """What torch says in many ways."""
-    import torch
-
+    """Whether an error means that memory did not suffice, which torch says in several ways."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
-
-
-Precision = Literal["auto", "float32", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
-DEVICES = ("cpu", "cuda", "mps")
 
 
 @contextmanager
 def enough_memory(
     way_out: str = "Save memory (--save-memory), restore one channel at a time or choose a shorter excerpt.",
 ) -> Iterator[None]:
-    """Says in a sentence what torch says in a page."""
+    """Turns torch's page of text about memory into a `RestorationError` of one sentence and the way out."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -149,8 +156,11 @@ def enough_memory(
         raise
 
 
+# Devices
+
+
 def choose_device(device: str) -> str:
-    """ "auto" is a CUDA card, else Apple's, else the processor."""
+    """The torch device to compute on; "auto" is a CUDA card, else Apple's, else the processor."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -158,7 +168,7 @@ def choose_device(device: str) -> str:
             raise RuntimeError
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise RestorationError(f"There is no device {device!r} on this machine. Choose auto or cpu.") from None
+        raise RestorationError(f"There is no device {device!r:.80} on this machine. Choose auto or cpu.") from None
     return device
 
 
@@ -168,7 +178,3 @@ def has_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
     return torch.device(device).type == "cpu" and bool(capabilities.get("amx_bf16", False))
-
-
-def versions() -> dict[str, str]:
-    return {"babe2": __version__, "torch": torch.__version__, "python": platform.python_version()}

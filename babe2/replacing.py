@@ -1,4 +1,4 @@
-"""Files that stand under their name whole or not at all."""
+"""Writes files that appear under their name whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write under; what is written there takes its place at once."""
+    """Yields a hidden name beside `path` to write under; at the end, that file takes the place of `path` at once."""
     new = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         yield new
@@ -21,5 +21,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all."""
     with replacing(path) as new:
         new.write_text(text, "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import secrets
 from collections.abc import Callable, Mapping
@@ -246,13 +247,9 @@ class Restorer:
                     on_block=on_block,
                     cancelled=cancelled,
                 )
-        except BaseException as error:
-            if isinstance(error, Cancelled) and error.partial is not None:
-                error.partial.report["warnings"][:0] = source.warnings
-            elif storage.records:
-                storage.close()
-            else:
-                storage.discard()
+        except Cancelled as stopped:
+            if stopped.partial is not None:
+                stopped.partial.report["warnings"][:0] = source.warnings
             raise
         restoration.report["warnings"][:0] = source.warnings
         return restoration
@@ -313,11 +310,17 @@ class Restorer:
             raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
         return wished or AT_ONCE.get(self.device.type, 1)
 
+    def _given(self, response: Curve | None) -> dict[str, Any]:
+        """A response that was given: for people at some frequencies, and a digest of it at many."""
+        if response is None:
+            return {}
+        exact = response.magnitude(2**14, self.model.sample_rate).cpu().numpy().tobytes()
+        return {"response": response.as_dict(), "response_sha256": hashlib.sha256(exact).hexdigest()}
+
     def _provenance(self, wish: Wish, *, replayed: bool = False) -> dict[str, Any]:
         """Everything that decides the numbers, but for the recording; `replayed` noise has no seed."""
         method = self._method(wish)
-        known = {} if wish.response is None else {"response": wish.response.as_dict()}
-        return known | {
+        return self._given(wish.response) | {
             "checkpoint": self.name,
             "sha256": self.sha256,
             "verified": self.verified,

@@ -120,13 +120,8 @@ class Run:
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""
-        layers = self.method.layers
-        tape, length = self.storage.blank("segments", layers * self.channels), self.span.length
-        finished = [segment for record in self.storage.records for segment in record["segments"]]
-        if tape.samples < length * max((1 + segment for segment in finished), default=0):
-            raise RestorationError(
-                "Some of what an earlier run had finished is gone from its journal. Begin anew with --overwrite."
-            )
+        layers, length = self.method.layers, self.span.length
+        tape = self.storage.blank("segments", layers * self.channels, length * len(self.starts))
         return Canvas(self.starts, length, self.work.observation.samples, tape, layers)
 
     def _sounding_segments(self, keeps_silence: bool) -> list[int]:
@@ -291,7 +286,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
             }
             for i in sorted(run.found)
         ],
-        "warnings": [*run.recording.warnings, *about.get("warnings", [])],
+        "warnings": [*run.storage.warnings, *run.recording.warnings, *about.get("warnings", [])],
     }
     return Restoration(
         recorded=run.recording,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 def format_duration(seconds: float) -> str:
-    """A length of time as one would say it: about 20 seconds, about 3 minutes."""
+    """How long something will take, roughly: "about 20 seconds", "about 3 minutes"."""
     count, unit = seconds, "second"
     for larger in ("minute", "hour"):
         if count >= 57.5:  # it would be rounded to 60
@@ -21,14 +16,11 @@ def format_duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A place in a recording as people write it: 83 s are 1:23."""
+    """Minutes and seconds, as a player shows them: 83 s are "1:23"."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
 def format_length(seconds: float) -> str:
-    """How long a sound is, as people write it: 4.2 s, 12 s, 1:23."""
+    """How long a sound is: "4.2 s", "12 s", "1:23"."""
     return clock(seconds) if seconds >= 60 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
-
-
-OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import subprocess
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import numpy as np
 import pytest
@@ -45,6 +48,41 @@ TRANSFORMS = {"small": (8000, 13000, 4, 16)} | {
     name: (MODELS[name].sample_rate, MODELS[name].segment, size.octaves, size.bins_per_octave)
     for name, size in PUBLISHED.items()
 }
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks whole kinds of tests, so that `make test` is quick; `make check` runs them all."""
+    for item in items:
+        if {"browser", "house"} & set(getattr(item, "fixturenames", ())):  # a browser, or the page in a process
+            item.add_marker("browser")
+        if item.path.parent.name == "training" or item.path.name == "test_train.py":
+            item.add_marker("training")
+        if starts_programs(getattr(item, "function", None)):
+            item.add_marker("process")
+
+
+def starts_programs(test: object) -> bool:
+    """Whether a test, or a function of the tests that it calls, uses subprocess or multiprocessing."""
+    waiting, seen = [test], set[object]()
+    while waiting:
+        function = waiting.pop()
+        ours = isinstance(function, FunctionType) and Path(function.__code__.co_filename).is_relative_to(TESTS)
+        if ours and function not in seen:
+            seen.add(function)
+            used = [function.__globals__.get(name) for name in names_in(function.__code__)]
+            if any(one is subprocess or one is multiprocessing for one in used):
+                return True
+            waiting += used
+    return False
+
+
+def names_in(code: CodeType) -> set[str]:
+    """The global names that a function uses, also inside the functions that it defines."""
+    return set(code.co_names).union(*(names_in(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 class Vectors:

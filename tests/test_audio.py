@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2.audio import Recording, Tags, check_target, read, write
+from babe2.audio import Recording, Tags, check_target, measure, read, write
 from babe2.errors import RestorationError
 
 RATE = 8000  # Hz
@@ -245,6 +245,173 @@ def test_a_long_format_streamed_through_a_pipe_is_whole(tmp_path: Path, containe
     assert recording.warnings == ()
 
 
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("missing", [1, 100, 0.5, 20])
+def test_an_ogg_cut_off_inside_its_last_page_is_said_to_be(tmp_path: Path, codec: str, missing: float) -> None:
+    path = stored(tmp_path / "a.ogg", music(3.0, rate=48000), codec, rate=48000)
+    whole = path.read_bytes()
+    last = len(whole) - whole.rindex(b"OggS")
+    os.truncate(path, len(whole) - int(missing if missing >= 1 else missing * last))
+    (warning,) = read(path).warnings
+    assert "breaks off at" in warning and "cut off while copying" in warning
+
+
+def test_an_ogg_cut_off_inside_the_header_of_its_last_page_is_said_to_be(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.ogg", music(3.0))
+    last = path.read_bytes().rindex(b"OggS")
+    for held in (4, 5, 6, 20):
+        os.truncate(stored(path, music(3.0)), last + held)
+        assert "cut off while copying" in read(path).warnings[0]
+
+
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("damage", ["a bit", "a lost page", "zeros"])
+def test_an_ogg_with_a_page_that_decoders_pass_over_is_said_to_be_damaged(
+    tmp_path: Path, codec: str, damage: str
+) -> None:
+    raw = stored(tmp_path / "a.ogg", music(12.0, rate=48000), codec, rate=48000).read_bytes()
+    first = raw.index(b"OggS", len(raw) // 3)
+    second = raw.index(b"OggS", first + 4)
+    middle = (first + second) // 2
+    damaged = {
+        "a bit": raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :],
+        "a lost page": raw[:first] + raw[first + 100 :],
+        "zeros": raw[:first] + bytes(100) + raw[first + 100 :],
+    }
+    (tmp_path / "a.ogg").write_bytes(damaged[damage])
+    assert "a part of its sound is missing" in read(tmp_path / "a.ogg").warnings[0]
+
+
+def test_notes_behind_an_ogg_are_no_damage(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.ogg", music(3.0))
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert read(path).warnings == ()
+
+
+def stated_flac(path: Path, samples: int) -> Path:
+    fields = int.from_bytes(path.read_bytes()[18:26], "big") >> 36 << 36 | samples
+    return patched(path, 18, fields.to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("samples", [100, 4096, 3 * RATE - 1])
+def test_a_flac_that_states_too_few_samples_is_read_to_its_end(tmp_path: Path, samples: int, channels: int) -> None:
+    audio = music(3.0, channels)
+    path = stated_flac(stored(tmp_path / "a.flac", audio, "PCM_16"), samples)
+    recording = read(path)
+    np.testing.assert_array_equal(recording.audio, audio)
+    assert "promises" in recording.warnings[0] and "All of it was used" in recording.warnings[0]
+    np.testing.assert_array_equal(read(path, start=1.0).audio, audio[:, RATE:])
+    excerpt = read(path, start=0.5, duration=1.0)
+    np.testing.assert_array_equal(excerpt.audio, audio[:, RATE // 2 : 3 * RATE // 2])
+    assert excerpt.warnings == ()
+    assert measure(path) == (channels, 3 * RATE, RATE)
+
+
+@pytest.mark.parametrize("blocks", [1, 40, 130])
+@pytest.mark.parametrize("extra", [0, 1, 191, 192, 4000])
+def test_the_last_frame_of_a_flac_tells_how_long_it_is(tmp_path: Path, blocks: int, extra: int) -> None:
+    audio = np.zeros((2, 4096 * blocks + extra), np.float32)
+    path = stated_flac(stored(tmp_path / "a.flac", audio, "PCM_16"), 0)
+    assert measure(path)[1] == audio.shape[1]
+    assert read(path).audio.shape == audio.shape
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64"])
+@pytest.mark.parametrize("length", [1, 3, 100, 8000])
+def test_a_wav_whose_writer_crashed_is_read_to_its_end(tmp_path: Path, container: str, length: int) -> None:
+    path = stored(tmp_path / "a.wav", music(3.0), "PCM_16", container)
+    after, skip, form = riff_length(container)
+    recording = read(patched(path, after, struct.pack(form, length), skip))
+    np.testing.assert_array_equal(recording.audio, music(3.0))
+    assert f"but holds {3 * RATE / RATE:.1f} s: its header was probably never finished" in recording.warnings[0]
+    assert measure(path) == (1, 3 * RATE, RATE)
+
+
+@pytest.mark.parametrize("added", [b"TAG" + b"x" * 2000, b"ID3" + b"x" * 2000, bytes(5000)])
+def test_what_programs_add_behind_the_sound_is_no_sound(tmp_path: Path, added: bytes) -> None:
+    path = stored(tmp_path / "a.wav", music(), "PCM_16")
+    path.write_bytes(path.read_bytes() + added)
+    patched(path, 4, struct.pack("<I", path.stat().st_size - 8))
+    np.testing.assert_array_equal(read(path).audio, music())
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF"])
+def test_what_follows_the_sound_and_is_no_chunk_is_named(tmp_path: Path, container: str) -> None:
+    path = stored(tmp_path / "a", music(), "PCM_16", container)
+    path.write_bytes(path.read_bytes() + np.random.default_rng(0).bytes(9000))
+    recording = read(path)
+    np.testing.assert_array_equal(recording.audio, music())
+    assert "goes on for 9000 bytes that are no sound" in recording.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_promise_that_is_hardly_broken_is_told_in_samples(tmp_path: Path, name: str) -> None:
+    path = stored(tmp_path / name, music(), "PCM_16")
+    if name == "a.wav":
+        os.truncate(path, path.stat().st_size - 2)
+    else:
+        stated_flac(path, RATE + 1)
+    held = read(path).audio.shape[1]
+    assert f"promises {held + 1} samples but holds {held}" in read(path).warnings[0]
+
+
+def test_a_huge_file_that_states_no_length_costs_the_memory_of_a_block(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.wav", music(), "PCM_16")
+    patched(path, b"data", struct.pack("<I", 2**32 - 1), 4)
+    os.truncate(path, 2**32)  # of which almost nothing is on the disk
+    script = (
+        "import resource, sys; from itertools import islice; from babe2.audio import SoundFile, measure\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read = sum(block.shape[1] for block in islice(SoundFile(sys.argv[1]).blocks(), 60))\n"
+        "print(measure(sys.argv[1])[1], read)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    samples, read_, kilobytes = map(int, run.stdout.split())
+    assert samples == pytest.approx(2**31, abs=100) and read_ == 60 * 2**20
+    assert kilobytes < 100_000
+
+
+DAMAGED_MP3S = """
+import ctypes, sys, threading
+from babe2.audio import read
+from babe2.errors import RestorationError
+libc = ctypes.CDLL(None)
+stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+def decode():
+    for path in sys.argv[1:]:
+        try:
+            read(path)
+        except RestorationError:
+            pass
+threads = [threading.Thread(target=decode) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(200):
+    print("python", number, file=sys.stderr, flush=True)
+    libc.fprintf(ctypes.c_void_p(stderr.value), b"library %d\\n", number)
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_decoder_of_mp3s_is_quiet_and_nobody_else_is(tmp_path: Path) -> None:
+    raw, chance = stored(tmp_path / "a.mp3", music(3.0)).read_bytes(), np.random.default_rng(0)
+    for number in range(6):
+        damaged = bytearray(raw)
+        for place in chance.integers(1000, len(raw), size=60):
+            damaged[place] = chance.integers(256)
+        (tmp_path / f"{number}.mp3").write_bytes(damaged)
+    (tmp_path / "noise.mp3").write_bytes(raw[:2000] + chance.bytes(20000))
+    run = subprocess.run(
+        [sys.executable, "-c", DAMAGED_MP3S, *map(str, tmp_path.glob("*.mp3"))], capture_output=True, text=True
+    )
+    assert run.returncode == 0
+    said = sorted(run.stderr.splitlines())
+    assert said == sorted([f"{who} {number}" for who in ("python", "library") for number in range(200)])
+
+
 def test_an_honestly_empty_wav_does_not_turn_its_tags_into_sound(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", music(), RATE, tags=Tags({"title": "Nothing"}))
     raw = path.read_bytes()
@@ -369,6 +536,21 @@ def test_values_that_are_no_numbers_are_located(tmp_path: Path, bad: float) -> N
     assert read(path, start=68).audio.shape[1] == 2 * RATE
 
 
+@pytest.mark.parametrize("value", [3e38, -1e20])
+def test_a_value_far_beyond_any_sound_is_located(tmp_path: Path, value: float) -> None:
+    audio = music(3.0, 2)
+    audio[1, 2 * RATE + 5] = value
+    path = stored(tmp_path / "a.wav", audio, "FLOAT")
+    text = refusal(lambda: read(path))
+    assert f"far beyond any sound ({value:.1g}" in text and "first at 0:02" in text
+    assert read(path, start=2.5).audio.shape[1] == RATE // 2
+
+
+def test_more_channels_than_we_know_are_no_damage(tmp_path: Path) -> None:
+    text = refusal(lambda: read(stored(tmp_path / "a.wav", music(0.05, 64), "PCM_16")))
+    assert "64 channels" in text and "pan=stereo" in text and "Copy it again" not in text
+
+
 @pytest.mark.parametrize(
     ("start", "duration"),
     [(1.0, None), (1e300, None), (-1.0, None), (float("nan"), None), (float("inf"), None), (0, 0.0), (0, float("nan"))],
@@ -446,6 +628,22 @@ def test_a_peak_over_full_scale_is_never_clipped_silently(tmp_path: Path, name: 
     assert "peaks 6 dB over full scale" in text
     assert "Choose a .wav" in text
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff"])
+def test_sound_below_the_last_bits_is_kept_in_floats(tmp_path: Path, name: str) -> None:
+    faint = 4e-8 * music()
+    write(tmp_path / name, faint, RATE)
+    recording = read(tmp_path / name)
+    assert recording.subtype == "FLOAT"
+    np.testing.assert_array_equal(recording.audio, faint)
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("a.flac", None), ("a.wav", "PCM_16"), ("a.wav", "PCM_24")])
+def test_sound_is_never_silently_written_as_silence(tmp_path: Path, name: str, subtype: str | None) -> None:
+    text = refusal(lambda: write(tmp_path / name, 4e-8 * music(), RATE, subtype=subtype))
+    assert "would keep nothing" in text and names(tmp_path) == []
+    write(tmp_path / name, 0 * music(), RATE, subtype=subtype)  # silence is welcome
 
 
 @pytest.mark.parametrize(

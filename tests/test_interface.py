@@ -17,7 +17,7 @@ from music import music
 import babe2
 from babe2 import Restoration, RestorationError, Restorer, Step
 from babe2.checkpoints.manifest import collection
-from babe2.commands.main import parser
+from babe2.commands.main import build_parser
 from babe2.methods import all_settings
 
 SIGNATURES: dict[str, tuple[Callable[..., Any], str]] = {
@@ -110,12 +110,12 @@ def subcommands(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParse
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_have_their_options(command: str) -> None:
-    options = subcommands(parser())[command]._option_string_actions
+    options = subcommands(build_parser())[command]._option_string_actions
     assert set(COMMANDS[command].split()) <= options.keys()
 
 
 def test_the_checkpoints_command_has_its_verbs() -> None:
-    verbs = subcommands(subcommands(parser())["checkpoints"])
+    verbs = subcommands(subcommands(build_parser())["checkpoints"])
     assert {"list", "show", "fetch", "verify", "remove", "convert", "publish"} <= verbs.keys()
 
 

@@ -1,9 +1,13 @@
-"""The house itself: what an import pulls in, which way the arrows point, and who may print."""
+"""The house itself: what an import pulls in, which way the arrows point, what modules are called, and who may print."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+
+import draw_architecture
+import pytest
 
 import babe2
 
@@ -15,6 +19,33 @@ MODULES = {
     for path in SOURCE.rglob("*.py")
 }
 
+# Which rooms a room may import from, top floor first. All may import from `ground`. Who adds an arrow adds it here, and
+# says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
+ALLOWED: dict[str, str] = {
+    "app": "page babe2 report methods audio checkpoints",
+    "commands": "evaluation babe2 report training front methods audio checkpoints analysis networks dsp network",
+    "evaluation": "report training front audio degradations dsp",
+    "page": "report front methods audio checkpoints analysis recordings dsp",
+    "babe2": "front analysis",
+    "report": "front methods audio analysis equalizer dsp",
+    "stages": "front recordings",
+    "training": "front paper audio checkpoints degradations networks dsp network",
+    "front": "methods paper audio checkpoints analysis equalizer networks recordings dsp network",
+    "methods": "paper degradations analysis equalizer networks recordings dsp",
+    "paper": "degradations networks dsp network",
+    "audio": "recordings dsp",
+    "checkpoints": "networks dsp network",
+    "degradations": "equalizer dsp",
+    "analysis": "dsp",
+    "equalizer": "dsp",
+    "networks": "network",
+    "recordings": "dsp",
+    "dsp": "",
+    "network": "",
+    "ground": "",
+}
+MOST_MODULES = 20  # side by side
+
 
 def test_import_is_light() -> None:
     heavy = "gradio matplotlib librosa huggingface_hub torchaudio soundfile scipy"
@@ -23,29 +54,55 @@ def test_import_is_light() -> None:
     assert loaded == []
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """The modules of the house that a module imports, at its top or inside a function."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "babe2":
-            found |= {
-                inner if (inner := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names
-            }
-    return found
+def test_rooms_import_from_those_rooms_only_that_they_may() -> None:
+    for one in draw_architecture.imports():
+        above, below = draw_architecture.room_of(one.importer), draw_architecture.room_of(one.imported)
+        where = f"{one.path.relative_to(SOURCE.parent)}:{one.line}"
+        assert above in ALLOWED, f"{where}: the room {above} is new. Add it to ALLOWED in this test."
+        assert below in {above, "ground", *ALLOWED[above].split()}, (
+            f"{where}: {above} imports {one.imported} of {below}, which it may not. Move what is shared to a room "
+            "below both, or add the arrow to ALLOWED in this test and say why."
+        )
+
+
+def test_the_table_of_arrows_allows_no_circle_and_no_arrow_that_is_gone() -> None:
+    allowed = {room: set(below.split()) | ({"ground"} - {room}) for room, below in ALLOWED.items()}
+    draw_architecture.floors(allowed)
+    unused = {(a, b) for a, rooms in allowed.items() for b in rooms - draw_architecture.arrows()[a] - {"ground"}}
+    assert unused == set(), "Take arrows that nobody needs any more out of ALLOWED."
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
-    arrows = {name: imports(tree) for name, tree in MODULES.items()}
-    while leaves := {name for name, targets in arrows.items() if not targets & arrows.keys()}:
-        for name in leaves:
-            del arrows[name]
-    assert arrows == {}
+    arrows: dict[str, set[str]] = {name: set() for name in draw_architecture.modules()}
+    for one in draw_architecture.imports():
+        arrows[one.importer].add(one.imported)
+    draw_architecture.floors(arrows)
+
+
+def test_the_drawing_and_the_table_are_those_of_the_code() -> None:
+    out_of_date = "Draw it again: python docs/draw_architecture.py"
+    assert draw_architecture.PICTURE.read_text("utf-8") == draw_architecture.picture(), out_of_date
+    text = draw_architecture.PAGE.read_text("utf-8")
+    assert text == draw_architecture.page(text), out_of_date
+
+
+def test_a_circle_is_told() -> None:
+    assert draw_architecture.floors({"a": {"b"}, "b": set()}) == {"b": 0, "a": 1}
+    with pytest.raises(ValueError, match="in a circle"):
+        draw_architecture.floors({"a": {"b"}, "b": {"a"}, "c": set()})
+
+
+def test_modules_have_names_of_their_own_and_rooms_stay_small() -> None:
+    assert not [name for name in MODULES if name.rsplit(".", 1)[-1] in ("utils", "util", "helpers", "common", "misc")]
+    beside = Counter(path.parent for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+    crowded = {str(folder.relative_to(SOURCE.parent)): n for folder, n in beside.items() if n > MOST_MODULES}
+    assert not crowded, f"More than {MOST_MODULES} modules lie side by side: {crowded}. Make a room of some."
 
 
 def test_nothing_below_the_command_line_prints_or_touches_global_randomness() -> None:
     forbidden = {"print", "manual_seed", "set_default_dtype", "set_default_device"}
     for name, tree in MODULES.items():
-        if name.startswith("babe2.commands."):
+        if name.startswith("babe2.commands."):  # only there anything is printed
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

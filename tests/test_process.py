@@ -1,34 +1,119 @@
-"""A program that shares its machine takes what is idle."""
+"""A program uses the cores it was given: no more, and the same number however busy the machine is."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
-from babe2.process import idle_cores
+from babe2.errors import RestorationError
+from babe2.process import MOST_THREADS, set_threads, usable_cores
 
-SNIPPET = "import torch; from babe2.process import fit_threads, reuse_memory; reuse_memory(); print(fit_threads())"
+ALLOWED = len(os.sched_getaffinity(0))
 
 
-def threads(**environment: str) -> int:
+def system(root: Path, cgroup: str, **files: str) -> Path:
+    """A folder with the files in which Linux tells a program of its control group."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(cgroup)
+    for place, text in files.items():
+        path = root / "sys/fs/cgroup" / place.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.fixture
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
+
+
+@pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_without_a_limit_every_allowed_core_is_used(tmp_path: Path) -> None:
+    assert usable_cores(tmp_path / "no such system") == ALLOWED
+    assert usable_cores(system(tmp_path, "0::/\n", cpu_DOT_max="max 100000\n")) == ALLOWED
+
+
+def test_a_program_bound_to_one_core_uses_one() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.usefixtures("many_cores")
+@pytest.mark.parametrize(
+    ("cgroup", "files", "cores"),
+    [
+        ("0::/\n", {"cpu_DOT_max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu_DOT_max": "50000 100000\n"}, 1),
+        ("0::/\n", {"cpu_DOT_max": "390000 100000\n"}, 3),
+        ("0::/\n", {"cpu_DOT_max": "max 100000\n"}, 64),
+        ("0::/\n", {"cpu_DOT_max": "nonsense\n"}, 64),
+        ("0::/job/step\n", {"job__cpu_DOT_max": "400000 100000\n", "job__step__cpu_DOT_max": "max 100000\n"}, 4),
+        ("0::/job\n", {"job__cpu_DOT_max": "800000 100000\n", "cpu_DOT_max": "300000 100000\n"}, 3),
+        ("0::/docker/of-the-host\n", {"cpu_DOT_max": "500000 100000\n"}, 5),
+        (
+            "4:memory:/\n3:cpu,cpuacct:/box\n",
+            {
+                "cpu,cpuacct__box__cpu_DOT_cfs_quota_us": "600000\n",
+                "cpu,cpuacct__box__cpu_DOT_cfs_period_us": "100000\n",
+            },
+            6,
+        ),
+        ("2:cpu:/\n", {"cpu__cpu_DOT_cfs_quota_us": "-1\n", "cpu__cpu_DOT_cfs_period_us": "100000\n"}, 64),
+    ],
+    ids=[
+        "docker --cpus=2",
+        "half a core is one",
+        "a started core is none",
+        "no limit",
+        "unreadable",
+        "the job around the step",
+        "the smallest counts",
+        "a path of the host",
+        "version 1",
+        "version 1 without a limit",
+    ],
+)
+def test_a_container_uses_no_more_than_its_quota(
+    cgroup: str, files: dict[str, str], cores: int, tmp_path: Path
+) -> None:
+    assert usable_cores(system(tmp_path, cgroup, **files)) == cores
+
+
+@pytest.mark.usefixtures("threads_as_before")
+def test_a_wished_number_is_kept_to() -> None:
+    assert set_threads(3) == 3 and torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("wished", [0, -1, MOST_THREADS + 1])
+def test_an_impossible_number_is_refused(wished: int) -> None:
+    with pytest.raises(RestorationError, match="threads"):
+        set_threads(wished)
+
+
+SNIPPET = "from babe2.process import set_threads, usable_cores; print(set_threads(), usable_cores())"
+
+
+def test_the_default_is_one_for_each_core_and_whoever_sets_omp_num_threads_is_obeyed() -> None:
     around = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    told = subprocess.run(
-        [sys.executable, "-c", SNIPPET], env=around | environment, capture_output=True, text=True, check=True
-    )
-    return int(told.stdout)
-
-
-def test_idle_cores_are_among_those_that_may_be_used() -> None:
-    assert 0 <= idle_cores() <= len(os.sched_getaffinity(0)) + 0.01
-
-
-def test_there_is_a_thread_and_not_more_than_cores() -> None:
-    assert 1 <= threads() <= (os.cpu_count() or 1)
-
-
-@pytest.mark.parametrize("count", ["1", "2"])
-def test_who_says_how_many_is_heard(count: str) -> None:
-    assert threads(OMP_NUM_THREADS=count) == int(count)
+    for environment, expected in ((around, None), (around | {"OMP_NUM_THREADS": "1"}, 1)):
+        told = subprocess.run(
+            [sys.executable, "-c", SNIPPET], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        count, cores = map(int, told.split())
+        assert count == (expected or cores)

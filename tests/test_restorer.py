@@ -317,15 +317,16 @@ def test_a_checkpoint_without_ltas_restores_with_ltas_off(restorer: Restorer) ->
     ("audio", "sentence"),
     [
         (np.zeros((1, 8000), np.float32), "silent"),
-        (np.full((1, 8000), 0.5, np.float32), "silent"),
+        (np.full((1, 8000), 0.5, np.float32), "constant offset"),
         (np.zeros(0, np.float32), "no samples"),
         (np.ones(1, np.float32), "samples long"),
         (music(0.01), "samples long"),
         (np.where(np.arange(8000) == 4000, np.nan, music(1.0)), "finite"),
+        (np.where(np.arange(8000) == 4000, 3e38, music(1.0)).astype(np.float32), "far beyond any sound"),
         (np.zeros((8000, 2), np.float32), "transposed"),
         (music(1.0).astype(complex), "real numbers"),
     ],
-    ids=["silent", "constant", "empty", "one sample", "80 samples", "nan", "transposed", "complex"],
+    ids=["silent", "constant", "empty", "one sample", "80 samples", "nan", "absurd", "transposed", "complex"],
 )
 def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.ndarray, sentence: str) -> None:
     for method in ("babe2", "ltas-eq"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,11 @@ class Cache:
         if cache_dir is not None:
             folder = Path(cache_dir).expanduser()
             return cls(folder, folder / "babe2")
-        from huggingface_hub import constants
-
+        try:
+            from huggingface_hub import constants
+        except ModuleNotFoundError:  # without the extra `hub` nothing is fetched; what was, is found where it lies
+            home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
+            return cls(home / "hub", home / "assets" / "babe2")
         return cls(Path(constants.HF_HUB_CACHE), Path(constants.HF_ASSETS_CACHE) / "babe2")
 
 

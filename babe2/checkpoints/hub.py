@@ -35,6 +35,7 @@ from babe2.checkpoints.transfer import (
     wrong_hash,
 )
 from babe2.errors import RestorationError
+from babe2.extras import require
 
 if TYPE_CHECKING:
     from huggingface_hub import HFCacheInfo, HfFileMetadata
@@ -58,6 +59,7 @@ def fetch_from_hub(
     A commit that is in the cache needs no network. For a branch or tag the Hub is asked first, and the cached copy is
     used when it does not answer.
     """
+    require("hub")
     from huggingface_hub import is_offline_mode
 
     revision = revision or "main"
@@ -93,6 +95,7 @@ def fetch_from_hub(
 
 def cached_from_hub(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> Path | None:
     """The folder that holds `files` of one commit, if all of them are in the cache; uses no network."""
+    require("hub")
     from huggingface_hub import try_to_load_from_cache
 
     revision = revision or "main"
@@ -117,6 +120,7 @@ def _snapshot(path: Path, file: str) -> Path:
 def remove_from_hub_cache(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> int:
     """Deletes `files` of one commit from the cache, but not what another commit shares with it. Returns how many bytes
     that frees."""
+    require("hub")
     from huggingface_hub import scan_cache_dir
 
     if not cache.hub.is_dir():

@@ -16,6 +16,7 @@ from babe2.checkpoints.card import A_PATH, UNKNOWN, blank_card, completed_card, 
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.checkpoints.manifest import REPO
 from babe2.errors import RestorationError
+from babe2.extras import require
 from babe2.version import __version__
 
 LARGEST_TEXT = 2**20  # bytes of a card or configuration
@@ -80,6 +81,7 @@ def plan(folder: Path, repo: str, **about: str) -> Publication:
 
 def _card_of(folder: Path, checkpoint: Checkpoint, repo: str, about: dict[str, str]) -> str:
     """The model card: the folder's, completed, or a new one where a person has not written any."""
+    require("hub")
     written = folder / CARD
     text = _text(written) if written.is_symlink() or written.exists() else None
     heading = re.search(r"^# (.+)$", text or "", re.MULTILINE)
@@ -133,6 +135,7 @@ class Published:
 
 def publish(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
     """Uploads a plan in one commit. `token` is by default what the environment or `hf auth login` left."""
+    require("hub")
     import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
 

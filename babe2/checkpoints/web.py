@@ -28,6 +28,7 @@ from babe2.checkpoints.transfer import (
     wrong_hash,
 )
 from babe2.errors import RestorationError
+from babe2.extras import require
 from babe2.replacing import write_text
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def fetch_url(
 
     Where no `sha256` is given, the one that was seen first is written down and every later file must have it.
     """
+    require("hub")
     from huggingface_hub import is_offline_mode
 
     target = path_of(url, cache)

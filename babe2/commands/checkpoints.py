@@ -15,7 +15,7 @@ from babe2.checkpoints.loading import load
 from babe2.checkpoints.published import convert
 from babe2.checkpoints.publishing import ABOUT
 from babe2.checkpoints.shelf import Shelf
-from babe2.commands.options import with_places
+from babe2.commands.options import add_place_options
 from babe2.commands.terminal import INTERRUPTED, fetch_line, interruptible, say
 from babe2.errors import Cancelled, RestorationError
 
@@ -42,7 +42,7 @@ def add_commands(subparsers: Any) -> None:
     remove = command("remove", run_remove, "Take fetched ones off this machine.")
     remove.add_argument("specs", nargs="+", metavar="ID", help="or a Hub repository, owner/name[@revision]")
     for sub in kinds.choices.values():  # all but those below, which take paths alone
-        with_places(sub)
+        add_place_options(sub)
     convert = command("convert", run_convert, "Write a published .pt file, or any checkpoint, in babe2's own format.")
     convert.add_argument("spec", metavar="FILE")
     convert.add_argument("-o", "--output", metavar="DIR", type=Path, required=True)

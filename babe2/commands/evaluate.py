@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from babe2.commands.options import restorer_of, settings_of, with_prior
+from babe2.commands.options import add_prior_options, restorer_of, settings_of
+from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
 from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
 from babe2.evaluation.table import summary, table
+from babe2.extras import require
 from babe2.replacing import write_text
 
 
@@ -25,7 +26,7 @@ def add_commands(subparsers: Any) -> None:
     about = "Spoil good recordings as an old machine would, restore them blind, print a table against the truth."
     synthetic = kinds.add_parser("synthetic", help=about, description=about)
     synthetic.set_defaults(run=run_synthetic)
-    with_prior(synthetic)
+    add_prior_options(synthetic)
     synthetic.add_argument("clips", nargs="+", metavar="FILE|DIR", type=Path, help="recordings kept from training")
     synthetic.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each clip (default 10)")
     synthetic.add_argument("--per-file", type=int, default=1, metavar="N", help="clips, evenly spaced (default 1)")
@@ -36,7 +37,9 @@ def add_commands(subparsers: Any) -> None:
 
 def run_synthetic(options: argparse.Namespace) -> int:
     if options.report:
-        check_targets([options.report], options.overwrite)
+        check_file(options.report, overwrite=options.overwrite)
+    if options.sheets:
+        require("plots")
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
     restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
@@ -47,7 +50,8 @@ def run_synthetic(options: argparse.Namespace) -> int:
     if options.sheets:
         sheets = [options.sheets / f"{number:02}.png" for number in range(1, len(clips) * options.seeds + 1)]
         make_folder(options.sheets)
-        check_targets(sheets, options.overwrite)
+        for sheet in sheets:
+            check_file(sheet, overwrite=options.overwrite)
     with interruptible() as interrupted, progress_line("evaluate") as on_step:
         try:
             evaluation = evaluate_synthetic(
@@ -74,30 +78,11 @@ def run_synthetic(options: argparse.Namespace) -> int:
     return 0
 
 
-def check_targets(files: Sequence[Path], overwrite: bool) -> None:
-    """Refuses, before hours of work, files that could not be written after it; none lies in another folder."""
-    for file in files:
-        if file.exists() and not overwrite:
-            raise RestorationError(f"{file} exists already. Choose another place or add --overwrite.")
-    if files:
-        try:
-            tempfile.TemporaryFile(dir=files[0].parent).close()  # permissions alone do not tell
-        except OSError as error:
-            raise unwritable(files[0], error) from None
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-
-
 def save_report(text: str, path: Path) -> None:
     try:
         write_text(path, text + "\n")
     except OSError as error:
-        raise unwritable(path, error) from None
+        raise RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.") from None
 
 
 def draw(evaluation: Evaluation, sheets: Sequence[Path]) -> None:
@@ -109,7 +94,3 @@ def draw(evaluation: Evaluation, sheets: Sequence[Path]) -> None:
 
     for result, path in zip(evaluation.clips, sheets, strict=True):
         figures.save(sheet(result), path)
-
-
-def unwritable(path: Path, error: OSError) -> RestorationError:
-    return RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.")

@@ -4,147 +4,229 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio, estimate
-from babe2.commands.options import restorer_of, settings_of
-from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
-from babe2.dsp.spectra import ReferenceLtas
+from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio
+from babe2.commands.estimate import run_estimate
+from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
+from babe2.commands.targets import (
+    beside,
+    check_distinct,
+    check_file,
+    check_recording,
+    make_folder,
+    next_free,
+    targets_of,
+)
+from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
+from babe2.extras import require
+from babe2.methods import BABE2, METHODS
 from babe2.restoration import check_amount
-from babe2.wording import OCTAVES_HZ, clock, format_duration
+from babe2.wording import clock
 
-if TYPE_CHECKING:
-    from babe2.audio import Recording
-LONGEST_NAME = 240  # bytes, so that a number still fits
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
 PLOTS = ("spectrogram", "ltas", "response")
 
+Report = dict[str, Any]
 
-# Restoring
+
+def add_command(subparsers: Any) -> None:
+    parser = new_command(subparsers, "restore", run_restore, "Restore recordings.")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", type=Path)
+    parser.add_argument("-o", "--output", metavar="FILE|DIR", type=Path, help="default: NAME.restored.wav beside INPUT")
+    add_prior_options(parser)
+    add_excerpt_options(parser)
+    add_run_options(parser)
+    add_result_options(parser)
 
 
-def restore(options: argparse.Namespace) -> int:
+def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
+    parser.add_argument("--duration", type=float, metavar="S", help="seconds from there (default: to its end)")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--method", default=BABE2, choices=(BABE2, *METHODS))
+    parser.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
+    )
+    parser.add_argument("--estimate", action="store_true", help="only say what time, memory and disk it would take")
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--amount", type=float, default=1.0, metavar="0..1", help="0 is the recording, 1 the restoration"
+    )
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the result (default: the recording's)")
+    parser.add_argument("--subtype", help="PCM_16, PCM_24, FLOAT, ... (default: PCM_24, FLOAT where a peak needs it)")
+    parser.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write there what --json prints")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is wished of each restoration."""
+
+    inputs: list[Path]
+    start: float
+    duration: float | None
+    method: str
+    preset: str
+    seed: int
+    batch: int | None
+    resume: bool
+    overwrite: bool
+    amount: float
+    rate: int | None
+    subtype: str | None
+    plots: Path | None
+    report: Path | None
+    json: bool
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> Options:
+        names = {field.name for field in fields(cls)} - {"settings"}
+        return cls(**{name: getattr(given, name) for name in names}, settings=settings_of(given))
+
+    @property
+    def unfinished(self) -> Any:
+        """What becomes of the journal of an earlier run."""
+        return "resume" if self.resume else "refuse"
+
+
+def run_restore(given: argparse.Namespace) -> int:
+    options = Options.of(given)
     check_amount(options.amount)
-    overrides = settings_of(options)
-    if options.estimate:
-        return foretell(options, overrides)
-    targets = targets_of(options)
+    if given.estimate:
+        return run_estimate(given)
+    targets = targets_of(options.inputs, given.output)
     check_targets(targets, options)
-    restorer = restorer_of(options)
-    restorer.method(options.method, options.preset, **overrides)  # a wrong setting is better said before the first file
-    reports: list[dict[str, Any]] = []
+    restorer = restorer_of(given)
+    restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
+    reports: list[Report] = []
     with interruptible() as interrupted:
         for path, target in zip(options.inputs, targets, strict=True):
             try:
-                reports.append(restore_one(restorer, path, target, overrides, options, interrupted))
+                reports.append(restore_one(restorer, path, target, options, interrupted))
             except RestorationError as error:
                 reports.append({"input": str(path), "error": str(error)})
                 say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
             if interrupted():
                 break
-    conclude(reports, options)
+    write_reports(reports, options)
     if interrupted():
         return INTERRUPTED
     return 1 if any("error" in report for report in reports) else 0
 
 
-def foretell(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
-    """What restorations would cost, without restoring anything."""
+def check_targets(targets: list[Path], options: Options) -> None:
+    """Says before hours of work what would stop their results from being written, or cost another file."""
+    papers = [options.report] if options.report else []
+    if options.plots:
+        require("plots")
+        papers += [plot for target in targets for plot in plots_of(target, options.plots)]
+    check_distinct(options.inputs, [*targets, *papers])
+    for target in targets:
+        if not (options.resume and target.exists()):
+            check_recording(target, subtype=options.subtype, overwrite=options.overwrite)
+    if options.plots:
+        make_folder(options.plots)
+    for path in papers:
+        check_file(path, overwrite=options.overwrite or options.resume)
 
-    restorer = restorer_of(options)
-    method = restorer.method(options.method, options.preset, **overrides)
-    pace = estimate.calibrate(restorer, method)
-    found = []
-    for path in options.inputs:
-        channels, samples, rate = audio.measure(path)
-        seconds = max(samples / rate - options.start, 0.0)
-        seconds = seconds if options.duration is None else min(seconds, options.duration)
-        batch = restorer.batch_of(options.batch)
-        cost = estimate.estimate(
-            pace, method, restorer.model, seconds=seconds, channels=channels, sample_rate=rate, batch=batch
-        )
-        found.append({"input": str(path), **asdict(cost)})
-        if not options.json:
-            memory = f", {cost.memory / 1e9:.1f} GB of memory" if cost.memory else ""
-            print(f"{path}: {format_duration(cost.seconds)}{memory}, {cost.disk / 1e9:.2g} GB of disk meanwhile")
-    if options.json:
-        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
-    return 0
+
+# One recording
 
 
 def restore_one(
-    restorer: Restorer,
-    path: Path,
-    target: Path,
-    overrides: dict[str, Any],
-    options: argparse.Namespace,
-    interrupted: Callable[[], bool],
-) -> dict[str, Any]:
+    restorer: Restorer, path: Path, target: Path, options: Options, interrupted: Callable[[], bool]
+) -> Report:
+    """Restores a file, or goes on with it, and returns the report of what was written."""
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
-        left = f" Remove {journal}, or go on with it with --overwrite." if journal.exists() else ""
-        say(f"{path.name}: {target} is there already.{left}")
-        known = {"input": str(path), "output": str(target)}
-        return reported_before(options.report).get(str(target), known) | {"skipped": True}
+        return pass_over(path, target, journal, options)
     try:
-        with progress_line(path.name) as show:
-            restoration = restorer.restore_file(
-                path,
-                journal,
-                unfinished="resume" if options.resume else "discard" if options.overwrite else "refuse",
-                start=options.start,
-                duration=options.duration,
-                method=options.method,
-                preset=options.preset,
-                seed=options.seed,
-                output_rate=options.rate,
-                on_step=show,
-                on_block=lambda seconds: show(f"{clock(seconds)} read"),
-                cancelled=interrupted,
-                batch=options.batch,
-                **overrides,
-            )
+        restoration = restore_file(restorer, path, journal, options, interrupted)
     except Cancelled as stopped:
-        if stopped.partial is None:
-            said = "The same with --resume goes on from there." if journal.exists() else "Nothing was finished."
-            say(f"stopped before there was anything to hear. {said}")
-            return {"input": str(path), "error": "Stopped before anything was finished."}
-        part = stopped.partial
-        kept = free(beside(target, f"{path.stem}.partial.wav"))
-        with closing(part.storage):
-            try:
-                part = deliver(part, path, kept, None, options)  # a WAV may not know the wished subtype
-            except RestorationError as error:
-                raise RestorationError(f"{error} The same with --resume goes on with what is finished.") from None
-            report = tell(restorer, part, path, kept, options)
-        say(f"stopped; the finished {part.seconds:.1f} s are in {kept}. The same with --resume goes on from there.")
-        return report
+        return keep_part(restorer, stopped.partial, path, target, journal, options)
+    restoration = save_or_keep(restoration, path, target, journal, options)
     try:
-        restoration = deliver(restoration, path, target, options.subtype, options)
-    except RestorationError as error:  # hours of work should not end here
+        return report_result(restorer, restoration, path, target, options)
+    finally:
+        restoration.storage.discard()
+
+
+def pass_over(path: Path, target: Path, journal: Path, options: Options) -> Report:
+    """Says that a result is there already, and returns the report of it that an earlier run has left."""
+    left = f" Remove {journal}, or go on with it with --resume --overwrite." if journal.exists() else ""
+    say(f"{path.name}: {target} is there already.{left}")
+    known = {"input": str(path), "output": str(target)}
+    return earlier_reports(options.report).get(str(target), known) | {"skipped": True}
+
+
+def restore_file(
+    restorer: Restorer, path: Path, journal: Path, options: Options, interrupted: Callable[[], bool]
+) -> Restoration:
+    """The restoration of a file; how it stands is shown meanwhile."""
+    with progress_line(path.name) as show:
+        return restorer.restore_file(
+            path,
+            journal,
+            unfinished=options.unfinished,
+            start=options.start,
+            duration=options.duration,
+            method=options.method,
+            preset=options.preset,
+            seed=options.seed,
+            output_rate=options.rate,
+            on_step=show,
+            on_block=lambda seconds: show(f"{clock(seconds)} read"),
+            cancelled=interrupted,
+            batch=options.batch,
+            **options.settings,
+        )
+
+
+def keep_part(
+    restorer: Restorer, part: Restoration | None, path: Path, target: Path, journal: Path, options: Options
+) -> Report:
+    """Writes the finished part of a stopped run as NAME.partial.wav, and returns the report of it."""
+    if part is None:
+        said = "The same with --resume goes on from there." if journal.exists() else "Nothing was finished."
+        say(f"stopped before there was anything to hear. {said}")
+        return {"input": str(path), "error": "Stopped before anything was finished."}
+    kept = next_free(beside(target, f"{path.stem}.partial.wav"))
+    with closing(part.storage):
+        try:
+            part = save(part, path, kept, None, options)  # a WAV may not know the wished subtype
+        except RestorationError as error:
+            raise RestorationError(f"{error} The same with --resume goes on with what is finished.") from None
+        say(f"stopped; the finished {part.seconds:.1f} s are in {kept}. The same with --resume goes on from there.")
+        return report_result(restorer, part, path, kept, options)
+
+
+def save_or_keep(restoration: Restoration, path: Path, target: Path, journal: Path, options: Options) -> Restoration:
+    """Writes a finished restoration; where that fails, its journal stays, so that hours of work are not lost."""
+    try:
+        return save(restoration, path, target, options.subtype, options)
+    except RestorationError as error:
         if not restoration.storage.records:
             restoration.storage.discard()
             raise
         restoration.storage.close()
         raise RestorationError(f"{error} The restoration is kept in {journal}; --resume goes on with it.") from None
-    try:
-        return tell(restorer, restoration, path, target, options)
-    finally:
-        restoration.storage.discard()
 
 
-def deliver(
-    restoration: Restoration, path: Path, target: Path, subtype: str | None, options: argparse.Namespace
-) -> Restoration:
-    """Writes a restoration, whole or partial, as the user wished it, and returns it so."""
-
+def save(restoration: Restoration, path: Path, target: Path, subtype: str | None, options: Options) -> Restoration:
+    """Writes a restoration as it is wished, with its recording's tags, and returns it so."""
     if options.amount != 1:
         restoration = restoration.mixed(options.amount)
     tags = audio.SoundFile(path, start=options.start, duration=options.duration).tags
@@ -159,27 +241,25 @@ def deliver(
     return restoration
 
 
-def tell(
-    restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Says and draws what was written, and returns the report of it."""
+# What is told of it
 
+
+def report_result(restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: Options) -> Report:
+    """Prints and draws what was written, and returns the report of it."""
     report = restoration.report | {"input": str(path), "output": str(target)}
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.plots:
-        seconds = min(options.duration or PICTURED, PICTURED)
-        recording = audio.read(path, start=options.start, duration=seconds)
-        report["plots"] = draw(restorer.reference, restoration, recording, target, options.plots)
+        report["plots"] = draw(restorer, restoration, path, target, options)
     if not options.json:
-        print(told(restoration, report, restorer.model.sample_rate / 2))
+        print(format_result(restoration, report, restorer.model.sample_rate / 2))
     return report
 
 
-def told(restoration: Restoration, report: dict[str, Any], highest: float) -> str:
+def format_result(restoration: Restoration, report: Report, highest_hz: float) -> str:
     """A restoration in a few lines, for people."""
     length = restoration.samples / restoration.sample_rate
-    hertz = [hertz for hertz in OCTAVES_HZ if hertz < highest]
+    hertz = [hertz for hertz in OCTAVES_HZ if hertz < highest_hz]
     gains = restoration.response.gain_db(np.array(hertz, dtype=float)).clip(-99, 99)
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
@@ -187,16 +267,16 @@ def told(restoration: Restoration, report: dict[str, Any], highest: float) -> st
     return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}"
 
 
-def reported_before(path: Path | None) -> dict[str, dict[str, Any]]:
-    """What an earlier run's report says of each output."""
+def earlier_reports(path: Path | None) -> dict[str, Report]:
+    """By output: the reports that an earlier run has left in a file."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads(path.read_text("utf-8")) if path else []
         return {report["output"]: report for report in (found if isinstance(found, list) else [found])}
     return {}
 
 
-def conclude(reports: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Writes and prints what was done, for machines."""
+def write_reports(reports: list[Report], options: Options) -> None:
+    """Writes and prints the reports, for machines; a single one stands alone, several are a list."""
     if not any("output" in report for report in reports):
         return
     text = json.dumps(reports[0] if len(options.inputs) == 1 else reports, indent=2)
@@ -209,82 +289,19 @@ def conclude(reports: list[dict[str, Any]], options: argparse.Namespace) -> None
         print(text)
 
 
-def targets_of(options: argparse.Namespace) -> list[Path]:
-    output: Path | None = options.output
-    for path in options.inputs:
-        if not path.name:
-            raise RestorationError(f"{path} is a folder, not a recording. Choose a file inside it.")
-    names = [f"{path.stem}.restored.wav" for path in options.inputs]
-    if output is None:
-        return [path.with_name(name) for path, name in zip(options.inputs, names, strict=True)]
-    if len(names) == 1 and not os.path.isdir(output):
-        return [output]
-    with suppress(OSError):  # whatever stands in the way is told when a file is to be written there
-        output.mkdir(exist_ok=True)
-    return [output / name for name in names]
-
-
-def check_targets(targets: list[Path], options: argparse.Namespace) -> None:
-    """Says before hours of work what would stop their results from being written, or cost another file."""
-
-    inputs = {os.path.realpath(path) for path in options.inputs}
-    written = [*targets, *([options.report] if options.report else [])]
-    if options.plots:
-        written += [plot for target in targets for plot in plots_of(target, options.plots)]
-    places = [os.path.realpath(path) for path in written]
-    for path, place in zip(written, places, strict=True):
-        if place in inputs:
-            raise RestorationError(f"{path} is an input; choose another output, so that the original stays.")
-        if places.count(place) > 1:
-            raise RestorationError(f"Several results would be written to {path}. Restore those recordings one by one.")
-    for target in targets:
-        if not (options.resume and target.exists()):
-            audio.check_target(target, subtype=options.subtype, overwrite=options.overwrite)
-    for path in written[len(targets) :]:
-        if path.exists() and not (options.overwrite or options.resume):
-            raise RestorationError(f"{path} exists already. Choose another place or add --overwrite.")
-    folders = {options.plots, options.report and options.report.parent} - {None}
-    for folder in folders:
-        try:
-            if folder == options.plots:
-                folder.mkdir(parents=True, exist_ok=True)
-            audio.check_target(folder / ".babe2.wav")
-        except OSError as error:
-            raise RestorationError(f"Nothing can be written to {folder} ({error.strerror}).") from None
-
-
 def plots_of(target: Path, folder: Path) -> list[Path]:
+    """The pictures that are drawn of a result."""
     return [folder / f"{target.stem}.{name}.png" for name in PLOTS]
 
 
-def draw(
-    reference: ReferenceLtas | None, restoration: Restoration, recording: Recording, target: Path, folder: Path
-) -> list[str]:
+def draw(restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: Options) -> list[str]:
+    """Draws a restoration beside its recording, and returns where."""
     from babe2.report import figures
 
+    assert options.plots is not None
+    recording = audio.read(path, start=options.start, duration=min(options.duration or PICTURED, PICTURED))
     before = recording.audio, recording.sample_rate
     after = restoration.first(PICTURED), restoration.sample_rate
-    drawn = figures.of_restoration(before, after, restoration, reference)
-    paths = plots_of(target, folder)
-    try:
-        for path, picture in zip(paths, drawn.values(), strict=True):
-            figures.save(picture(), path)
-    except OSError as error:
-        raise RestorationError(f"The plots cannot be written to {folder} ({error.strerror}).") from None
-    return [str(path) for path in paths]
-
-
-def beside(target: Path, name: str) -> Path:
-    """A file of that name beside another; of a name too long for a disk, the first letters."""
-    stem, suffix = os.path.splitext(name)
-    while stem and len(os.fsencode(stem + suffix)) > LONGEST_NAME:
-        stem = stem[:-1]
-    return target.with_name(stem + suffix)
-
-
-def free(path: Path) -> Path:
-    """The path, or the first numbered one beside it that is not taken."""
-    candidate, number = path, 2
-    while os.path.lexists(candidate):
-        candidate, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
-    return candidate
+    drawn = figures.of_restoration(before, after, restoration, restorer.reference)
+    paths = plots_of(target, options.plots)
+    return [str(figures.save(picture(), place)) for place, picture in zip(paths, drawn.values(), strict=True)]

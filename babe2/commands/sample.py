@@ -5,36 +5,37 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from babe2 import Cancelled, audio
-from babe2.commands.options import restorer_of, settings_of
+from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
+from babe2.commands.targets import check_recording
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 
-if TYPE_CHECKING:
-    pass
+
+def add_command(subparsers: Any) -> None:
+    parser = new_command(subparsers, "sample", run_sample, "Let a prior make music out of nothing.")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=Path("sample.wav"))
+    add_prior_options(parser)
+    parser.add_argument("--count", type=int, default=1, metavar="N")
+    parser.add_argument("--seconds", type=float, metavar="S", help="default: one segment of the prior")
 
 
-def generate(options: argparse.Namespace) -> int:
-
-    output: Path = options.output
-    targets = [output]
-    if options.count > 1 and output.name:
-        targets = [output.with_name(f"{output.stem}-{i + 1}{output.suffix}") for i in range(options.count)]
+def run_sample(options: argparse.Namespace) -> int:
+    targets = sample_targets(options.output, options.count)
     for target in targets:
-        audio.check_target(target, overwrite=options.overwrite)
-    overrides = settings_of(options)
+        check_recording(target, overwrite=options.overwrite)
     restorer = restorer_of(options)
-    with interruptible() as interrupted, progress_line(output.name) as on_step:
+    with interruptible() as interrupted, progress_line(options.output.name) as show:
         try:
             music = restorer.sample(
                 options.count,
                 options.seconds,
                 seed=options.seed,
                 preset=options.preset,
-                on_step=lambda progress: on_step(f"step {progress.step}"),
+                on_step=lambda progress: show(f"step {progress.step}"),
                 cancelled=interrupted,
-                **overrides,
+                **settings_of(options),
             )
         except Cancelled:
             say("stopped before anything was finished.")
@@ -44,3 +45,10 @@ def generate(options: argparse.Namespace) -> int:
     files = [str(target) for target in targets]
     print(json.dumps({"files": files, "seed": options.seed}) if options.json else "\n".join(files))
     return 0
+
+
+def sample_targets(output: Path, count: int) -> list[Path]:
+    """The file to write, or NAME-1, NAME-2 ... where there are several."""
+    if count <= 1 or not output.name:
+        return [output]
+    return [output.with_name(f"{output.stem}-{i + 1}{output.suffix}") for i in range(count)]

@@ -17,15 +17,15 @@ import torch
 import torch.distributed
 
 from babe2 import checkpoints
-from babe2.commands.options import places_of, with_places
+from babe2.commands.options import add_place_options, add_threads_option, places_of
 from babe2.commands.terminal import INTERRUPTED as INTERRUPTED_STATUS
-from babe2.commands.terminal import fetch_line, pairs_of, stoppable
+from babe2.commands.terminal import fetch_line, interruptible, pairs_of
 from babe2.commands.terminal import say as to_stderr
 from babe2.config import BandwiseArchitecture, Model
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.models import MODELS, Network, next_length
-from babe2.process import choose_device, enough_memory
+from babe2.process import choose_device, enough_memory, set_threads
 from babe2.training.corpus import Corpus, gather
 from babe2.training.progress import Progress, finite
 from babe2.training.run import INTERRUPTED, Outcome, Plan, Run, processes_of
@@ -52,7 +52,7 @@ def add_commands(subparsers: Any) -> None:
     )
     tune = _command(subparsers, "finetune", run_finetune, "Teach a checkpoint more, from other music.")
     tune.add_argument("--checkpoint", metavar="SPEC", required=True, help="to begin from; as for `babe2 restore`")
-    with_places(tune)
+    add_place_options(tune)
 
 
 def _command(
@@ -83,6 +83,7 @@ def _command(
     )
     command.add_argument("--segment", type=int, metavar="N", help="samples in an excerpt (default: the network's)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; torchrun gives each process its own")
+    add_threads_option(command)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
     command.add_argument("--compile", action="store_true", help="fuse small operations")
     command.add_argument(
@@ -239,10 +240,11 @@ def plan_of(options: argparse.Namespace, iterations: int, device: str) -> Plan:
 
 def train(start: Start, options: argparse.Namespace) -> Outcome | None:
     """Does the run; returns how it ended, or None in a process that does not lead."""
+    set_threads(options.threads)
     with (
         joined_processes(options.device) as (processes, device),
         logging_to(options, processes) as say,
-        stoppable() as stopping,
+        interruptible() as stopping,
     ):
         if processes.count > start.settings.batch:
             raise RestorationError(

@@ -1,4 +1,4 @@
-"""From one sample rate to another."""
+"""Changes the sample rate of audio."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def resample(x: Tensor, rate: int, new_rate: int) -> Tensor:
-    """x (B, T) at `rate` -> (B, ceil(T * new_rate / rate)) at `new_rate`, linear phase, alias-free to the last bit."""
+    """Resamples x (B, T) from `rate` to `new_rate` (Hz): (B, ceil(T * new_rate / rate)), linear phase."""
     return torch.cat(list(resampled([x], rate, new_rate)), dim=1).to(x.device)
 
 
 def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Tensor]:
-    """The same, of a signal that comes in blocks (B, n); what it gives does not depend on how they are cut."""
+    """Resamples a signal that comes in blocks (B, n); the result does not depend on where they are cut."""
     if rate == new_rate:
         yield from blocks
         return

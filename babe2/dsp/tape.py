@@ -1,4 +1,4 @@
-"""Samples by the stretch: what is being worked on is in memory, the rest of a long recording may lie in a file."""
+"""Recordings that are read in ranges: only what is being worked on is in memory, the rest may lie in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Spread:
-    """The standard deviation of each channel of what comes block by block."""
+    """Adds up the standard deviation of each channel of audio that comes block by block."""
 
     def __init__(self, channels: int) -> None:
         self.samples = 0
@@ -24,7 +24,7 @@ class Spread:
         self._squares += x.square().sum(dim=-1)
 
     def deviation(self, together: bool = False) -> Tensor:
-        """(C,), or of all channels `together` ()."""
+        """The standard deviation of each channel (C,), or of all channels `together` ()."""
         count = self.samples * (len(self._sum) if together else 1)
         total, squares = (part.sum() if together else part for part in (self._sum, self._squares))
         return ((squares - total**2 / count).clamp(min=0) / max(count - 1, 1)).sqrt().float()
@@ -42,22 +42,22 @@ BLOCK = 2**18  # samples, in all channels together, that are worked on at once
 
 
 class Tape(ABC):
-    """Samples of several channels, read by the stretch."""
+    """Audio of several channels (C, T) that is read in ranges."""
 
     channels: int
     samples: int
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> Tensor:
-        """(C, stop - start), all of it on the tape."""
+        """Reads a range that lies within the tape: (C, stop - start), a copy."""
 
     def read(self, start: int, stop: int) -> Tensor:
-        """(C, stop - start), zeros before the beginning and behind the end."""
+        """Reads any range: (C, stop - start), with zeros before the tape's beginning and behind its end."""
         first, last = (min(max(place, 0), self.samples) for place in (start, stop))
         return F.pad(self._read(first, last), (first - start, stop - last) if first < last else (0, stop - start))
 
     def mirrored(self, start: int, stop: int) -> Tensor:
-        """The same, going on as its mirror image beyond either end, as far as that reaches."""
+        """Reads any range, continued beyond either end by the mirror image, as far as that reaches."""
         x, reach = self.read(start, stop), self.samples - 1
         if start < 0 < stop:
             image = self.read(1, 1 + min(-start, reach)).flip(-1)
@@ -68,30 +68,33 @@ class Tape(ABC):
         return x
 
     def blocks(self) -> Iterator[Tensor]:
-        """All of it, (C, n) at a time."""
+        """Reads all of it, (C, n) at a time."""
         size = max(1, BLOCK // self.channels)
         for start in range(0, self.samples, size):
             yield self._read(start, min(start + size, self.samples))
 
 
 class Blank(Tape):
-    """A tape to write on."""
+    """A tape that can be written; `samples` counts up to the last one written, what was left out before it is zero."""
 
     @abstractmethod
     def write(self, start: int, x: Tensor) -> None:
-        """Puts x (C, n) there; the tape grows as it is written."""
+        """Writes x (C, n) from sample `start` on."""
 
 
 class MemoryTape(Blank):
-    """In memory; it grows as it is written."""
+    """A tape in memory."""
 
     def __init__(self, x: Tensor) -> None:
         self._held = x
         self.channels, self.samples = x.shape
 
     @staticmethod
-    def blank(channels: int) -> MemoryTape:
-        return MemoryTape(torch.zeros(channels, 0))
+    def blank(channels: int, samples: int = 0) -> MemoryTape:
+        """An empty tape with room for so many samples; more cost a copy of all."""
+        tape = MemoryTape(torch.zeros(channels, samples))
+        tape.samples = 0
+        return tape
 
     def _read(self, start: int, stop: int) -> Tensor:
         return self._held[:, start:stop].clone()
@@ -99,13 +102,13 @@ class MemoryTape(Blank):
     def write(self, start: int, x: Tensor) -> None:
         stop = start + x.shape[1]
         if stop > self._held.shape[1]:
-            self._held = F.pad(self._held, (0, max(stop, 2 * self.samples) - self._held.shape[1]))
+            self._held = F.pad(self._held, (0, stop - self._held.shape[1]))
         self._held[:, start:stop] = x
         self.samples = max(self.samples, stop)
 
 
 class ScaledChannels(Tape):
-    """Some channels of a tape, each times its gain (C,), where they are worked on."""
+    """Some channels of a tape, each times its gain (C,), on the device where they are worked on."""
 
     def __init__(self, tape: Tape, which: Tensor, gain: Tensor, device: torch.device) -> None:
         self._tape, self._device = tape, device

@@ -1,4 +1,4 @@
-"""Whatever a person hands over as a recording, as one kind of tensor; and the times in it, as people write them."""
+"""Checks what a person hands over as a recording, and makes one kind of tensor of it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from babe2.errors import RestorationError
 from babe2.wording import clock
 
 MAX_CHANNELS = 32
+LOUDEST = 1e10  # full scale is 1; integers that were stored as floats reach 2**31, and squares beyond 1e19 overflow
+FAINT = 2.0**-20  # full scale is 1; of a peak below it 24 bits keep eight steps or fewer
 SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a number is more likely mistaken, and a header damaged, than meant
 
 
 def as_channels(audio: npt.ArrayLike | Tensor, sample_rate: float) -> Tensor:
-    """`audio` (samples,) or (channels, samples), numpy or torch, as float32 (channels, samples) on the CPU.
+    """Returns `audio`, numpy or torch, (samples,) or (channels, samples), as float32 (channels, samples) on the CPU.
 
     Floats keep their values; integers are divided by their type's full scale, unsigned ones meaning silence by half of
     it, as in an 8-bit WAV. The result may share memory with `audio`.
@@ -41,12 +43,12 @@ def as_channels(audio: npt.ArrayLike | Tensor, sample_rate: float) -> Tensor:
             f"Pass (channels, samples), at most {MAX_CHANNELS} channels."
         )
     channels = torch.from_numpy(_as_floats(array))
-    _check_finite(channels, rate)
+    _check_values(channels, rate)
     return channels
 
 
 def as_sample_rate(sample_rate: object) -> int:
-    """A sample rate in Hz as an integer, when it is one."""
+    """Returns a sample rate in Hz as an integer, or refuses it."""
     lowest, highest = SAMPLE_RATES
     hertz = float(sample_rate) if isinstance(sample_rate, numbers.Real) else math.nan
     if lowest <= hertz <= highest and hertz.is_integer():
@@ -77,13 +79,16 @@ def _as_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return floats if floats.flags.writeable else floats.copy()  # torch has no read-only tensors
 
 
-def _check_finite(channels: Tensor, sample_rate: int) -> None:
-    if channels.sum(dtype=torch.float64).isfinite():
-        return  # as a single one that is not would show in the sum
-    broken = ~channels.isfinite().all(dim=0)
-    if broken.any():
-        place = clock(int(broken.int().argmax()) / sample_rate)
-        raise RestorationError(
-            f"At {place} this recording holds samples that are not finite numbers. "
-            "Cut that place out or export the recording again."
-        )
+def _check_values(channels: Tensor, sample_rate: int) -> None:
+    lowest, highest = map(float, channels.aminmax())
+    if lowest >= -LOUDEST and highest <= LOUDEST:  # NaN passes through to both
+        return
+    place = int((~(channels.abs() <= LOUDEST)).any(dim=0).int().argmax())
+    broken = channels[:, place]
+    which = "are not finite numbers"
+    if broken.isfinite().all():
+        which = f"are far beyond any sound ({float(broken.abs().max()):.1g}, where 1 is full scale)"
+    raise RestorationError(
+        f"At {clock(place / sample_rate)} this recording holds samples that {which}. "
+        "Cut that place out or export the recording again."
+    )

@@ -1,1 +1,1 @@
-"""Recordings of any length: cut into segments, kept while they are worked on, gone on with after a crash."""
+"""Recordings of any length: reads them, cuts them into segments, stores what is finished, resumes after a crash."""

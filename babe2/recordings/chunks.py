@@ -1,4 +1,4 @@
-"""What a RIFF-like file says beside its samples: its chunks, and the words among them.
+"""Reads and writes the chunks of RIFF-like files: tags, broadcast notes, cues.
 
 WAV, RF64, W64 and AIFF files are lists of chunks. Here they are found, chosen, kept true and written again, as bytes;
 the samples themselves are left to audio.py.
@@ -19,7 +19,7 @@ Chunks = tuple[tuple[bytes, bytes], ...]  # (name, content)
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of itself, to be carried over to another one.
+    """The tags and notes of a file, to be carried over to another one.
 
     `text` has the last word: in a WAV it replaces the INFO fields of the same meaning among the `chunks`.
     """
@@ -79,13 +79,13 @@ class Chunk(NamedTuple):
 
 
 def list_chunks(file: BinaryIO, magic: bytes, size: int) -> list[Chunk]:
-    """The chunks of a file of `size` bytes that begins with `magic`: none where that is no list of chunks."""
+    """Lists the chunks of a file of `size` bytes that begins with `magic`; none where it is no RIFF-like file."""
     layout = LAYOUTS.get(magic)
     return list(islice(_walk(file, layout, size), _MAX_CHUNKS)) if layout else []
 
 
 def _walk(file: BinaryIO, layout: Layout, size: int) -> Iterator[Chunk]:
-    """The chunks of a file of `size` bytes, up to the first thing that is none."""
+    """Yields the chunks of a file of `size` bytes, up to the first thing that is none."""
     header, position, long_data = struct.Struct(layout.header), layout.start, 2**32 - 1
     while position + header.size <= size:
         file.seek(position)
@@ -106,7 +106,7 @@ def _walk(file: BinaryIO, layout: Layout, size: int) -> Iterator[Chunk]:
 
 
 def carried_chunks(file: BinaryIO, chunks: Iterable[Chunk], size: int) -> Chunks:
-    """Those of the `chunks` of a file of `size` bytes that are worth carrying to another WAV, whole ones only."""
+    """Reads those of the `chunks` that are worth carrying to another WAV, whole ones only."""
     taken, room = [], MAX_CARRIED
     for name, offset, length in chunks:
         if name not in _OWN_CHUNKS and length <= min(room, size - offset):
@@ -117,13 +117,13 @@ def carried_chunks(file: BinaryIO, chunks: Iterable[Chunk], size: int) -> Chunks
 
 
 def info_text(chunks: Chunks) -> dict[str, str]:
-    """The words in the INFO fields among a WAV's chunks, as `Tags.text` names them."""
+    """Returns the texts in the INFO fields of a WAV, by the names that `Tags.text` has."""
     fields = _info(chunks)
     return {word: _decoded(fields[name]) for word, name in INFO_FIELDS.items() if name in fields}
 
 
 def _info(chunks: Chunks) -> dict[bytes, bytes]:
-    """The INFO fields among a WAV's chunks."""
+    """Returns the INFO fields of a WAV, by their four letters."""
     lists = [content for name, content in chunks if name == b"LIST" and content[:4] == b"INFO"]
     return {
         name: content[offset : offset + length]
@@ -133,7 +133,7 @@ def _info(chunks: Chunks) -> dict[bytes, bytes]:
 
 
 def _decoded(raw: bytes) -> str:
-    """An INFO field does not state its encoding: UTF-8 where it fits, else what Windows wrote for decades."""
+    """Decodes an INFO field, which states no encoding: as UTF-8 where that fits, else as Windows wrote for decades."""
     raw = raw.split(b"\0")[0]
     try:
         return raw.decode()
@@ -142,7 +142,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def retimed(chunks: Chunks, shift: int, rate: int, new_rate: int) -> Chunks:
-    """The chunks of audio that begins `shift` samples later and then changes its rate (Hz): none points wrongly."""
+    """Corrects the chunks for audio that begins `shift` samples later and then changes its rate (Hz)."""
     if shift == 0 and rate == new_rate:
         return chunks
     kept = []
@@ -172,7 +172,7 @@ def append_tags(file: BinaryIO, container: str, tags: Tags, sample_rate: int) ->
 
 
 def _outgoing(tags: Tags, sample_rate: int) -> Chunks:
-    """The chunks to write beside samples at this rate (Hz), with the text among them."""
+    """Returns the chunks to write beside samples at this rate (Hz), with the text among them."""
     fields = _info(tags.chunks)
     for word, name in INFO_FIELDS.items():
         if tags.text.get(word, "") != _decoded(fields.get(name, b"")):

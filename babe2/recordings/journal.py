@@ -1,55 +1,42 @@
-"""What a restoration needs to go on after a crash: everything that is finished, in a folder beside its result."""
+"""Keeps what is finished of a restoration in a folder beside its result, so that it can go on after a crash.
+
+The folder holds the recording at the model's rate, the finished segments, and `journal.jsonl`: a line that says how the
+restoration was begun, and one for each finished run of the sampler. Every line carries a digest of itself and all lines
+before it, and digests of the samples that it vouches for. So a restoration goes on from what is whole, up to the first
+line or sample that is not; what it comes to is the same to the last bit, or it is refused.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import Any, Literal, NamedTuple
 
 from babe2.dsp.tape import Blank, MemoryTape
-from babe2.errors import RestorationError
+from babe2.errors import Cancelled, RestorationError
+from babe2.recordings.file_tape import FileTape, read_at, write_at
+from babe2.recordings.lines import Entry, Record, Written, line_of, whole_lines
+from babe2.recordings.own_folder import Draft, OwnFolder
 
+log = logging.getLogger(__name__)
 
-class FileTape(Blank):
-    """In a file of raw float32, sample by sample."""
-
-    def __init__(self, path: Path, channels: int) -> None:
-        # Unbuffered: what a full disk refused is not tried again when the file is closed.
-        self._file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115 (as long as the tape)
-        self.channels = channels
-        self.samples = path.stat().st_size // (4 * channels)
-
-    def _read(self, start: int, stop: int) -> Tensor:
-        self._file.seek(4 * self.channels * start)
-        x = np.fromfile(self._file, np.float32, (stop - start) * self.channels)
-        return torch.from_numpy(np.ascontiguousarray(x.reshape(-1, self.channels).T))
-
-    def write(self, start: int, x: Tensor) -> None:
-        self._file.seek(4 * self.channels * start)
-        left = np.ascontiguousarray(x.cpu().float().numpy().T).reshape(-1).view(np.uint8).data
-        while len(left):  # the system may take less than all at once
-            left = left[self._file.write(left) :]
-        self.samples = max(self.samples, start + x.shape[1])
-
-    def secure(self) -> None:
-        """Returns when what was written outlasts a loss of power."""
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-Record = dict[str, Any]  # what is known of one finished run of the sampler
 Unfinished = Literal["refuse", "resume", "discard"]  # what becomes of what an earlier run left
 
-JOURNAL, TAPES, DRAFT, LOCK = "journal.jsonl", ("recording.f32", "segments.f32"), "result", "lock"
+JOURNAL, NEW_JOURNAL = "journal.jsonl", "journal.new"
+RECORDING, SEGMENTS = "recording.f32", "segments.f32"  # the first is made again by every run
+DRAFT = "result"
+# The journal goes last: as long as it is there, it tells what the rest is.
+OURS = (NEW_JOURNAL, DRAFT, RECORDING, SEGMENTS, JOURNAL)
+
+_LONGEST_LINE = 2**26  # bytes
+_DIGESTED_AT_ONCE = 2**20  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Storage:
@@ -57,130 +44,192 @@ class Storage:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.warnings: list[str] = []  # what could not be gone on with, in sentences for people
 
-    def blank(self, name: str, channels: int) -> Blank:
-        return MemoryTape.blank(channels)
+    def blank(self, name: str, channels: int, samples: int = 0) -> Blank:
+        """An empty tape, or "segments" as an earlier run left them; with room for so many samples."""
+        return MemoryTape.blank(channels, samples)
 
     def note(self, record: Record) -> None:
-        """A run of the sampler is finished, and its segments are on tape."""
+        """Notes that a run of the sampler is finished, whose segments are on tape."""
         self.records.append(record)
 
-    def draft(self, target: Path) -> Path | None:
+    def draft(self, target: Path) -> Draft | None:
         """Where a target is written until it is whole, so that nothing else is left of it when all ends before."""
         return None
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Closes the storage when the run inside fails; what is finished is kept for another time."""
+        yield
+
     def close(self) -> None:
-        """Whatever is here is left for another time."""
+        """Leaves what is here for another time."""
 
     def discard(self) -> None:
-        """The result is where it belongs, or there is none."""
+        """Removes everything: the result is where it belongs, or there is none."""
 
 
 class Journal(Storage):
-    """The same on a disk: a line for each finished run of the sampler, written once its segments are safe.
+    """Where a run keeps what it works on: on a disk, so that another one can go on with what this one finished.
 
-    `about` is everything that decides the numbers; what was begun otherwise is not gone on with.
+    `about` is everything that decides the numbers; what was begun otherwise is not gone on with. `unfinished` says what
+    becomes of finished segments that lie in the folder.
     """
 
     def __init__(self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse") -> None:
         super().__init__()
         self.folder = folder
         self._tapes: list[FileTape] = []
-        with self.kept():
-            self._lock = _locked(folder, unfinished)
-            try:
-                self._begin(json.loads(json.dumps(about)), unfinished)
-            except BaseException:
-                self._lock.release()
-                raise
-
-    def _begin(self, about: dict[str, Any], unfinished: Unfinished) -> None:
-        path = self.folder / JOURNAL
-        lines, size = _lines(path) if unfinished == "resume" else ([], 0)
-        begun, *self.records = lines or [about]
-        self.threads: int = begun.get("threads", about["threads"])
-        if other := differences(begun, about | {"threads": self.threads}):
-            raise RestorationError(
-                f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other)}). "
-                "Finish it as it was begun, or begin anew with --overwrite."
-            )
-        if lines:
-            os.truncate(path, size)  # without a line that was begun when everything ended
-        self._file = open(path, "a" if lines else "w", encoding="utf-8")  # noqa: SIM115 (as long as there is a journal)
-        if not lines:
-            self._begin_anew(about)
-
-    def _begin_anew(self, about: dict[str, Any]) -> None:
+        self._written: dict[int, Written] = {}  # since the last line, by offset
+        self._own: OwnFolder | None = None
+        self._journal: int | None = None
         try:
-            self._note(about)
-            _unlink(self.folder, TAPES)
-        except OSError:
-            self.discard()
+            with self._own_files():
+                self._own = OwnFolder(folder)
+                self._begin(self._own, json.loads(json.dumps(about)), unfinished)
+        except BaseException:
+            if self._own is not None:
+                with suppress(OSError):
+                    self._own.unlink(OURS if self._own.made else [NEW_JOURNAL])
+                if self._own.made:
+                    self._own.remove()
+            self.close()
             raise
 
-    def blank(self, name: str, channels: int) -> FileTape:
-        self._tapes.append(FileTape(self.folder / f"{name}.f32", channels))
-        return self._tapes[-1]
+    def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished) -> None:
+        left = Left(about, []) if unfinished == "discard" else _left_in(own, about)
+        if unfinished == "refuse":
+            if left.entries or left.damage:
+                raise RestorationError(
+                    f"An unfinished restoration lies in {self.folder}, with {_segments(left.entries)}. "
+                    "Go on with it with --resume, or remove that folder to begin anew."
+                )
+            left = Left(about, [])
+        self.threads = int(left.begun.get("threads", about["threads"]))
+        if other := differences(left.begun, about | {"threads": self.threads}):
+            raise RestorationError(
+                f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other):.200}). "
+                "Finish it as it was begun, or remove that folder to begin anew."
+            )
+        if left.damage:
+            self.warnings.append(f"{left.damage} {_segments(left.entries)} could be kept; the rest is made again.")
+            log.warning(self.warnings[-1])
+        self.records = [entry.record for entry in left.entries]
+        self._write_anew(own, left)
+        own.unlink([DRAFT, RECORDING, *([] if self.records else [SEGMENTS])])
+
+    def _write_anew(self, own: OwnFolder, left: Left) -> None:
+        """Writes the journal with the lines that are whole; it takes the place of the old one at once."""
+        own.unlink([NEW_JOURNAL])
+        self._journal = own.open(NEW_JOURNAL, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        self._size, self._lines, self._digest = 0, 0, ""
+        self._append({"about": left.begun})
+        for entry in left.entries:
+            self._append(entry._asdict())
+        os.fsync(self._journal)
+        os.close(self._journal)  # Windows renames no open file
+        own.replace(JOURNAL, by=NEW_JOURNAL)
+        self._journal = own.open(JOURNAL, os.O_RDWR)
+
+    def _append(self, fields: dict[str, Any]) -> None:
+        assert self._journal is not None
+        line, digest = line_of(fields, self._lines, self._digest)
+        write_at(self._journal, self._size, memoryview(line))
+        self._size, self._lines, self._digest = self._size + len(line), self._lines + 1, digest
+
+    def blank(self, name: str, channels: int, samples: int = 0) -> FileTape:
+        """An empty tape, or "segments" as an earlier run left them."""
+        assert self._own is not None
+        kept = f"{name}.f32" == SEGMENTS
+        with self._own_files():
+            file = self._own.open(f"{name}.f32", os.O_RDWR | os.O_CREAT)
+            tape = FileTape(file, channels, self._digested if kept else _ignored, self._own_files)
+        self._tapes.append(tape)
+        return tape
+
+    def _digested(self, offset: int, data: memoryview) -> None:
+        self._written[offset] = Written(offset, len(data), hashlib.sha256(data).hexdigest())
 
     def note(self, record: Record) -> None:
-        for tape in self._tapes:
-            tape.secure()
-        self._note(record)
+        """Notes that a run of the sampler is finished, once its segments are safe on the disk."""
+        assert self._journal is not None
+        with self._own_files():
+            for tape in self._tapes:
+                tape.secure()
+            self._append(Entry(record, list(self._written.values()))._asdict())
+            os.fsync(self._journal)
+        self._written.clear()
         super().note(record)
 
-    def draft(self, target: Path) -> Path | None:
-        here = self.folder.is_dir() and self.folder.absolute().parent == target.absolute().parent
-        return self.folder / DRAFT if here else None
+    def draft(self, target: Path) -> Draft | None:
+        """Where a target is written until it is whole: in the journal's folder, if the target lies beside that."""
+        return self._own.draft(DRAFT) if self._own is not None and self._own.holds(target) else None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Closes the journal when the run inside fails, or removes it if nothing is finished yet.
+
+        A run that was stopped may hand its finished part over, which still lies here: then the journal stays open.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Cancelled) or error.partial is None:
+                self._close_or_discard()
+            raise
+
+    def _close_or_discard(self) -> None:
+        if self.records:
+            self.close()
+        else:
+            self.discard()
 
     def close(self) -> None:
+        """Leaves what is here for another time."""
         self._close_files()
-        self._lock.release()
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     def discard(self) -> None:
+        """Removes the journal, and nothing else that somebody may have put into its folder."""
         self._close_files()
-        _unlink(self.folder, (JOURNAL, *TAPES, DRAFT))  # before somebody else may work here
-        self._lock.release()
-        remove(self.folder)
+        if self._own is not None:
+            with self._own_files():
+                self._own.unlink(OURS)  # before somebody else may work here
+                self._own.remove()
+            self._own = None
 
     def _close_files(self) -> None:
         for tape in self._tapes:
             tape.close()
-        with suppress(OSError):  # a full disk complains once more; what was noted is safe
-            self._file.close()
-
-    def _note(self, record: Record) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Says in a sentence when the disk can take no more, and that nothing that was finished is lost."""
+    def _own_files(self) -> Iterator[None]:
+        """Says in a sentence what the disk refused, and that nothing that was finished is lost."""
         try:
             yield
         except OSError as error:
-            way_out = "Make room there, or choose another place for the result."
+            full = error.errno in _FULL
             if self.records:
                 way_out = "What is finished is kept there: mend that, then go on with --resume."
+            else:
+                way_out = f"{'Make room there, or choose' if full else 'Choose'} another place for the result."
             raise RestorationError(
-                f"What is being worked on cannot be written to {self.folder} ({error.strerror or error}). {way_out}"
+                f"What is being worked on cannot be kept in {self.folder} ({error.strerror or error}). {way_out}"
             ) from error
 
 
-def remove(folder: Path) -> None:
-    """A journal, and nothing else that somebody may have put into its folder."""
-    _unlink(folder, (JOURNAL, *TAPES, DRAFT, LOCK))
-    with suppress(OSError):
-        folder.rmdir()
-
-
-def _unlink(folder: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+def _ignored(offset: int, data: memoryview) -> None:
+    pass
 
 
 def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
-    """What two restorations were told differently, by name."""
+    """Lists the names of the options in which two restorations differ."""
     found = []
     for name in sorted({*begun, *about}):
         before, now = begun.get(name), about.get(name)
@@ -191,32 +240,70 @@ def differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
     return found
 
 
-def _locked(folder: Path, unfinished: Unfinished) -> Any:
-    """Makes the folder, or takes over what an earlier run left in it; nobody else may."""
-    from filelock import FileLock, Timeout
+# What an earlier run left
 
-    with suppress(FileExistsError):
-        folder.mkdir()
-    if unfinished == "refuse" and (folder / JOURNAL).exists():
-        raise RestorationError(
-            f"An unfinished restoration lies in {folder}. Go on with it with --resume, or begin anew with --overwrite."
-        )
-    lock = FileLock(folder / LOCK)
+
+class Left(NamedTuple):
+    """What an earlier run left that is whole, and how it was begun."""
+
+    begun: dict[str, Any]
+    entries: list[Entry]
+    damage: str = ""  # a sentence
+
+
+def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
+    """Reads what is whole in a folder, up to the first line or sample that is not: what follows depends on it."""
+    size = own.size(JOURNAL)
+    if size is None:
+        if own.size(SEGMENTS):
+            raise _lost(own, f"The folder {own.path} holds segments, but its {JOURNAL} is gone")
+        return Left(about, [])
+    with os.fdopen(own.open(JOURNAL, os.O_RDONLY), "rb") as file:
+        lines = list(iter(lambda: file.readline(_LONGEST_LINE), b""))
+    begun, entries, damaged = whole_lines(lines, about)
+    if begun is None:
+        raise _lost(own, f"The first line of {own.path / JOURNAL} is damaged, or not one of ours")
+    sound = _first_sound(own, entries)
+    if sound < len(entries):
+        return Left(begun, entries[:sound], f"A finished segment in {own.path / SEGMENTS} is damaged.")
+    if damaged:
+        return Left(begun, entries, f"Line {damaged} of {own.path / JOURNAL} is damaged.")
+    known = max((written.offset + written.length for entry in entries for written in entry.written), default=0)
+    if (own.size(SEGMENTS) or 0) > known:
+        return Left(begun, entries, f"{own.path / SEGMENTS} holds more than {JOURNAL} tells of.")
+    return Left(begun, entries)
+
+
+def _lost(own: OwnFolder, fact: str) -> RestorationError:
+    return RestorationError(
+        f"{fact}, so what was finished cannot be told. Give the very options that it was begun with, put the folder "
+        "back from a copy, or remove it to begin anew."
+    )
+
+
+def _first_sound(own: OwnFolder, entries: list[Entry]) -> int:
+    """Counts the entries, from the first on, whose samples are on the disk as they were written."""
+    latest = {written.offset: written for entry in entries for written in entry.written}
+    if own.size(SEGMENTS) is None:
+        return next((number for number, entry in enumerate(entries) if entry.written), len(entries))
+    file = own.open(SEGMENTS, os.O_RDONLY)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RestorationError(f"Somebody is at work in {folder}. Wait for them to finish.") from None
-    return lock
+        for number, entry in enumerate(entries):
+            if not all(_is_there(file, latest[written.offset]) for written in entry.written):
+                return number
+    finally:
+        os.close(file)
+    return len(entries)
 
 
-def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """What was noted, as far as it was noted whole, and how many bytes that takes."""
-    found: list[dict[str, Any]] = []
-    size = 0
-    with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-        for line in file:
-            if not line.endswith(b"\n") or not isinstance(record := json.loads(line.decode()), dict):
-                break
-            found.append(record)
-            size += len(line)
-    return found, size
+def _is_there(file: int, written: Written) -> bool:
+    digest, left, offset = hashlib.sha256(), written.length, written.offset
+    while left > 0 and (piece := read_at(file, offset, min(left, _DIGESTED_AT_ONCE))):
+        digest.update(piece)
+        left, offset = left - len(piece), offset + len(piece)
+    return left == 0 and digest.hexdigest() == written.sha256
+
+
+def _segments(entries: list[Entry]) -> str:
+    count = sum(len(entry.record["segments"]) for entry in entries)
+    return f"{count} finished segment{'' if count == 1 else 's'}"

@@ -1,7 +1,8 @@
-"""A recording brought to the model's rate and back, block by block, so that its length costs no memory."""
+"""Brings a recording to the model's sample rate and back, block by block, so that its length costs no memory."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -14,29 +15,34 @@ from torch import Tensor
 
 from babe2.dsp.resampling import resampled
 from babe2.dsp.tape import BLOCK, Blank, MemoryTape, Spread, Tape
-from babe2.dsp.waveform import as_channels, as_sample_rate
+from babe2.dsp.waveform import FAINT, as_channels, as_sample_rate
 from babe2.errors import RestorationError
 from babe2.recordings.segments import cut
 
 Audio = npt.NDArray[np.float32]
-OnBlock = Callable[[float], None]  # told, in seconds of sound, how far one is
+OnBlock = Callable[[float], None]  # called with the seconds of sound that are done
 SHORTEST_SECONDS = 0.05
+NOTHING = 1e-8  # standard deviation; full scale is 1
 SILENT = 1e-4  # a segment or channel this far below the loudest one has nothing to restore
 
 
 class Sound(Protocol):
-    """A recording as it comes, from its beginning and as often as one asks: from an array, or from a file."""
+    """A recording that can be read block by block, as often as needed: an array, or a file."""
 
     @property
     def channels(self) -> int: ...
     @property
     def sample_rate(self) -> int: ...
+    @property
+    def samples(self) -> int | None:
+        """Per channel, where that is certain before they are read."""
+
     def blocks(self) -> Iterator[Audio]:
-        """All of it, (C, n) at a time."""
+        """Yields all of it, (C, n) at a time."""
 
 
 class Samples(NamedTuple):
-    """A recording as a person hands it over in a program."""
+    """A recording in memory."""
 
     held: Tensor  # (C, T)
     sample_rate: int
@@ -49,13 +55,17 @@ class Samples(NamedTuple):
     def channels(self) -> int:
         return len(self.held)
 
+    @property
+    def samples(self) -> int:
+        return self.held.shape[1]
+
     def blocks(self) -> Iterator[Audio]:
         return (block.numpy() for block in MemoryTape(self.held).blocks())
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A recording, and what of it lies in the model's band."""
+    """A recording, and a copy of it at the model's sample rate."""
 
     original: Sound
     samples: int  # of the original, per channel
@@ -72,21 +82,28 @@ class Recorded:
         output_rate: int | None,
         *,
         fold: bool,
-        blank: Callable[[int], Blank] = MemoryTape.blank,
+        blank: Callable[[int, int], Blank] = MemoryTape.blank,
         on_block: OnBlock = lambda seconds: None,
     ) -> Recorded:
-        """Reads a recording for the first time; `fold` averages its channels, `blank` gives a tape for so many."""
+        """Reads a recording for the first time; `fold` averages its channels.
+
+        `blank` gives a tape for so many channels, with room for so many samples.
+        """
         rate = original.sample_rate
         output_rate = rate if output_rate is None else as_sample_rate(output_rate)
         warnings = []
         if fold and original.channels > 1:
             warnings.append(f"The {original.channels} channels were averaged to one, as the published program does.")
         channels = 1 if fold else original.channels
-        spread, tape = Spread(channels), blank(channels)
+        spread, tape = Spread(channels), blank(channels, -(-(original.samples or 0) * model_rate // rate))
+
+        peak = 0.0
 
         def heard() -> Iterator[Tensor]:
+            nonlocal peak
             for block in _folded(original, channels):
                 spread.add(block)
+                peak = max(peak, float(block.abs().max()))
                 on_block(spread.samples / rate)
                 yield block
 
@@ -100,8 +117,14 @@ class Recorded:
                 f"a restoration needs at least {SHORTEST_SECONDS} s of it."
             )
         loudness = spread.deviation()
-        if not float(loudness.max()) > 1e-8:
-            raise RestorationError("The recording is silent, so there is nothing to restore in it.")
+        if not float(loudness.max()) > NOTHING:
+            silent = "is silent" if peak <= NOTHING else "never moves from one value (a constant offset, no sound)"
+            raise RestorationError(f"The recording {silent}, so there is nothing to restore in it.")
+        if peak < FAINT:
+            warnings.append(
+                f"The recording peaks at {20 * math.log10(peak):.0f} dB of full scale, where 24 bits keep next to "
+                "nothing: a restoration as faint is stored as floats, or refused by formats that have none."
+            )
         sounding = loudness > SILENT * loudness.max()
         return Recorded(original, spread.samples, tape, sounding, model_rate, output_rate, tuple(warnings))
 
@@ -114,17 +137,17 @@ class Recorded:
         return self.samples / self.rate
 
     def length(self, output_rate: int) -> int:
-        """Samples per channel at another rate, for exactly the recording's duration."""
+        """Returns how many samples per channel the recording's duration has at another rate."""
         return round(self.samples * output_rate / self.rate)
 
     def all_channels(self, restored: Tensor, start: int) -> Tensor:
-        """restored (sounding channels, n) from a place on -> (C, n) on the host, the silent channels as recorded."""
+        """Puts silent channels, as recorded, beside the restored ones (sounding channels, n): (C, n) on the CPU."""
         every = self.observation.read(start, start + restored.shape[1])
         every[self.sounding] = restored.cpu()
         return every
 
     def bring_back(self, restored: Tape, output_rate: int, amount: float = 1.0) -> Iterator[Audio]:
-        """The tape (sounding channels, T') -> blocks (C, n) at a rate, over exactly the recording's duration.
+        """Yields the restored tape (sounding channels, T') at another rate: blocks (C, n) of the recording's duration.
 
         What the recording has above the model's band is not the prior's to judge and stays. By so much as the amount
         falls short of one, the recording is mixed in.
@@ -139,12 +162,12 @@ class Recorded:
                 yield amount * (every - self.observation.read(start, start + block.shape[1]) if above else every)
 
         length = self.length(output_rate)
-        blocks = even(resampled(inside(), self.model_rate, output_rate), size, length)
+        blocks = rechunked(resampled(inside(), self.model_rate, output_rate), size, length)
         share = 1.0 if above else 1 - amount
         whole: Iterable[Tensor | None] = repeat(None)
         if share > 0:
             folded = _folded(self.original, self.observation.channels)
-            whole = even(resampled(folded, self.rate, output_rate), size, length)
+            whole = rechunked(resampled(folded, self.rate, output_rate), size, length)
         for block, recorded in zip(blocks, whole, strict=False):
             yield (block if recorded is None else block + share * recorded).numpy()
 
@@ -155,8 +178,8 @@ def _folded(original: Sound, channels: int) -> Iterator[Tensor]:
         yield x if len(x) == channels else x.mean(dim=0, keepdim=True)
 
 
-def even(blocks: Iterable[Tensor], size: int, length: int) -> Iterator[Tensor]:
-    """Blocks (C, n) of any size as blocks of one size, `length` samples in all, zeros where there are not so many."""
+def rechunked(blocks: Iterable[Tensor], size: int, length: int) -> Iterator[Tensor]:
+    """Cuts blocks (C, n) of any size anew into blocks of one size, `length` samples in all, padded with zeros."""
     held = torch.zeros(1, 0)
     for block in blocks:
         held = torch.cat([held, block], dim=1) if held.shape[1] else block

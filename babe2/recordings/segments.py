@@ -23,26 +23,26 @@ def segment_starts(length: int, segment: int, overlap: int, *, last_fits: bool) 
 
 
 def cut(x: Tensor, start: int, segment: int) -> Tensor:
-    """x (C, T) -> (C, segment), zeros behind the end."""
+    """Cuts a segment out of x (C, T): (C, segment), padded with zeros behind the end."""
     piece = x[:, start : start + segment]
     return torch.nn.functional.pad(piece, (0, segment - piece.shape[-1]))
 
 
 def median_level(deviations: list[list[float]]) -> Tensor:
-    """The lower median over segments of each channel's standard deviation (C,)."""
+    """Returns the lower median over segments of each channel's standard deviation (C,)."""
     return torch.tensor(deviations).median(dim=0).values
 
 
 class PlacedSegment(NamedTuple):
-    """A segment in its place."""
+    """Where a finished segment lies, and what was finished there before it."""
 
     segment: int
-    before: int  # samples from its beginning that were settled when it came
-    after: int  # and up to its end
+    before: int  # samples at its beginning that were finished before it
+    after: int  # samples at its end that were finished before it
 
 
 class Canvas(Tape):
-    """A recording being finished segment by segment.
+    """The finished segments of a recording, joined with cross-fades.
 
     Segments are kept as they came, in `layers` that add up, one behind the other on `blank`; where they overlap the
     later one is faded in over the earlier.
@@ -55,17 +55,17 @@ class Canvas(Tape):
         self._blank, self._layers = blank, layers
 
     def lay(self, segment: int, *layers: Tensor) -> None:
-        """Puts a segment, each layer (C, L), in its place."""
+        """Adds a finished segment, each layer (C, L)."""
         self._blank.write(segment * self.length, torch.cat(layers))
         self.recall(segment)
 
     def recall(self, segment: int) -> None:
-        """The same for a segment that was written in an earlier run."""
+        """Adds a segment that an earlier run has written on `blank` already."""
         start = self.starts[segment]
         self.laid.append(PlacedSegment(segment, *settled_ends(self.settled(start, start + self.length))))
 
     def settled(self, start: int, stop: int) -> Tensor:
-        """One where finished (stop - start,)."""
+        """Returns a mask (stop - start,): one where a segment is finished, zero elsewhere."""
         settled = torch.zeros(stop - start)
         for laid in self._laid_in(start, stop):
             first = self.starts[laid.segment] - start
@@ -73,7 +73,7 @@ class Canvas(Tape):
         return settled
 
     def layer(self, number: int, start: int, stop: int) -> Tensor:
-        """(C, stop - start)"""
+        """Reads a range of one layer (C, stop - start)."""
         return self._composed(start, stop).unflatten(0, (self._layers, self.channels))[number]
 
     def _read(self, start: int, stop: int) -> Tensor:
@@ -101,9 +101,9 @@ class Canvas(Tape):
 
 
 def agreement(starts: list[int], length: int, margin: int, channels: int) -> Callable[[Tensor], Tensor]:
-    """What keeps segments that are restored together the same where they overlap: a cross-fade of the two.
+    """Returns a function that cross-fades segments where they overlap, so that they stay the same there.
 
-    It takes and gives segments (S * C, margin + L + margin) that begin, without their margins, at `starts`.
+    It maps segments to segments (S * C, margin + L + margin) that begin, without their margins, at `starts`.
     """
     pairs = [
         (k, later - earlier, earlier + length - later)
@@ -126,7 +126,7 @@ def agreement(starts: list[int], length: int, margin: int, channels: int) -> Cal
 
 
 def settled_ends(settled: Tensor) -> tuple[int, int]:
-    """How many samples are settled at a segment's beginning and at its end."""
+    """Counts the ones at the beginning and at the end of a mask."""
     open_places = (settled == 0).nonzero().flatten()
     if len(open_places) == 0:
         return len(settled), 0

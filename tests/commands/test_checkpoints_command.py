@@ -20,7 +20,7 @@ from babe2.commands.main import main
 
 PUBLISHED = REFERENCE / "small_ckpt_original_format.pt"
 SMALL = Path(__file__).parents[1] / "reference" / "small_checkpoint"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def babe2(*arguments: object, environment: dict[str, str]) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
 
 
-def test_the_readme_shows_the_manifest() -> None:
-    assert table(collection()) in README.read_text("utf-8")
+def test_the_page_on_checkpoints_shows_the_manifest() -> None:
+    assert table(collection()) in PAGE.read_text("utf-8")
 
 
 def test_list_tells_what_is_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

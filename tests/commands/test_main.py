@@ -1,21 +1,30 @@
 """The command line, as a person or a script meets it: real files, exit codes, one sentence on stderr."""
 
-import errno
+import fcntl
 import json
+import os
+import pty
 import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from conftest import CHECKPOINT, QUICK
 from music import chord
 
 from babe2.commands.main import main
 from babe2.commands.restore import PLOTS
+from babe2.commands.targets import beside
 
 
 def restore(*arguments: object, method: str = "ltas-eq") -> int:
@@ -245,9 +254,8 @@ def test_a_target_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(wav.parent)
-    monkeypatch.setattr("babe2.commands.restore.restorer_of", lambda options: pytest.fail("the work had begun"))
     Path("notes.wav").write_text("la la la")
-    assert restore(wav, *arguments) == 1
+    assert main(["restore", str(wav), "--checkpoint", "no/such/checkpoint", *arguments]) == 1
     assert_said_in_one_line(sentence, capsys)
     assert sorted(path.name for path in wav.parent.iterdir()) == ["notes.wav", "old.wav"]
 
@@ -272,76 +280,225 @@ def test_a_full_disk_leaves_nothing_half_written(wav: Path) -> None:
     assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
 
 
-def interrupted_run(*arguments: object, after: str) -> subprocess.CompletedProcess[str]:
-    """A run in a process of its own that receives Ctrl-C as soon as `after` holds of the step it is told of."""
-    script = (
-        "import os, signal, sys, babe2.commands.restore as cli; from contextlib import contextmanager\n"
-        "real = cli.progress_line\n"
-        "@contextmanager\n"
-        "def watched(name):\n"
-        "    with real(name) as show:\n"
-        "        def shown(step):\n"
-        "            show(step)\n"
-        f"            if not isinstance(step, str) and {after}: os.kill(os.getpid(), signal.SIGINT)\n"
-        "        yield shown\n"
-        "cli.progress_line = watched\n"
-        "sys.exit(__import__('babe2.commands.main').commands.main.main(sys.argv[1:]))"
+# A run that is stopped
+
+LONG = ["--set", "steps=4"]  # so that a signal arrives before the segment under way is finished
+
+
+@pytest.fixture
+def long_wav(tmp_path: Path) -> Path:
+    """Four segments."""
+    sf.write(tmp_path / "long.wav", chord(6), 8000)
+    return tmp_path / "long.wav"
+
+
+def stopped(*arguments: object, journal: Path, finished: int) -> int:
+    """Restores here, and sends this process a Ctrl-C as soon as the journal holds so many finished segments."""
+    over = threading.Event()
+
+    def watch() -> None:
+        lines = journal / "journal.jsonl"
+        while not over.is_set():
+            if lines.exists() and lines.read_bytes().count(b"\n") > finished:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.005)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return restore(*arguments, method="babe2")
+    finally:
+        over.set()
+        watcher.join()
+
+
+def on_a_terminal(*arguments: object, under: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], int]:
+    """`babe2 restore` in a process of its own, with a terminal of its own for stderr, and the other end of that."""
+    ours, theirs = pty.openpty()
+    command = [*under, sys.executable, "-m", "babe2", "restore", *map(str, arguments), "--checkpoint", CHECKPOINT]
+    process = subprocess.Popen(
+        [*command, *QUICK, *LONG],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # as a shell does: who closes it hangs up
     )
-    command = [sys.executable, "-c", script, *map(str, arguments), "--checkpoint", CHECKPOINT, *QUICK]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    os.close(theirs)
+    return process, ours
 
 
-def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", chord(6), 8000)
-    run = interrupted_run("restore", tmp_path / "long.wav", "--json", after="step.segment == 3")
-    assert run.returncode == 130, run.stderr
+def read_until(terminal: int, words: bytes) -> bytes:
+    """What a terminal shows until these words are among it, or to its end."""
+    said = b""
+    with suppress(OSError):  # the other end was closed
+        while words not in said and (more := os.read(terminal, 4096)):
+            said += more
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Signals, long_wav: Path) -> None:
+    process, terminal = on_a_terminal(long_wav, "--json")
+    said = read_until(terminal, b"segment 3/4, step 1")
+    process.send_signal(number)
+    said += read_until(terminal, b"never said")  # to the end
+    os.close(terminal)
+    out, _ = process.communicate()
+    assert process.returncode == 128 + number, said
+    assert b"stopped; the finished 2.9 s are in" in said and b"--resume goes on" in said
     left = ["long.partial.wav", "long.restored.journal", "long.wav"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == left
-    assert sf.info(tmp_path / "long.partial.wav").duration == pytest.approx(2 * 11700 / 8000, abs=0.1)
-    assert json.loads(run.stdout)["output"] == str(tmp_path / "long.partial.wav")
-    assert "stopped; the finished 2.9 s are in" in run.stderr and "--resume goes on" in run.stderr
+    assert sorted(path.name for path in long_wav.parent.iterdir()) == left
+    assert sf.info(long_wav.with_name("long.partial.wav")).duration == pytest.approx(2 * 11700 / 8000, abs=0.1)
+    assert json.loads(out)["output"] == str(long_wav.with_name("long.partial.wav"))
 
 
-def test_what_is_to_replace_a_file_goes_on_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sf.write(tmp_path / "long.wav", chord(6), 8000)
-    (tmp_path / "long.restored.wav").write_bytes(b"old")
-    run = interrupted_run("restore", tmp_path / "long.wav", "--overwrite", after="step.segment == 3")
-    assert "The same with --resume goes on" in run.stderr
-    assert restore(tmp_path / "long.wav", "--resume", method="babe2") == 0
+def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path) -> None:
+    process, terminal = on_a_terminal(long_wav)
+    read_until(terminal, b"segment 3/4, step 1")
+    os.close(terminal)
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGHUP
+    assert sf.info(long_wav.with_name("long.partial.wav")).frames > 2 * 11000
+
+
+def test_a_run_under_nohup_outlives_its_terminal(long_wav: Path) -> None:
+    process, terminal = on_a_terminal(long_wav, under=["nohup"])
+    read_until(terminal, b"segment 2/4")
+    os.close(terminal)
+    process.communicate()
+    assert process.returncode == 0
+    assert sf.info(long_wav.with_name("long.restored.wav")).frames == 48000
+
+
+def test_what_is_kept_of_a_stopped_run_is_the_beginning_of_its_result(
+    long_wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = long_wav.with_name("long.restored.journal")
+    assert stopped(long_wav, journal=journal, finished=2) == 130
+    part, _ = sf.read(long_wav.with_name("long.partial.wav"))
+    assert restore(long_wav, method="babe2") == 1
+    assert "Go on with it with --resume, or begin anew with --overwrite" in capsys.readouterr().err
+    assert restore(long_wav, "--resume", "--seed", 3, method="babe2") == 1
+    assert "was begun otherwise (seed)" in capsys.readouterr().err
+    assert restore(long_wav, "--resume", "--json", method="babe2") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["segments"]) == 4 and not journal.exists()
+    whole, _ = sf.read(long_wav.with_name("long.restored.wav"))
+    np.testing.assert_array_equal(part, whole[: len(part)])
+    assert restore(long_wav, "-o", long_wav.with_name("again.wav"), method="babe2") == 0
+    np.testing.assert_array_equal(whole, sf.read(long_wav.with_name("again.wav"))[0])
+    assert restore(long_wav, "--resume", method="babe2") == 0
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_what_is_to_replace_a_file_goes_on_too(long_wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, journal = long_wav.with_name("long.restored.wav"), long_wav.with_name("long.restored.journal")
+    target.write_bytes(b"old")
+    assert stopped(long_wav, "--overwrite", journal=journal, finished=2) == 130
+    assert "The same with --resume goes on" in capsys.readouterr().err
+    assert restore(long_wav, "--resume", method="babe2") == 0
     assert "is there already. Remove" in capsys.readouterr().err
-    assert restore(tmp_path / "long.wav", "--overwrite", "--resume", method="babe2") == 0
-    assert sf.info(tmp_path / "long.restored.wav").frames == 48000
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.partial.wav", "long.restored.wav", "long.wav"]
+    assert restore(long_wav, "--overwrite", "--resume", method="babe2") == 0
+    assert sf.info(target).frames == 48000
+    left = ["long.partial.wav", "long.restored.wav", "long.wav"]
+    assert sorted(path.name for path in long_wav.parent.iterdir()) == left
 
 
-def test_a_stopped_run_hands_over_a_wav_whatever_was_wished(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", chord(6), 8000)
-    wish = ["-o", tmp_path / "new.ogg", "--subtype", "VORBIS"]
-    run = interrupted_run("restore", tmp_path / "long.wav", *wish, after="step.segment == 3")
-    assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr
-    assert sf.info(tmp_path / "long.partial.wav").format == "WAV"
+def test_who_begins_anew_is_told_what_is_given_up(long_wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = long_wav.with_name("long.restored.journal")
+    assert stopped(long_wav, journal=journal, finished=1) == 130
+    capsys.readouterr()
+    assert restore(long_wav, "--overwrite") == 0
+    assert_said_in_one_line(f"begins anew; the unfinished restoration in {journal} is given up", capsys)
+    assert not journal.exists()
+
+
+def test_a_stopped_run_hands_over_a_wav_whatever_was_wished(long_wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wish = ["-o", long_wav.with_name("new.ogg"), "--subtype", "VORBIS"]
+    assert stopped(long_wav, *wish, journal=long_wav.with_name("new.journal"), finished=2) == 130
+    assert "s are in" in capsys.readouterr().err
+    assert sf.info(long_wav.with_name("long.partial.wav")).format == "WAV"
 
 
 @pytest.mark.parametrize("letter", ["a", "\u3042"])
-def test_the_longest_names_are_restored_and_stopped(letter: str, tmp_path: Path) -> None:
+def test_the_longest_names_are_restored_and_stopped(
+    letter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stem = letter * ((255 - len(".restored.wav")) // len(letter.encode()))
-    sf.write(tmp_path / f"{stem}.wav", chord(6), 8000)
-    run = interrupted_run("restore", tmp_path / f"{stem}.wav", after="step.segment == 3")
-    assert run.returncode == 130 and "the finished 2.9 s are in" in run.stderr, run.stderr
-    assert restore(tmp_path / f"{stem}.wav", "--resume", method="babe2") == 0
+    path = tmp_path / f"{stem}.wav"
+    sf.write(path, chord(6), 8000)
+    assert stopped(path, journal=beside(path, f"{stem}.restored.journal"), finished=2) == 130
+    assert "s are in" in capsys.readouterr().err
+    assert restore(path, "--resume", method="babe2") == 0
     assert (tmp_path / f"{stem}.restored.wav").exists()
 
 
-def test_plots_that_cannot_be_drawn_leave_the_result_and_no_journal(
-    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_ctrl_c_before_anything_is_finished_leaves_nothing(long_wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stopped(long_wav, journal=long_wav.with_name("long.restored.journal"), finished=0) == 130
+    assert "Nothing was finished" in capsys.readouterr().err
+    assert [path.name for path in long_wav.parent.iterdir()] == ["long.wav"]
 
-    monkeypatch.setattr("babe2.report.figures.save", full)
-    assert restore(wav, "--plots", tmp_path / "plots", method="babe2") == 1
-    said = capsys.readouterr().err
-    assert "The plots cannot be written" in said and "--resume" not in said
+
+def test_ctrl_c_spares_the_files_that_were_done_and_begins_no_other(
+    wav: Path, long_wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = wav.with_name("last.wav")
+    sf.write(last, chord(), 8000)
+    journal = long_wav.with_name("long.restored.journal")
+    assert stopped(wav, long_wav, last, "--json", journal=journal, finished=0) == 130
+    done, begun = json.loads(capsys.readouterr().out)
+    assert done["output"] == str(wav.with_name("old.restored.wav")) and "output" not in begun
+    assert not last.with_name("last.restored.wav").exists()
+
+
+# What it would cost
+
+
+def test_the_cost_is_told_and_nothing_is_done(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "--estimate", method="babe2") == 0
+    assert "second" in (said := capsys.readouterr().out) and "of disk meanwhile" in said
+    assert restore(wav, "--estimate", "--json", method="babe2") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["segments"] == 1 and told["evaluations"] > 0 and told["input"] == str(wav)
+    assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
+
+
+def test_the_cost_is_that_of_the_method(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "--estimate", "--json", method="ltas-eq") == 0
+    assert json.loads(capsys.readouterr().out)["evaluations"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--start", "99"], "old.wav ends after 0.6 s, so nothing begins at 99 s"),
+        (["--start", "-1"], "An excerpt needs a start of 0 s or later"),
+        (["--duration", "-3"], "a duration above 0 s"),
+        (["--duration", "nan"], "a duration above 0 s"),
+    ],
+)
+def test_the_cost_of_an_impossible_excerpt_is_not_guessed(
+    wav: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(wav), "--estimate", "--checkpoint", "no/such/checkpoint", *arguments]) == 1
+    assert_said_in_one_line(sentence, capsys)
+
+
+# What is done is not lost
+
+
+def test_plots_that_cannot_be_drawn_leave_the_result_and_no_journal(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))  # bytes; the sound is smaller, the pictures are not
+    try:
+        assert restore(wav, "--plots", tmp_path / "plots") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_said_in_one_line("spectrogram.png cannot be written", capsys)
     assert sf.info(wav.with_name("old.restored.wav")).frames == 4800
     assert not wav.with_name("old.restored.journal").exists()
 
@@ -355,52 +512,6 @@ def test_what_is_passed_over_keeps_its_report(wav: Path, tmp_path: Path) -> None
     report.write_text("[]")
     assert restore(wav, "--report", report, "--resume") == 0
     assert json.loads(report.read_text())["skipped"]
-
-
-def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sf.write(tmp_path / "long.wav", chord(6), 8000)
-    interrupted_run("restore", tmp_path / "long.wav", after="step.segment == 3")
-    assert restore(tmp_path / "long.wav", method="babe2") == 1
-    assert "Go on with it with --resume, or begin anew with --overwrite" in capsys.readouterr().err
-    assert restore(tmp_path / "long.wav", "--resume", "--seed", 3, method="babe2") == 1
-    assert "was begun otherwise (seed)" in capsys.readouterr().err
-    assert restore(tmp_path / "long.wav", "--resume", "--json", method="babe2") == 0
-    report = json.loads(capsys.readouterr().out)
-    assert len(report["segments"]) == 4 and not (tmp_path / "long.restored.journal").exists()
-    whole, _ = sf.read(tmp_path / "long.restored.wav")
-    assert restore(tmp_path / "long.wav", "-o", tmp_path / "again.wav", method="babe2") == 0
-    np.testing.assert_array_equal(whole, sf.read(tmp_path / "again.wav")[0])
-    assert restore(tmp_path / "long.wav", "--resume", method="babe2") == 0
-    assert "is there already" in capsys.readouterr().err
-
-
-def test_ctrl_c_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
-    sf.write(tmp_path / "long.wav", chord(6), 8000)
-    run = interrupted_run("restore", tmp_path / "long.wav", after="step.segment == 1")
-    assert run.returncode == 130 and "Nothing was finished" in run.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
-
-
-def test_ctrl_c_spares_the_files_that_were_done_and_begins_no_other(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        sf.write(tmp_path / f"{name}.wav", chord(), 8000)
-    inputs = [tmp_path / f"{name}.wav" for name in ("a", "b", "c")]
-    run = interrupted_run("restore", *inputs, "--json", after="name == 'b.wav'")
-    assert run.returncode == 130
-    assert [report.get("output") for report in json.loads(run.stdout)] == [str(tmp_path / "a.restored.wav"), None]
-    assert not (tmp_path / "c.restored.wav").exists()
-
-
-def test_the_cost_is_told_and_nothing_is_done(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert restore(wav, "--estimate", method="babe2") == 0
-    assert "second" in (said := capsys.readouterr().out) and "of disk meanwhile" in said
-    assert restore(wav, "--estimate", "--json", method="babe2") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["segments"] == 1 and told["evaluations"] > 0 and told["input"] == str(wav)
-    assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
-
-
-# What is done is not lost
 
 
 def test_what_a_container_cannot_hold_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,14 +535,19 @@ def test_nothing_is_written_over_an_input(wav: Path, option: str, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("option", "place"), [("--report", "/proc/r.json"), ("--report", "no/r.json"), ("--plots", "/proc/plots")]
+    ("option", "place", "sentence"),
+    [
+        ("--report", "/proc/r.json", "/proc/r.json cannot be written"),
+        ("--report", "no/r.json", "The folder of no/r.json does not exist"),
+        ("--report", ".", ". exists already"),
+        ("--plots", "/proc/plots", "/proc/plots cannot be a folder to write to"),
+    ],
 )
-def test_places_nothing_can_be_written_to_are_told_before_any_work(
-    wav: Path, option: str, place: str, capsys: pytest.CaptureFixture[str]
+def test_places_nothing_can_be_written_to_are_named_before_any_work(
+    wav: Path, option: str, place: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert restore(wav, option, place) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("babe2: ") and error.count("\n") == 1, error
+    assert main(["restore", str(wav), "--checkpoint", "no/such/checkpoint", option, place]) == 1
+    assert_said_in_one_line(sentence, capsys)
     assert [path.name for path in wav.parent.iterdir()] == ["old.wav"]
 
 
@@ -484,6 +600,19 @@ def test_sample_writes_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixt
     files = json.loads(capsys.readouterr().out)["files"]
     assert [Path(file).name for file in files] == ["dream-1.wav", "dream-2.wav"]
     assert all(sf.info(file).frames == 4000 for file in files)
+
+
+def test_the_number_of_threads_is_a_wish_and_stands_in_the_report(
+    wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert restore(wav, "--threads", 2, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["threads"] == 2
+        assert restore(wav, "--threads", 0, "--overwrite") == 1
+        assert_said_in_one_line("threads", capsys)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """What a restoration keeps on disk while it runs, and how it goes on from there."""
 
-import errno
 import json
 import os
 import random
@@ -77,14 +76,52 @@ def test_a_line_that_was_begun_when_the_power_went_does_not_count(tmp_path: Path
         assert path.read_bytes() == whole
 
 
+def finished(folder: Path, count: int = 3) -> Path:
+    """A journal of so many segments of ten samples; its file."""
+    journal = Journal(folder, ABOUT)
+    tape = journal.blank("segments", 1)
+    for i in range(count):
+        tape.write(10 * i, torch.full((1, 10), float(i + 1)))
+        journal.note(RECORD | {"segments": [i]})
+    journal.close()
+    return folder / "journal.jsonl"
+
+
+def kept(folder: Path, about: dict[str, object] = ABOUT) -> tuple[list[int], list[str]]:
+    """The segments that a run goes on with, and what is said of the others."""
+    journal = Journal(folder, about, "resume")
+    tape, segments = journal.blank("segments", 1), [i for record in journal.records for i in record["segments"]]
+    for i in segments:
+        assert tape.read(10 * i, 10 * i + 10).eq(i + 1).all()
+    journal.close()
+    return segments, journal.warnings
+
+
 def test_what_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
-    Journal(tmp_path / "j", ABOUT).close()
+    finished(tmp_path / "j")
     other = ABOUT | {"seed": 1, "settings": {"steps": 6, "overlap": 0.1}}
     with pytest.raises(RestorationError, match=r"was begun otherwise \(seed, steps\)"):
         Journal(tmp_path / "j", other, "resume")
-    with pytest.raises(RestorationError, match="Go on with it with --resume"):
-        Journal(tmp_path / "j", ABOUT)
+    assert kept(tmp_path / "j") == ([0, 1, 2], [])
     Journal(tmp_path / "j", other, "discard").discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_segments_are_thrown_away_on_request_only(tmp_path: Path) -> None:
+    finished(tmp_path / "j")
+    with pytest.raises(RestorationError, match=r"with 3 finished segments\. Go on with it with --resume, or remove"):
+        Journal(tmp_path / "j", ABOUT)
+    assert kept(tmp_path / "j") == ([0, 1, 2], [])
+    again = Journal(tmp_path / "j", ABOUT, "discard")
+    assert again.records == [] and not again.blank("segments", 1).samples
+    again.close()
+
+
+def test_where_nothing_was_finished_nothing_is_asked(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", ABOUT).close()
+    journal = Journal(tmp_path / "j", ABOUT | {"seed": 1})
+    journal.discard()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_threads_of_the_first_run_are_kept(tmp_path: Path) -> None:
@@ -97,8 +134,9 @@ def test_the_threads_of_the_first_run_are_kept(tmp_path: Path) -> None:
 def test_a_result_is_written_in_the_journal_until_it_is_whole(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", ABOUT)
     draft = journal.draft(tmp_path / "x.wav")
-    assert draft is not None and draft.parent == tmp_path / "j"
-    draft.write_bytes(b"half of it")
+    assert draft is not None
+    os.close(draft.create())
+    assert (tmp_path / "j" / "result").exists()
     journal.discard()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "elsewhere").mkdir()
@@ -122,44 +160,167 @@ def test_what_others_put_there_stays(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "j").iterdir()] == ["notes.txt"]
 
 
-def test_what_is_no_line_at_all_costs_no_line_before_it(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j", ABOUT)
-    journal.note(RECORD)
-    journal.close()
-    path = tmp_path / "j" / "journal.jsonl"
+# Damage
+
+
+@pytest.mark.parametrize("rubbish", [b"\0" * 50, b"\xff\xfe\x80 gone\n", b"[1]\n", b'{"segments": \n', b"[" * 10**5])
+def test_what_is_no_line_at_all_costs_no_line_before_it_and_is_said(tmp_path: Path, rubbish: bytes) -> None:
+    path = finished(tmp_path / "j")
     whole = path.read_bytes()
-    for rubbish in (b"\0" * 50, b"\xff\xfe\x80 gone\n", b"[1]\n", b'{"segments": \n'):
-        path.write_bytes(whole + rubbish)
-        again = Journal(tmp_path / "j", ABOUT, "resume")
-        again.close()
-        assert again.records == [RECORD] and path.read_bytes() == whole
+    path.write_bytes(whole + rubbish)
+    segments, (warning,) = kept(tmp_path / "j")
+    assert segments == [0, 1, 2] and "Line 5 of" in warning and "3 finished segments could be kept" in warning
+    assert path.read_bytes() == whole
 
 
-def test_a_journal_that_cannot_be_read_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+@pytest.mark.parametrize("place", [5, 60, -20])
+def test_a_flipped_bit_in_a_line_costs_that_line_and_those_after_it(tmp_path: Path, number: int, place: int) -> None:
+    lines = lines_of(path := finished(tmp_path / "j"))
+    line = bytearray(lines[number - 1])
+    line[place] ^= 1
+    lines[number - 1] = bytes(line)
+    path.write_bytes(b"".join(lines))
+    segments, (warning,) = kept(tmp_path / "j")
+    assert segments == list(range(number - 2)) and f"Line {number} of" in warning and "is made again" in warning
+
+
+@pytest.mark.parametrize("order", [[0, 2, 3], [0, 1, 3], [0, 2, 1, 3], [0, 1, 1, 2, 3], [0, 1, 3, 2]])
+def test_lines_that_are_missing_or_moved_or_doubled_are_noticed(tmp_path: Path, order: list[int]) -> None:
+    lines = lines_of(path := finished(tmp_path / "j"))
+    path.write_bytes(b"".join(lines[i] for i in order))
+    whole = next(i for i, number in enumerate(order) if i != number)
+    segments, (warning,) = kept(tmp_path / "j")
+    assert segments == list(range(whole - 1)) and f"Line {whole + 1} of" in warning
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"segments": "x"},
+        {"segments": [-1]},
+        {"segments": [True]},
+        {"shares": [2.0]},
+        {"misfit": None},
+        {"equalizer": 3},
+        {"history": [[1.0]]},
+        {"evaluations": "many"},
+        {"batch": 0},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_kind_is_damage_however_well_its_line_is_signed(
+    tmp_path: Path, field: dict[str, object]
+) -> None:
     journal = Journal(tmp_path / "j", ABOUT)
     journal.note(RECORD)
+    journal.note(RECORD | field)
     journal.close()
-
-    def broken(path: Path) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as patched, pytest.raises(RestorationError, match="Input/output error"):
-        patched.setattr("babe2.recordings.journal._lines", broken)
-        Journal(tmp_path / "j", ABOUT, "resume")
     again = Journal(tmp_path / "j", ABOUT, "resume")
-    assert again.records == [RECORD]
+    assert again.records == [RECORD] and "Line 3 of" in again.warnings[0]
     again.discard()
 
 
-def test_a_file_of_that_name_is_no_journal(tmp_path: Path) -> None:
-    (tmp_path / "j").mkdir()
-    (tmp_path / "j" / "journal.jsonl").write_text('{"dear": "diary"}\n')
-    with pytest.raises(RestorationError, match="begun otherwise"):
+@pytest.mark.parametrize("damage", ["flip", "zeros", "cut", "gone"])
+def test_samples_that_are_not_those_that_were_finished_are_made_again(tmp_path: Path, damage: str) -> None:
+    tape = finished(tmp_path / "j").with_name("segments.f32")
+    raw = bytearray(tape.read_bytes())
+    if damage == "flip":
+        raw[45] ^= 1
+    elif damage == "zeros":
+        raw[40:80] = bytes(40)
+    tape.write_bytes(raw[:60] if damage == "cut" else raw)
+    if damage == "gone":
+        tape.unlink()
+    segments, (warning,) = kept(tmp_path / "j")
+    assert segments == ([] if damage == "gone" else [0])
+    assert "A finished segment in" in warning and "is made again" in warning
+
+
+def test_what_is_written_again_as_it_was_stays_vouched_for(tmp_path: Path) -> None:
+    finished(tmp_path / "j", 1)
+    journal = Journal(tmp_path / "j", ABOUT, "resume")
+    tape = journal.blank("segments", 1)
+    tape.write(0, torch.ones(1, 10))  # silence, above all, is laid by every run
+    tape.write(10, torch.full((1, 10), 2.0))
+    journal.note(RECORD | {"segments": [1]})
+    journal.close()
+    assert kept(tmp_path / "j") == ([0, 1], [])
+
+
+def test_a_damaged_first_line_is_no_loss_where_the_next_vouches_for_it(tmp_path: Path) -> None:
+    path = finished(tmp_path / "j")
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    segments, (warning,) = kept(tmp_path / "j")
+    assert segments == [0, 1, 2] and "Line 1 of" in warning
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume"])
+@pytest.mark.parametrize("damage", ["asked otherwise", "emptied", "all but the first line", "gone", "a diary"])
+def test_no_work_is_thrown_away_because_nobody_can_tell_how_it_was_begun(
+    tmp_path: Path, damage: str, unfinished: Unfinished
+) -> None:
+    path, about = finished(tmp_path / "j"), ABOUT
+    whole = path.read_bytes()
+    if damage == "asked otherwise":
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        about = ABOUT | {"seed": 1}
+    elif damage == "emptied":
+        path.write_bytes(b"")
+    elif damage == "all but the first line":
+        path.write_bytes(b"".join(lines_of(path)[1:]))
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path.write_text('{"dear": "diary"}\n')
+    before = {entry.name: entry.read_bytes() for entry in (tmp_path / "j").iterdir()}
+    with pytest.raises(RestorationError, match="what was finished cannot be told"):
+        Journal(tmp_path / "j", about, unfinished)
+    assert {entry.name: entry.read_bytes() for entry in (tmp_path / "j").iterdir()} == before
+
+
+def test_a_journal_that_cannot_be_read_stays(tmp_path: Path) -> None:
+    path = finished(tmp_path / "j")
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    with pytest.raises(RestorationError, match="no file of its own"):
         Journal(tmp_path / "j", ABOUT, "resume")
+    path.rmdir()
+    (tmp_path / "aside").rename(path)
+    assert kept(tmp_path / "j") == ([0, 1, 2], [])
+
+
+# Whose fault it is
+
+
+def test_a_file_where_the_folder_should_be_stays(tmp_path: Path) -> None:
     (tmp_path / "k").write_text("mine")
-    with pytest.raises(RestorationError, match="cannot be written"):
+    with pytest.raises(RestorationError, match=r"is a file, where a folder .* Move it away"):
         Journal(tmp_path / "k", ABOUT)
     assert (tmp_path / "k").read_text() == "mine"
+
+
+def test_what_goes_wrong_elsewhere_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    with pytest.raises(BrokenPipeError), journal.kept():
+        raise BrokenPipeError
+    assert list(tmp_path.iterdir()) == []  # nothing was finished
+    finished(tmp_path / "j")
+    journal = Journal(tmp_path / "j", ABOUT, "resume")
+    with pytest.raises(BrokenPipeError), journal.kept():
+        raise BrokenPipeError
+    assert kept(tmp_path / "j") == ([0, 1, 2], [])
+
+
+def test_a_folder_that_is_not_there_is_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(RestorationError, match=r"No such file or directory\)\. Choose another place"):
+        Journal(tmp_path / "missing" / "j", ABOUT)
 
 
 @pytest.mark.parametrize("unfinished", ["refuse", "resume", "discard"])
@@ -175,7 +336,7 @@ def test_a_disk_that_is_full_when_a_line_is_noted_is_complained_of_once(tmp_path
     journal.note(RECORD)
     begun = (tmp_path / "j" / "journal.jsonl").stat().st_size
     with no_file_longer_than(begun + 10):
-        with pytest.raises(RestorationError, match="What is finished is kept"), journal.kept():
+        with pytest.raises(RestorationError, match="What is finished is kept"):
             journal.note(RECORD | {"segments": [1]})
         journal.close()
     again = Journal(tmp_path / "j", ABOUT, "resume")
@@ -248,9 +409,9 @@ def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_pat
     [
         {},
         {"batch": 2},
-        {"solver": "guided", "sigma_min": 0.1},
-        {"solver": "guided", "sigma_min": 0.1, "mode": "time-invariant", "blind_segments": 3},
-        {"preset": "paper", "sigma_min": 0.1},
+        {"solver": "guided", "sigma_min": 0.1, "filter_iterations": 1},
+        {"solver": "guided", "sigma_min": 0.1, "filter_iterations": 1, "mode": "time-invariant", "blind_segments": 3},
+        {"preset": "paper", "sigma_min": 0.1, "filter_iterations": 1},
     ],
     ids=["closed-form", "together", "guided", "time-invariant", "paper"],
 )
@@ -260,7 +421,7 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
 ) -> None:
     restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
     sf.write(source, np.tile(chord(1), (9, 1)), 8000)
-    quick = {"steps": 2, "filter_iterations": 1}
+    quick = {"steps": 2}
     whole = restorer.restore_file(source, tmp_path / "whole", **quick, **wishes)
     steps: list[object] = []
     with pytest.raises(Cancelled) as stopped:
@@ -290,22 +451,44 @@ def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tm
         restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
 
 
-@pytest.mark.parametrize("lost", ["all", "the end"])
-def test_finished_sound_that_is_gone_is_missed(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("lost", ["all", "the end", "a bit", "a line"])
+def test_finished_sound_that_is_gone_is_made_again_to_the_last_bit(tmp_path: Path, lost: str) -> None:
     restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
     sf.write(source, np.tile(chord(1), (9, 1)), 8000)
+    whole = restorer.restore_file(source, tmp_path / "whole", steps=2)
     with pytest.raises(Cancelled) as stopped:
-        restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 4, steps=2)
+        restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 6, steps=2)
     assert stopped.value.partial is not None
     stopped.value.partial.storage.close()
     tape = tmp_path / "j" / "segments.f32"
     if lost == "all":
         tape.unlink()
-    else:
+    elif lost == "the end":
         os.truncate(tape, tape.stat().st_size - 4)
-    with pytest.raises(RestorationError, match="is gone from its journal"):
-        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
-    assert (tmp_path / "j" / "journal.jsonl").read_text().count("\n") > 1
+    elif lost == "a bit":
+        raw = bytearray(tape.read_bytes())
+        raw[2 * len(raw) // 3] ^= 1
+        tape.write_bytes(raw)
+    else:
+        path = tape.with_name("journal.jsonl")
+        path.write_bytes(b"".join(line for i, line in enumerate(lines_of(path)) if i != 2))
+    found = restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+    np.testing.assert_array_equal(found.audio, whole.audio)
+    assert "is damaged" in found.report["warnings"][0]
+    for restoration in (found, whole):
+        restoration.storage.discard()
+
+
+def test_what_a_callback_does_wrong_is_its_own(tmp_path: Path) -> None:
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
+    sf.write(source, chord(1), 8000)
+
+    def broken(step: object) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        restorer.restore_file(source, tmp_path / "j", on_step=broken, steps=2)
+    assert not (tmp_path / "j").exists()
 
 
 def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
@@ -319,7 +502,7 @@ def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     arguments = command(source)[3:]
     full = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
     assert full.returncode == 1 and "Traceback" not in full.stderr, full.stderr
-    assert "cannot be written" in full.stderr and "go on with --resume" in full.stderr
+    assert "cannot be kept in" in full.stderr and "go on with --resume" in full.stderr
     assert not (tmp_path / "long.restored.wav").exists()
     again = subprocess.run(command(source, "--resume"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr

@@ -6,7 +6,7 @@ import torch
 
 from babe2.dsp.resampling import resample, resampled
 from babe2.dsp.tape import BLOCK, MemoryTape, Spread
-from babe2.recordings.recorded import Recorded, Samples, even
+from babe2.recordings.recorded import Recorded, Samples, rechunked
 
 
 def noise(channels: int, samples: int) -> torch.Tensor:
@@ -23,9 +23,9 @@ def test_resampling_does_not_depend_on_the_blocks(rate: int, new_rate: int) -> N
 
 
 @pytest.mark.parametrize("length", [0, 5, 1000, 1234])
-def test_blocks_of_any_size_become_even(length: int) -> None:
+def test_blocks_of_any_size_become_blocks_of_one_size(length: int) -> None:
     x = noise(1, 1000)
-    blocks = list(even(x.split(37, dim=1), 100, length))
+    blocks = list(rechunked(x.split(37, dim=1), 100, length))
     assert all(block.shape[1] == 100 for block in blocks[:-1])
     joined = torch.cat([x[:, :0], *blocks], dim=1)
     assert torch.equal(joined, torch.nn.functional.pad(x, (0, 234))[:, :length])

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from babe2 import Restoration, RestorationError, Restorer, audio
-from babe2.commands.main import main, parser
+from babe2.commands.main import build_parser, main
 from babe2.commands.options import settings_of
 from babe2.equalizer import Equalizer, Flank
 from babe2.report.evidence import pack, papers, read_me
@@ -249,7 +249,7 @@ def test_a_folder_that_is_not_there_is_told_without_its_path(kept: Kept, tmp_pat
 
 
 def test_the_command_gives_the_same_options(kept: Kept) -> None:
-    options = parser().parse_args(kept.command[1:])
+    options = build_parser().parse_args(kept.command[1:])
     assert kept.command[0] == "babe2"
     assert [str(path) for path in options.inputs] == [NAME]
     assert (options.checkpoint, options.method, options.preset, options.seed) == ("piano-small", "babe2", "draft", 7)
@@ -274,7 +274,7 @@ def test_every_setting_comes_back_to_its_last_digit(kept: Kept, preset: str, ove
     wanted = kept.restorer.method(preset=preset, **overrides)
     told = {"preset": preset, "solver": wanted.name, "settings": wanted.settings.as_dict()}
     report = json.loads(json.dumps(kept.restoration.report | told, default=str))
-    options = parser().parse_args(command_line(report, kept.restorer, recording="a.wav")[1:])
+    options = build_parser().parse_args(command_line(report, kept.restorer, recording="a.wav")[1:])
     assert kept.restorer.method(preset=options.preset, **settings_of(options)) == wanted
 
 
@@ -296,7 +296,7 @@ def assert_same_sound(one: Path, other: Path) -> None:
 
 def test_a_name_that_looks_like_an_option_stays_a_name(kept: Kept) -> None:
     words = command_line(kept.restoration.report, kept.restorer, recording="-o.wav")
-    assert [str(path) for path in parser().parse_args(words[1:]).inputs] == ["-o.wav"]
+    assert [str(path) for path in build_parser().parse_args(words[1:]).inputs] == ["-o.wav"]
 
 
 def test_a_checkpoint_in_a_folder_of_this_machine_is_told_by_its_name(kept: Kept) -> None:

@@ -1,0 +1,56 @@
+"""What README.md and docs/ tell people to type, and where they send them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import babe2
+from babe2.commands.main import build_parser
+from babe2.commands.options import settings_of
+
+ROOT = Path(babe2.__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+COMMANDS = [
+    (page.name, line.partition(" #")[0].strip())
+    for page in PAGES
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+    if not language and line.startswith("babe2 ")
+]
+
+
+def test_there_are_commands_to_read() -> None:
+    assert len(COMMANDS) > 15
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+def test_every_command_that_is_shown_is_one(page: str, line: str) -> None:
+    options = build_parser().parse_args(shlex.split(line)[1:])
+    if getattr(options, "set", None) and options.run.__name__ == "run_restore":
+        babe2.Restorer.from_checkpoint("piano-small").method(options.method, options.preset, **settings_of(options))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
+    for name in re.findall(r"`((?:babe2|benchmarks|docs|tests|recipes)/[\w/.-]+)`", page.read_text("utf-8")):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    _, _, text = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)
+    assert len(text.splitlines()) <= 130
