@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from babe2 import Restoration, audio
+from babe2 import audio
 from babe2.config import GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import SOLVER, all_settings, users_of
@@ -28,6 +28,7 @@ from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
+from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 
 SETTINGS = {  # that a visitor may choose, in the order of their groups
