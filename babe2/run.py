@@ -39,6 +39,8 @@ class Step:
     misfit: float  # distance of the degraded estimate from the recording, relative to the recording
     equalizer: Curve | None
     seconds_left: float
+    start: float  # of the segment, seconds
+    share: float  # of all steps of all segments that is done, 0 to 1
     _clean: Callable[[], Audio]
 
     def clean(self) -> Audio:
@@ -260,6 +262,8 @@ class Run:
                 progress.misfit,
                 progress.equalizer,
                 (time.monotonic() - self.began) / self.steps_done * steps_left,
+                start / self.recording.model_rate,
+                self.steps_done / (self.steps_done + steps_left),
                 lambda: self.recording.all_channels(estimate, start).numpy(),
             )
         )

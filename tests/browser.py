@@ -61,7 +61,7 @@ def browser() -> Iterator[Browser]:
 def _opened(browser: Browser) -> Iterator[Page]:
     """A page that may neither complain on its console nor want anything from elsewhere, which it would not get."""
     complaints: list[str] = []
-    context = browser.new_context(accept_downloads=True)
+    context = browser.new_context(accept_downloads=True, reduced_motion="reduce")
     context.route(lambda url: not at_home(url), lambda route: route.abort())
     page = context.new_page()
     page.on("console", lambda line: complaints.append(line.text) if is_complaint(line) else None)

@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
-from babe2 import audio
+from babe2.checkpoints import manifest
+from babe2.checkpoints.hub import fetch_from_hub
 from babe2.checkpoints.listing import entry_as_dict, format_state
-from babe2.checkpoints.shelf import Shelf
-from babe2.config import as_text, column_for
+from babe2.checkpoints.shelf import FILES, Shelf
+from babe2.checkpoints.transfer import Caller
+from babe2.config import PRESETS, as_text, column_for
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
 from babe2.methods import BABE2, SOLVER, choose
 from babe2.page.excerpt import Excerpt
-from babe2.recordings.recorded import SHORTEST_SECONDS
+from babe2.page.first_look import FirstLook
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
 
+# Where graphics cards are lent for each run (zerogpu.py), all that is not lent is computed on the processor.
+DEVICE = "cpu" if find_spec("spaces") else "auto"
+FIRST = "piano-small"  # which a visitor finds chosen
+FRESH_SECONDS = 600.0  # after which a machine's pace is measured again: it may have been busy with others
 WAY_OUT = "Choose one that comes along or is on this machine."
+REVISION = re.compile(r"[\w][\w./-]{0,99}", re.ASCII)
 
-# No visitor waits for what another one has loaded or measured before.
+_loading: defaultdict[str, Lock] = defaultdict(Lock)
+
+
+def restorer_of(checkpoint: str, device: str = "auto") -> Restorer:
+    """The restorer of a checkpoint that `CheckpointCards.checked` let pass, loaded once for all visitors.
+
+    No folder of this machine can be meant: what is not in the manifest is looked for on the Hub and nowhere else.
+    """
+    with _loading[checkpoint]:  # who comes while it is being loaded waits for it
+        return _loaded(checkpoint, device)
 
 
 @lru_cache(maxsize=2)  # a published prior takes a fifth of a gigabyte
-def restorer_of(checkpoint: str) -> Restorer:
-    return Restorer.from_checkpoint(checkpoint)
+def _loaded(checkpoint: str, device: str) -> Restorer:
+    named = repository(checkpoint)
+    if named is None:
+        return Restorer.from_checkpoint(checkpoint, device=device)
+    folder = fetch_from_hub(*named, FILES, Shelf.at().cache, Caller())
+    restorer = Restorer.from_checkpoint(folder, device=device)
+    restorer.name = f"{named[0]}@{folder.name}"  # the commit that was used
+    return restorer
+
+
+def repository(name: str) -> tuple[str, str | None] | None:
+    """The repository and revision of a Hub name, `owner/name[@revision]`; None for anything else."""
+    repo, at, revision = name.partition("@")
+    if not manifest.REPO.fullmatch(repo) or (at and not REVISION.fullmatch(revision)):
+        return None
+    return repo, revision or None
 
 
 @lru_cache(maxsize=32)
-def pace_of(checkpoint: str, preset: str) -> Pace:
-    restorer = restorer_of(checkpoint)
-    return calibrate(restorer, restorer.method(preset=preset))
+def pace_of(checkpoint: str, preset: str, overrides: tuple[tuple[str, Any], ...], period: int) -> Pace:
+    """How fast this machine is with these settings, in a period of ten minutes."""
+    restorer = restorer_of(checkpoint, DEVICE)
+    return calibrate(restorer, restorer.method(preset=preset, **dict(overrides)))
 
 
 @dataclass(frozen=True)
 class CheckpointCards:
-    """The manifest is read once; how its checkpoints stand is looked up whenever it is asked for."""
+    """The checkpoints a visitor may use. The manifest is read once; their states are looked up on every call."""
 
     shelf: Shelf
     any_hub_id: bool = False  # whether a visitor may have anything fetched from the Hub
@@ -48,18 +84,34 @@ class CheckpointCards:
         return [self.row(name) for name in self.shelf.manifest]
 
     def row(self, checkpoint: str) -> dict[str, Any]:
+        """The description of one checkpoint of the manifest."""
         row = entry_as_dict(self.shelf, self.shelf.entry(checkpoint))
         return {name: value for name, value in row.items() if name != "path"}
 
-    def checked(self, checkpoint: str) -> str:
-        """A checkpoint that a visitor may use: one of the manifest, not a path on this machine."""
-        on_the_hub = "/" in checkpoint and not Path(checkpoint).exists()
-        if checkpoint in self.shelf.manifest or (self.any_hub_id and on_the_hub):
-            return checkpoint
+    def choices(self) -> list[tuple[str, str]]:
+        """(what a list shows, id) of each; those that are not on this machine are marked."""
+        choices = []
+        for row in self.rows():
+            size = f", {row['bytes'] / 1e6:.0f} MB" if row["bytes"] else ""
+            absent = "not on this machine" if offline() else "to be fetched first"
+            mark = f" ({absent}{size})" if row["state"] == "remote" else ""
+            choices.append((row["title"] + mark, row["id"]))
+        return choices
+
+    def checked(self, checkpoint: object) -> str:
+        """The name of a checkpoint that a visitor may use: one of the manifest or, where allowed, one on the Hub.
+
+        Whether there is such a folder on this machine changes nothing in the answer.
+        """
+        if isinstance(checkpoint, str):
+            if checkpoint in self.shelf.manifest:
+                return checkpoint
+            if self.any_hub_id and repository(checkpoint):
+                return checkpoint
         raise RestorationError(f"There is no checkpoint {checkpoint!r:.80} here. Choose one of the list.")
 
     def card(self, checkpoint: str) -> str:
-        """What a listener should know before choosing it."""
+        """What a listener should know before choosing it, as Markdown."""
         if checkpoint not in self.shelf.manifest:
             return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
         row = self.row(checkpoint)
@@ -67,16 +119,18 @@ class CheckpointCards:
         return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
 
     def rights(self, checkpoint: str) -> dict[str, str]:
+        """Licence and credit of a checkpoint of the manifest."""
         entry = self.shelf.manifest.get(checkpoint)
         return {"licence": entry.licence, "credit": entry.credit} if entry else {}
 
     def is_here(self, checkpoint: str) -> bool:
+        """Whether a checkpoint of the manifest is on this machine."""
         entry = self.shelf.manifest.get(self.checked(checkpoint))
         return entry is not None and self.shelf.at_hand(entry) is not None
 
     def here(self, checkpoint: str) -> Restorer | None:
-        """Looking fetches nothing: None where a checkpoint is not on this machine yet."""
-        return restorer_of(checkpoint) if self.is_here(checkpoint) else None
+        """The restorer of a checkpoint that is on this machine, else None: looking fetches nothing."""
+        return restorer_of(checkpoint, DEVICE) if self.is_here(checkpoint) else None
 
     def reference(self, checkpoint: str) -> ReferenceLtas | None:
         """The average spectrum of the music it knows, where that is at hand."""
@@ -84,15 +138,16 @@ class CheckpointCards:
         return None if restorer is None else restorer.reference
 
     def restorer(self, checkpoint: str) -> Restorer:
-        """Fetched, where it is not on this machine. A visitor has no paths to give: the ways out are others here."""
-        from huggingface_hub import constants
+        """The restorer of a checkpoint, which is fetched where it is not on this machine.
 
+        A visitor has no paths to give: what is said when that fails names the ways out on the page.
+        """
         if self.is_here(checkpoint):
-            return restorer_of(checkpoint)
-        if constants.HF_HUB_OFFLINE:
+            return restorer_of(checkpoint, DEVICE)
+        if offline():
             raise RestorationError(f"This checkpoint is not on this machine, which may use no network. {WAY_OUT}")
         try:
-            return restorer_of(checkpoint)
+            return restorer_of(checkpoint, DEVICE)
         except RestorationError as error:
             fact, *_ = str(error).split(". ")
             raise RestorationError(f"{fact.rstrip('.')}. {WAY_OUT} Or try again later.") from None
@@ -107,21 +162,41 @@ class CheckpointCards:
         method = choose(BABE2, preset, column, {SOLVER: solver} if solver else {})
         return {SOLVER: method.name} | {name: as_text(value) for name, value in method.settings.as_dict().items()}
 
-    def words_on_time(
-        self, checkpoint: str, preset: str, overrides: dict[str, Any], recording: str | Path, excerpt: Excerpt
+    def time_needed(
+        self, checkpoint: str, preset: str, overrides: Mapping[str, Any], seen: FirstLook, excerpt: Excerpt
     ) -> str:
-        """How long a restoration of an excerpt will take, on this machine."""
-        restorer = self.here(checkpoint)
-        if restorer is None:
-            return "**Restore** fetches this checkpoint first; how long a restoration takes can be told from then on."
-        channels, samples, sample_rate = audio.measure(recording)
-        seconds = max(SHORTEST_SECONDS, excerpt.seconds_of(samples / sample_rate))
+        """A sentence on how long restoring an excerpt will take on this machine."""
+        if not self.is_here(checkpoint):
+            if offline():
+                self.restorer(checkpoint)  # which says why it cannot be had
+            return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
+        restorer = restorer_of(checkpoint, DEVICE)
+        method = restorer.method(preset=checked_preset(preset), **overrides)
+        seconds = excerpt.seconds_of(seen.seconds)
+        length = format_length(seconds)
+        if find_spec("spaces"):
+            return f"{length} of sound will be restored on a graphics card that is lent for it."
+        period = int(time.monotonic() / FRESH_SECONDS)
         needed = estimate(
-            pace_of(checkpoint, preset),
-            restorer.method(preset=preset, **overrides),
+            pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period),
+            method,
             restorer.model,
             seconds=seconds,
-            channels=channels,
-            sample_rate=sample_rate,
+            channels=seen.channels,
+            sample_rate=seen.sample_rate,
         )
-        return f"{format_length(seconds)} of sound will take {format_duration(needed.seconds)} on this machine."
+        return f"{length} of sound will take {format_duration(needed.seconds)} on this machine."
+
+
+def checked_preset(preset: object) -> str:
+    """The name of a preset."""
+    if preset not in PRESETS:
+        raise RestorationError(f"There is no preset {preset!r:.80}. Choose {', '.join(PRESETS)}.")
+    return str(preset)
+
+
+def offline() -> bool:
+    """Whether nothing may be fetched."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)

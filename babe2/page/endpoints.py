@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 
-from babe2.page.checkpoint_cards import CheckpointCards
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, given
+from babe2.page.checkpoint_cards import FIRST, CheckpointCards, checked_preset
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import first_look
 from babe2.page.job import Moment
 from babe2.page.messages import in_a_sentence
-from babe2.page.outcome import Outcome
+from babe2.page.outcome import as_long
 from babe2.page.stop import Stop
-from babe2.page.zerogpu import restored
-from babe2.report.figures import save
+from babe2.page.zerogpu import check_lease, restored
+from babe2.report import figures
 from babe2.report.recipe import plain_name
 
-FIRST = "piano-small"
 
+@dataclass(frozen=True)
+class Endpoints:
+    """What programs may call; restorations of `longest` seconds at most."""
 
-def add_endpoints(cards: CheckpointCards, longest: float, at_once: int) -> None:
-    """Within `gr.Blocks`: what programs may call, `at_once` restorations of `longest` seconds at most."""
+    cards: CheckpointCards
+    longest: float
 
     @in_a_sentence
     def restore(
+        self,
         recording: str,
         checkpoint: str = FIRST,
         preset: str = "standard",
@@ -49,23 +53,26 @@ def add_endpoints(cards: CheckpointCards, longest: float, at_once: int) -> None:
         Returns:
             The restored file (24-bit or float), a report, and pictures. While it runs, the report says how it stands.
         """
-        excerpt = Excerpt.chosen(start, duration)
-        sound = excerpt.read(given(recording), longest)
-        restorer = cards.restorer(checkpoint)
+        options = {"preset": checked_preset(preset), "seed": checked_seed(seed)}
+        checkpoint = self.cards.checked(checkpoint)
+        sound = Excerpt.chosen(start, duration).read(checked_recording(recording), self.longest)
+        check_lease(sound, options)
+        reference = self.cards.restorer(checkpoint).reference
         with TemporaryDirectory(prefix="babe2-") as folder, Stop.new() as stop:
-            for news in restored(checkpoint, sound, {"preset": preset, "seed": int(seed)}, stop):
+            for news in restored(checkpoint, sound, options, stop):
                 if isinstance(news, Moment):
                     progress(news.share, desc=news.words)
                     yield None, {"share": news.share, "state": news.words}, []
                     continue
                 place = f"{folder}/{plain_name(Path(recording).stem)}"
                 file = news.save(f"{place}.restored.wav")
-                drawn = Outcome(Path(recording), excerpt, sound, restorer, news).pictures()
-                pictures = [str(save(picture(), f"{place}.{name}.png")) for name, picture in drawn.items()]
+                before, after = as_long(sound, news), (news.audio, news.sample_rate)
+                drawn = figures.of_restoration(before, after, news, reference)
+                pictures = [str(figures.save(picture(), f"{place}.{name}.png")) for name, picture in drawn.items()]
                 yield str(file), news.report, pictures
 
     @in_a_sentence
-    def analyse(recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
+    def analyse(self, recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
         """Say what a recording is like, without restoring it: level, clipping, bandwidth, noise floor, average
         spectrum, how that differs from the music a checkpoint knows, and advice.
 
@@ -76,29 +83,36 @@ def add_endpoints(cards: CheckpointCards, longest: float, at_once: int) -> None:
         Returns:
             Plain numbers, lists and sentences.
         """
-        yield first_look(given(recording), cards.restorer(checkpoint).reference).found
+        reference = self.cards.restorer(self.cards.checked(checkpoint)).reference
+        yield first_look(checked_recording(recording), reference).found
 
-    def checkpoints() -> list[dict[str, Any]]:
+    def checkpoints(self) -> list[dict[str, Any]]:
         """List the checkpoints: what music each knows, where it is from, its licence, and whether it is here already.
 
         Returns:
             One description for each.
         """
-        return cards.rows()
+        return self.cards.rows()
 
+
+def add_endpoints(endpoints: Endpoints, at_once: int) -> None:
+    """Within `gr.Blocks`: makes them callable, `at_once` restorations at a time."""
     with gr.Group(visible=False):
         recording = gr.Audio(label="recording", type="filepath")
-        checkpoint, preset, seed = gr.Textbox(FIRST), gr.Textbox("standard"), gr.Number(0, precision=0)
-        start, duration = gr.Number(0.0), gr.Number(EXCERPT_SECONDS)
+        checkpoint = gr.Textbox(FIRST, label="checkpoint")
+        preset = gr.Textbox("standard", label="preset")
+        seed = gr.Number(0, precision=0, label="seed")
+        start, duration = gr.Number(0.0, label="start"), gr.Number(EXCERPT_SECONDS, label="duration")
         sound, pictures = gr.File(label="restored"), gr.File(file_count="multiple", label="pictures")
-        report, asked = gr.JSON(), gr.Button()
+        report, found, rows = gr.JSON(label="report"), gr.JSON(label="analysis"), gr.JSON(label="checkpoints")
+        asked = gr.Button()
     asked.click(
-        restore,
+        endpoints.restore,
         [recording, checkpoint, preset, seed, start, duration],
         [sound, report, pictures],
         api_name="restore",
         concurrency_id="restoration",
         concurrency_limit=at_once,
     )
-    asked.click(analyse, [recording, checkpoint], [report], api_name="analyse")
-    asked.click(checkpoints, None, [report], api_name="checkpoints")
+    asked.click(endpoints.analyse, [recording, checkpoint], [found], api_name="analyse")
+    asked.click(endpoints.checkpoints, None, [rows], api_name="checkpoints")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from babe2 import audio
 from babe2.errors import RestorationError
-from babe2.wording import clock
+from babe2.recordings.recorded import SHORTEST_SECONDS
+from babe2.wording import clock, format_length
 
 EXCERPT_SECONDS = 10.0  # unless somebody wishes otherwise
 
@@ -20,29 +22,59 @@ class Excerpt:
     duration: float | None = None  # None: to the recording's end
 
     @classmethod
-    def chosen(cls, start: float | None, duration: float | None) -> Excerpt:
-        """As a person filled in two fields; an emptied one means its default."""
-        return cls(max(0.0, start or 0.0), EXCERPT_SECONDS if duration is None else duration)
+    def chosen(cls, start: object, duration: object) -> Excerpt:
+        """The excerpt that two fields of a form ask for; an empty one means its default."""
+        return cls(
+            0.0 if start is None else checked_seconds("start", start),
+            EXCERPT_SECONDS if duration is None else checked_seconds("duration", duration),
+        )
 
     def seconds_of(self, whole: float) -> float:
         """How many seconds it is of a recording that has `whole`."""
         rest = max(0.0, whole - self.start)
         return rest if self.duration is None else min(self.duration, rest)
 
-    def read(self, recording: str | Path, longest: float) -> audio.Recording:
-        """Its sound, where it is no more than `longest` seconds."""
-        _, samples, rate = audio.measure(recording)
-        wanted = self.seconds_of(samples / rate)
+    def check(self, whole: float, longest: float) -> None:
+        """Refuses what cannot be restored of a recording that lasts `whole` seconds, `longest` at once."""
+        if self.start > 0 and self.start >= whole - SHORTEST_SECONDS:
+            raise RestorationError(
+                f"The excerpt begins at {clock(self.start)}, where this recording of {format_length(whole)} is over. "
+                "Choose an earlier place."
+            )
+        wanted = self.seconds_of(whole)
+        if wanted < min(SHORTEST_SECONDS, whole):
+            raise RestorationError("The excerpt has no length. Choose a duration above 0 s.")
         if wanted > longest:
             raise RestorationError(
                 f"That is {clock(wanted)} of sound; here at most {clock(longest)} are restored at once. Choose an "
                 "excerpt, or run babe2 on your own computer."
             )
+
+    def read(self, recording: str | Path, longest: float) -> audio.Recording:
+        """Its sound, where it is no more than `longest` seconds."""
+        _, samples, rate = audio.measure(recording)
+        self.check(samples / rate, longest)
         return audio.read(recording, start=self.start, duration=self.duration)
 
 
-def given(recording: str | None) -> str:
-    """A recording that has to be there."""
+def checked_seconds(name: str, value: object) -> float:
+    """A time in seconds, not before the beginning."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return float(value)
+    raise RestorationError(f"The {name} is a number of seconds, 0 or more, so it cannot be {value!r:.80}.")
+
+
+def checked_recording(recording: str | None) -> str:
+    """The path of a recording that has to be there."""
     if not recording:
         raise RestorationError("There is no recording yet. Drop one on the page, or take the example.")
     return recording
+
+
+def checked_seed(seed: object) -> int:
+    """The seed of a form or a program; an empty field means 0."""
+    if seed is None:
+        return 0
+    if isinstance(seed, (int, float)) and not isinstance(seed, bool) and seed == seed // 1 and 0 <= seed < 2**63:
+        return int(seed)
+    raise RestorationError(f"A seed is a whole number between 0 and 2**63 - 1, so it cannot be {seed!r:.80}.")

@@ -13,8 +13,9 @@ from babe2 import audio
 from babe2.analysis.description import analyse
 from babe2.analysis.liveliest import liveliest
 from babe2.dsp.spectra import ReferenceLtas
-from babe2.page.excerpt import EXCERPT_SECONDS
-from babe2.recordings.recorded import Audio
+from babe2.errors import RestorationError
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt
+from babe2.recordings.recorded import SILENT, Audio
 from babe2.restorer import Restorer
 from babe2.wording import clock, format_length
 
@@ -30,8 +31,8 @@ class FirstLook:
     seconds: float  # of the whole recording
     looked_at: float  # seconds of it
     start: float  # of the liveliest excerpt, seconds
-    excerpt: Audio  # (channels, samples)
     sample_rate: int
+    channels: int  # in which there is something to restore
     reference: ReferenceLtas | None  # what it was compared with
 
     @property
@@ -59,7 +60,10 @@ class FirstLook:
 def first_look(
     path: str | Path, reference: ReferenceLtas | None = None, excerpt_seconds: float = EXCERPT_SECONDS
 ) -> FirstLook:
-    """Of more than five minutes, evenly spaced blocks are looked at. Without a reference nothing is compared."""
+    """What a recording is like; of more than five minutes, evenly spaced blocks are looked at.
+
+    Without a reference nothing is compared.
+    """
     _, samples, rate = audio.measure(path)
     seconds = samples / rate
     places = [0.0]
@@ -68,36 +72,45 @@ def first_look(
         seen, rate = recording.audio, recording.sample_rate
         seconds = seen.shape[1] / rate
         start = liveliest(seen, rate, excerpt_seconds)
-        first = round(start * rate)
-        excerpt = seen[:, first : first + round(excerpt_seconds * rate)]
     else:
         places = np.linspace(0, seconds - BLOCK_SECONDS, BLOCKS).tolist()
         blocks = [audio.read(path, start=place, duration=BLOCK_SECONDS).audio for place in places]
         seen = np.concatenate(blocks, axis=1)
         start = places[min(int(liveliest(seen, rate, BLOCK_SECONDS) / BLOCK_SECONDS + 0.5), BLOCKS - 1)]
-        excerpt = audio.read(path, start=start, duration=excerpt_seconds).audio
     return FirstLook(
         found=analyse(seen, rate, reference),
         seconds=seconds,
         looked_at=seen.shape[1] / rate,
         start=start,
-        excerpt=excerpt,
         sample_rate=rate,
+        channels=_sounding(seen),
         reference=reference,
     )
 
 
-def preview(seen: FirstLook, restorer: Restorer | None) -> Audio | None:
-    """The excerpt with its average spectrum matched (LTAS-EQ), where the checkpoint has one to match."""
-    if restorer is None or restorer.ltas is None or not seen.excerpt.any():
+def check_sounding(seen: FirstLook) -> None:
+    """Refuses a recording in which nothing sounds."""
+    if not seen.channels:
+        raise RestorationError("This recording is silent, so there is nothing to restore in it. Choose another one.")
+
+
+def _sounding(audio: Audio) -> int:
+    """In how many channels (C, T) something sounds beside the loudest one."""
+    loudness = np.array([float(channel.std(dtype=np.float64)) for channel in audio])
+    return int((loudness > SILENT * loudness.max()).sum()) if loudness.max() > 1e-8 else 0
+
+
+def equalised(sound: Audio, sample_rate: int, restorer: Restorer | None) -> Audio | None:
+    """A sound with its average spectrum matched to the music that a checkpoint knows, where it has one to match."""
+    if restorer is None or restorer.ltas is None or not sound.any():
         return None
-    return restorer.restore(seen.excerpt, seen.sample_rate, method="ltas-eq").audio
+    return restorer.restore(sound, sample_rate, method="ltas-eq").audio
 
 
-def restored_beforehand(seen: FirstLook, path: str | Path, examples: Path) -> Audio | None:
-    """The excerpt of an example's restoration, which lies beside the example."""
+def restored_beforehand(recording: str | Path, excerpt: Excerpt, examples: Path) -> Audio | None:
+    """The excerpt of an example's restoration, which lies beside the example; None for any other recording."""
     for restored in examples.glob("*.restored.flac"):
         example = restored.with_name(restored.name.replace(".restored", ""))
-        if filecmp.cmp(example, path, shallow=False):
-            return audio.read(restored, start=seen.start, duration=seen.excerpt.shape[1] / seen.sample_rate).audio
+        if filecmp.cmp(example, recording, shallow=False):
+            return audio.read(restored, start=excerpt.start, duration=excerpt.duration).audio
     return None

@@ -29,11 +29,14 @@ class Moment:
     steps: int = 0
     misfit: float | None = None
     seconds_left: float | None = None
+    share: float = 0.0  # of all steps of all segments that is done
+    start: float = 0.0  # of the segment, seconds
     equalizer: Curve | None = None
     sound: Audio | None = None  # of the segment under way (channels, samples), at the model's rate
 
     @classmethod
     def of(cls, step: Step) -> Moment:
+        """The moment of a step, with its sound."""
         return cls(
             step.segment,
             step.segments,
@@ -41,19 +44,15 @@ class Moment:
             step.steps,
             step.misfit,
             step.seconds_left,
+            step.share,
+            step.start,
             step.equalizer,
             step.clean(),
         )
 
     @property
-    def share(self) -> float:
-        """Of the whole run that is done."""
-        if not self.segments:
-            return 0.0
-        return (self.segment - 1 + self.step / max(self.steps, 1)) / self.segments
-
-    @property
     def words(self) -> str:
+        """Where the run is and how long it will still take."""
         if not self.step:
             return "finding out how the recording was made"
         left = "" if self.seconds_left is None else f", {format_duration(self.seconds_left)} left"
@@ -68,7 +67,7 @@ def follow(
     stopped: Callable[[], bool] = lambda: False,
     **options: Any,
 ) -> Iterator[Moment | Restoration]:
-    """Restores and tells how it stands, at least every half second; the restoration comes last.
+    """Yields how a restoration stands, at least every half second, and last the restoration itself.
 
     When `stopped()` turns true the finished part comes last, or Cancelled where there is none. Closing the iterator
     stops the run, too: when close() returns, nothing is computed any more.
@@ -89,13 +88,13 @@ def follow(
     thread = threading.Thread(target=work, name="restoration", daemon=True)
     thread.start()
     try:
-        yield from _told(news)
+        yield from _heard(news)
     finally:
         left.set()
         thread.join()
 
 
-def _told(news: queue.Queue[Step | Restoration | BaseException]) -> Iterator[Moment | Restoration]:
+def _heard(news: queue.Queue[Step | Restoration | BaseException]) -> Iterator[Moment | Restoration]:
     moment = Moment()
     while True:
         try:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import pickle
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from babe2 import audio
 from babe2.analysis.description import analyse
+from babe2.dsp.loudness import integrated_loudness
+from babe2.dsp.spectra import ReferenceLtas
 from babe2.page.excerpt import Excerpt
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED
+from babe2.page.tracks import LTAS_EQ, PEAK_DB, RECORDING, RESTORED
+from babe2.recordings.chunks import Tags
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
+from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 from babe2.wording import format_length
@@ -25,56 +34,93 @@ KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A recording, a part of it, and its restoration."""
+    """A finished run. Its sounds lie in a folder of its own, which goes when the outcome goes; memory holds none."""
 
     recording: Path
     excerpt: Excerpt
-    sound: audio.Recording  # of the excerpt
-    restorer: Restorer
-    restoration: Restoration
+    checkpoint: str
+    tags: Tags
+    seconds: float  # that are finished
+    wanted: float  # seconds that were asked for
+    report: dict[str, Any]
+    found: Verdict
+    folder: Path
+
+    @classmethod
+    def of(
+        cls,
+        recording: Path,
+        excerpt: Excerpt,
+        checkpoint: str,
+        sound: audio.Recording,
+        restoration: Restoration,
+        reference: ReferenceLtas | None,
+    ) -> Outcome:
+        """Keeps a restoration of an excerpt's `sound`; `reference` is the checkpoint's music."""
+        folder = Path(tempfile.mkdtemp(prefix="babe2-kept-"))
+        with open(folder / "restoration", "wb") as file:
+            pickle.dump(replace(restoration), file)  # a new one does not hold the audio that was asked for already
+        after = (restoration.audio, restoration.sample_rate)
+        outcome = cls(
+            recording,
+            excerpt,
+            checkpoint,
+            sound.tags,
+            seconds=restoration.samples / restoration.sample_rate,
+            wanted=sound.audio.shape[1] / sound.sample_rate,
+            report=restoration.report,
+            found=verdict(as_long(sound, restoration), after, reference, restoration.report.get("band")),
+            folder=folder,
+        )
+        weakref.finalize(outcome, shutil.rmtree, folder, ignore_errors=True)
+        return outcome
+
+    def restoration(self) -> Restoration:
+        """The restoration itself, read from the folder."""
+        with open(self.folder / "restoration", "rb") as file:
+            kept: Restoration = pickle.load(file)  # which this process wrote
+        return kept
 
     @property
     def words(self) -> str:
-        seconds = self.restoration.samples / self.restoration.sample_rate
-        return f"done: {format_length(seconds)} of sound in {self.restoration.report['seconds']:.1f} s. {IMAGINED}"
+        """How far the run came, in one line."""
+        if self.seconds < self.wanted - 0.01:
+            return f"Stopped after {format_length(self.seconds)} of {format_length(self.wanted)}."
+        return f"Done: {format_length(self.seconds)} of sound in {self.report['seconds']:.1f} s."
 
     @property
-    def warnings(self) -> str:
-        return "\n".join(f"- {warning}" for warning in self.restoration.report["warnings"])
+    def verdict(self) -> str:
+        """What was done and what to beware of, as Markdown."""
+        imagined = "" if self.found.unchanged else f" {IMAGINED}"
+        warned = [*self.report["warnings"], *self.found.warnings]
+        return "\n\n".join([f"**{self.found.words}**{imagined}", *(f"- {warning}" for warning in warned)])
 
-    def sounds(self) -> dict[str, Audio]:
-        """For the listening desk."""
-        before, after, rate = self.sound.audio, self.restoration.audio, self.sound.sample_rate
-        length = after.shape[1]
-        if len(after) != len(before):  # the published program folds channels to one
-            return {RECORDING: before[:, :length].mean(axis=0, keepdims=True), RESTORED: after}
-        sounds = {RECORDING: before[:, :length], RESTORED: after}
-        if self.restorer.ltas is not None:
-            sounds[LTAS_EQ] = self.restorer.restore(before, rate, method="ltas-eq").audio[:, :length]
-        return sounds
+    def take_home(
+        self, folder: Path, restorer: Restorer, amount: float = 1.0, kind: str = "", rate: str = "", loud: bool = False
+    ) -> Home:
+        """The restored file as a visitor wishes to have it.
 
-    def numbers(self) -> dict[str, Any]:
-        return self.restoration.report | {"analysis": analyse(self.restoration.audio, self.restoration.sample_rate)}
-
-    def pair(self) -> tuple[Figure, Figure]:
-        """Before and after, to lie over each other."""
-        return figures.spectrogram_pair(self._before, self._after)
-
-    def pictures(self) -> dict[str, Callable[[], Figure]]:
-        return figures.of_restoration(self._before, self._after, self.restoration, self.restorer.reference)
-
-    def take_home(self, folder: Path, amount: float, kind: str, rate: str) -> Home:
-        """As a visitor wishes to have it: so much of it, as such a file, at so many Hz where `rate` is a number."""
-        extension, subtype = KINDS[kind]
-        other = int(rate) if rate.isdigit() and int(rate) != self.restoration.sample_rate else None
-        wished = self.restoration.at_rate(other) if other else self.restoration
+        `amount` of the restoration, a `kind` of file (KINDS), at `rate` Hz where that is a number, and as loud as the
+        recording where `loud`.
+        """
+        extension, subtype = KINDS.get(kind, next(iter(KINDS.values())))
+        wished = self.restoration()
+        other = int(rate) if rate.isdigit() and int(rate) != wished.sample_rate else None
+        if other:
+            wished = wished.at_rate(other)
         if amount < 1:
             wished = wished.mixed(amount)
         file = folder / f"{recipe.plain_name(self.recording.stem)}.restored.{extension}"
-        wished.save(file, subtype, self.sound.tags)
+        if loud:
+            gain_db = self._gain_db(wished, integer=subtype != "FLOAT")
+            wished = replace(wished, report=wished.report | {"gain_db": round(gain_db, 3)})
+            louder = wished.audio * np.float32(10 ** (wished.report["gain_db"] / 20))
+            audio.write(file, louder, wished.sample_rate, subtype=subtype, tags=self.tags)
+        else:
+            wished.save(file, subtype, self.tags)
         command = recipe.command_line(
             wished.report,
-            self.restorer,
+            restorer,
             recording=self.recording.name,
             start=self.excerpt.start,
             duration=self.excerpt.duration,
@@ -82,15 +128,56 @@ class Outcome:
             subtype=subtype,
             output=file.name,
         )
-        return Home(self, wished, file, command)
+        return Home(self, wished, file, command, restorer.reference)
 
-    @property
-    def _before(self) -> figures.Sound:
-        return self.sound.audio, self.sound.sample_rate
+    def _gain_db(self, restoration: Restoration, integer: bool) -> float:
+        """By how many dB a restoration is softer than its recording, no more than a file of integers has room for."""
+        before = sound_before(restoration)
+        target = integrated_loudness(*before)
+        gain = target - integrated_loudness(restoration.audio, restoration.sample_rate)
+        if not math.isfinite(gain):
+            return 0.0
+        peak = float(np.abs(restoration.audio).max())
+        room = PEAK_DB - 20 * math.log10(max(peak, 1e-9))
+        return min(gain, max(0.0, room)) if integer else gain
 
-    @property
-    def _after(self) -> figures.Sound:
-        return self.restoration.audio, self.restoration.sample_rate
+
+def sound_before(restoration: Restoration) -> figures.Sound:
+    """The recording, as much of it as was restored."""
+    original = restoration.recorded.original
+    before = np.concatenate([np.asarray(block) for block in original.blocks()], axis=1)
+    seconds = restoration.samples / restoration.sample_rate
+    return before[:, : max(1, round(seconds * original.sample_rate))], original.sample_rate
+
+
+def as_long(sound: audio.Recording, restoration: Restoration) -> figures.Sound:
+    """A sound, no longer than what was restored of it."""
+    seconds = restoration.samples / restoration.sample_rate
+    return sound.audio[:, : max(1, round(seconds * sound.sample_rate))], sound.sample_rate
+
+
+def sounds_to_compare(before: figures.Sound, after: Audio, equalised: Audio | None) -> dict[str, Audio]:
+    """The tracks of the listening desk, all of one length."""
+    sound = np.asarray(before[0])[:, : after.shape[1]]
+    if len(after) != len(sound):  # the published program folds channels to one
+        return {RECORDING: sound.mean(axis=0, keepdims=True), RESTORED: after}
+    sounds = {RECORDING: sound, RESTORED: after}
+    if equalised is not None:
+        sounds[LTAS_EQ] = equalised[:, : after.shape[1]]
+    return sounds
+
+
+def numbers(restoration: Restoration) -> dict[str, Any]:
+    """The report, and what the restored sound is like."""
+    return restoration.report | {"analysis": analyse(restoration.audio, restoration.sample_rate)}
+
+
+def pictures(before: figures.Sound, restoration: Restoration, reference: ReferenceLtas | None) -> dict[str, Figure]:
+    """The pictures on the page by name: two to lie over each other, the average spectra, the response."""
+    after = (restoration.audio, restoration.sample_rate)
+    drawn = figures.of_restoration(before, after, restoration, reference)
+    left, right = figures.spectrogram_pair(before, after)
+    return {"before": left, "after": right, "ltas": drawn["ltas"](), "response": drawn["response"]()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +188,11 @@ class Home:
     restoration: Restoration
     file: Path
     command: list[str]  # that makes the file again
+    reference: ReferenceLtas | None
 
     @property
     def stem(self) -> str:
+        """The file's name without its endings."""
         return self.file.name.removesuffix(f".restored{self.file.suffix}")
 
     def papers(self, licence: str = "", credit: str = "") -> dict[str, bytes]:
@@ -114,7 +203,7 @@ class Home:
             title=self.file.name,
             restoration=self.restoration,
             command=self.command,
-            reference=self.outcome.restorer.reference,
+            reference=self.reference,
             start=self.outcome.excerpt.start,
             duration=self.outcome.excerpt.duration,
             licence=licence,
@@ -126,7 +215,7 @@ class Home:
         return evidence.pack(self.file.with_name(f"{self.stem}.babe2.zip"), papers, self.file.name, self.file)
 
     def pictures_and_numbers(self, papers: dict[str, bytes]) -> list[Path]:
-        """Those of the papers, as files beside the file."""
+        """Those of the papers that are pictures or numbers, as files beside the file."""
         chosen = {name: content for name, content in papers.items() if not name.endswith(".txt")}
         paths = [self.file.with_name(f"{self.stem}.{name}") for name in chosen]
         for path, content in zip(paths, chosen.values(), strict=True):

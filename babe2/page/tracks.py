@@ -39,9 +39,20 @@ LONGEST_VALUES = 100_000_000  # samples of all channels and tracks: 400 MB in th
 
 
 def desk_tracks(
-    sounds: Mapping[str, npt.ArrayLike | Tensor], sample_rate: int, folder: str | os.PathLike[str]
+    sounds: Mapping[str, npt.ArrayLike | Tensor],
+    sample_rate: int,
+    folder: str | os.PathLike[str],
+    *,
+    start: float = 0.0,
+    unfinished: bool = False,
+    amount: float = 1.0,
+    select: str | None = None,
 ) -> dict[str, Any]:
     """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, LTAS_EQ and RESTORED.
+
+    They begin `start` seconds into the recording, from where the desk counts. Of an `unfinished` restoration nothing
+    is said to have been added; `amount` is the restoration's share where it was mixed. A desk that is not playing turns
+    to the track `select`.
 
     The recording must be among them; all have its sample rate and channels. A sound that is not finished yet may be
     shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was added
@@ -58,7 +69,7 @@ def desk_tracks(
     tracks = {key: track[:, :length] for key, track in tracks.items()}
     assert all(len(track) == channels for track in tracks.values())
     gains = _matching_gains(tracks, sample_rate)
-    if RESTORED in tracks:
+    if RESTORED in tracks and not unfinished:
         restored = tracks[RESTORED]
         tracks[ADDED] = restored - tracks[RECORDING][:, : restored.shape[1]]
         gains[ADDED] = gains[RESTORED]
@@ -71,10 +82,12 @@ def desk_tracks(
         "sample_rate": sample_rate,
         "plain_gain_db": round(min(0.0, PEAK_DB - max(peaks.values())), 3),  # for all, when they are not matched
         "note": note,
+        "start": start,  # seconds
+        "select": select,
         "tracks": [
             {
                 "key": key,
-                "title": WORDS[key][0],
+                "title": _title(key, unfinished, amount),
                 "hint": WORDS[key][1],
                 "matched": key != ADDED,
                 "loudness": _finite(integrated_loudness(track, sample_rate)),
@@ -92,6 +105,12 @@ def desk_parts() -> dict[str, Any]:
     desk = files("babe2") / "page" / "desk"
     names = {"html_template": "desk.html", "css_template": "desk.css", "js_on_load": "desk.js"}
     return {parameter: (desk / name).read_text("utf-8") for parameter, name in names.items()}
+
+
+def _title(key: str, unfinished: bool, amount: float) -> str:
+    if key == RESTORED and unfinished:
+        return "Restored so far"
+    return f"{WORDS[key][0]}, {amount:.0%}" if key == RESTORED and amount < 1 else WORDS[key][0]
 
 
 def _matching_gains(tracks: Mapping[str, npt.NDArray[np.float32]], sample_rate: int) -> dict[str, float]:

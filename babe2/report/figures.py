@@ -171,7 +171,8 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     axes = figure.subplots()
     hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
     history = [(sigma, curve) for sigma, curve in history if sigma > 0]
-    if history:
+    gain = final.gain_db(hertz)
+    if any(not np.allclose(curve.gain_db(hertz), gain, atol=0.01) for _, curve in history):  # else it was known at once
         sigmas = [sigma for sigma, _ in history]
         colours = ScalarMappable(LogNorm(min(sigmas), max(max(sigmas), 1.001 * min(sigmas))), FADING)
         for (_, curve), colour in zip(history, colours.to_rgba(np.array(sigmas)), strict=True):
@@ -179,7 +180,6 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
         bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04, format="{x:g}")
         bar.set_label("Earlier estimates, by noise level", fontsize=12, color=INK)
         bar.ax.tick_params(colors=INK, labelsize=11)
-    gain = final.gain_db(hertz)
     axes.plot(hertz, gain, color=PAPER, linewidth=5)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")

@@ -81,6 +81,8 @@ def command_line(
         "--rate": rate,
         "--subtype": subtype,
         "--amount": report.get("amount"),
+        "--batch": report.get("batch"),  # it and the threads decide how sums are shared out, and so the last bits
+        "--threads": report.get("threads"),
     }
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     for name, value in chosen_settings(report, restorer).items():
@@ -102,12 +104,20 @@ def chosen_settings(report: Mapping[str, Any], restorer: Restorer) -> dict[str, 
         chosen |= {each: wanted[each] for each in missing}
 
 
-def recipe(command: Sequence[str], report: Mapping[str, Any]) -> str:
+def recipe(command: Sequence[str], report: Mapping[str, Any], seconds: float | None = None) -> str:
+    """The command and what it takes for the same result; `seconds` is how much there is of a run that was stopped."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    made = "makes the same file again"
+    if seconds is not None:
+        made = f"makes a file that begins with this one: the run was stopped when {seconds:.3f} s were finished"
+    if gain := report.get("gain_db"):
+        made += f"; this file was then made {abs(gain):.2f} dB {'louder' if gain > 0 else 'softer'}"
+    else:
+        made += ", to the bit on the same kind of machine with the same versions"
     return (
         f"{shlex.join(command)}\n\n"
-        "makes the same file again, to the bit on the same kind of machine with the same versions.\n\n"
-        f"made with: {versions}\n"
+        f"{made}.\n\n"
+        f"made with: {versions}, {report.get('device', 'cpu')}\n"
         f"seed: {report['seed']}\n"
         f"checkpoint: {report['checkpoint']}, sha256 {report['sha256'] or 'unknown'}\n"
         f"recording: {report['input']['name']}, sha256 {report['input']['sha256']}\n"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import babe2
 from babe2.checkpoints import manifest
 from babe2.checkpoints.shelf import Shelf
-from babe2.config import PRESETS
+from babe2.config import PRESETS, as_text
 from babe2.errors import RestorationError
-from babe2.page.checkpoint_cards import CheckpointCards, restorer_of
+from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, pace_of, restorer_of
 from babe2.page.excerpt import Excerpt
-from babe2.report.recipe import as_text
+from babe2.page.first_look import first_look
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 
@@ -46,24 +50,70 @@ def test_a_card_tells_state_licence_and_credit(cards: CheckpointCards) -> None:
     assert cards.rights("piano-small")["licence"] == "CC BY 4.0" and cards.rights("me/mine") == {}
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "examples", "me/mine", "../babe2/bundled/piano-small", ""])
-def test_only_checkpoints_of_the_list_may_be_used(cards: CheckpointCards, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "examples", "me/mine", "../babe2/bundled/piano-small", "~/model", "", None, [], 7, "x" * 5000],
+)
+def test_only_checkpoints_of_the_list_may_be_used(cards: CheckpointCards, name: Any) -> None:
     for use in (cards.checked, cards.here, cards.restorer):
-        with pytest.raises(RestorationError, match="There is no checkpoint"):
+        with pytest.raises(RestorationError, match="There is no checkpoint") as told:
             use(name)
+        assert len(str(told.value)) < 200
 
 
-def test_repositories_may_be_named_where_that_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(EXAMPLE.parents[1])
-    cards = CheckpointCards(Shelf.at(tmp_path), any_hub_id=True)
-    assert cards.checked("me/mine") == "me/mine" and not cards.is_here("me/mine")
+@pytest.fixture
+def open_cards(tmp_path: Path) -> CheckpointCards:
+    """Where any repository on the Hub may be named."""
+    return CheckpointCards(Shelf.at(tmp_path), any_hub_id=True)
+
+
+@pytest.mark.parametrize("name", ["me/mine", "me/mine@main", "me/mine@refs/pr/3", "me/mine@0123456789abcdef"])
+def test_repositories_may_be_named_where_that_is_allowed(open_cards: CheckpointCards, name: str) -> None:
+    assert open_cards.checked(name) == name and not open_cards.is_here(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "~/private",
+        "./x",
+        "../x",
+        "x/../y",
+        "me/mine/deep",
+        "/me/mine",
+        "me/",
+        "me/mine@",
+        "me/mine@../x",
+        "~me/mine",
+        "a b/c",
+    ],
+)
+def test_a_path_is_no_repository_there_either(open_cards: CheckpointCards, name: str) -> None:
     with pytest.raises(RestorationError, match="There is no checkpoint"):
-        cards.checked("babe2/bundled")  # a folder of this machine
+        open_cards.checked(name)
+
+
+def test_a_folder_of_this_machine_is_neither_used_nor_told_of(
+    open_cards: CheckpointCards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is called as a repository may be: the answer is the same with and without it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def answer() -> str:
+        with pytest.raises(RestorationError) as told:
+            restorer_of("me/mine")
+        return str(told.value)
+
+    without = answer()
+    shutil.copytree(Path(babe2.__file__).parent / "bundled" / "piano-small", tmp_path / "me" / "mine")
+    assert answer() == without
 
 
 def test_looking_fetches_nothing_and_loads_once(cards: CheckpointCards) -> None:
     assert cards.here("piano") is None and cards.reference("piano") is None
-    assert cards.here("piano-small") is cards.restorer("piano-small") is restorer_of("piano-small")
+    assert cards.here("piano-small") is cards.restorer("piano-small") is restorer_of("piano-small", DEVICE)
 
 
 def test_without_a_network_the_way_out_is_told(cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +126,7 @@ def test_without_a_network_the_way_out_is_told(cards: CheckpointCards, monkeypat
 def test_what_cannot_be_fetched_is_told_with_a_visitors_ways_out(
     cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def out_of_reach(checkpoint: str) -> None:
+    def out_of_reach(checkpoint: str, device: str) -> None:
         raise RestorationError(f"{checkpoint} cannot be had: example.org cannot be reached. Give the path of a copy.")
 
     monkeypatch.setattr("babe2.page.checkpoint_cards.restorer_of", out_of_reach)
@@ -99,9 +149,42 @@ def test_what_a_preset_means_is_known_before_anything_is_loaded(cards: Checkpoin
 
 
 def test_the_time_is_told_where_the_checkpoint_is_here(cards: CheckpointCards) -> None:
+    seen = first_look(EXAMPLE)
+
     def told(checkpoint: str, excerpt: Excerpt) -> str:
-        return cards.words_on_time(checkpoint, "draft", {"steps": "12"}, EXAMPLE, excerpt)
+        return cards.time_needed(checkpoint, "draft", {"steps": "12"}, seen, excerpt)
 
     assert told("piano-small", Excerpt(2.0, 4.0)).startswith("4.0 s of sound will take about ")
     assert told("piano-small", Excerpt()).startswith("12 s of sound")
-    assert "fetches this checkpoint first" in told("piano", Excerpt())
+    assert "is fetched first" in told("piano", Excerpt())
+
+
+def test_the_time_is_measured_with_what_a_visitor_chose(cards: CheckpointCards) -> None:
+    """A solver that takes gradients is several times slower at each step than the preset's own."""
+    pace, guided = (
+        pace_of("piano-small", "draft", overrides, 0) for overrides in ((), (("solver", "guided"), ("ltas", "off")))
+    )
+    assert guided.evaluation.at(100_000) > 1.2 * pace.evaluation.at(100_000)
+
+
+def test_a_time_is_told_for_nothing_that_cannot_be(cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = first_look(EXAMPLE)
+    with pytest.raises(RestorationError, match="steps cannot be 'banana'"):
+        cards.time_needed("piano-small", "draft", {"steps": "banana"}, seen, Excerpt())
+    with pytest.raises(RestorationError, match="There is no preset"):
+        cards.time_needed("piano-small", "loud", {}, seen, Excerpt())
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RestorationError, match="may use no network"):
+        cards.time_needed("piano", "draft", {}, seen, Excerpt())
+
+
+def test_the_list_marks_what_has_to_be_fetched(cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = {name: title for title, name in cards.choices()}
+    assert titles["piano-small"] == "Solo piano, small" and "to be fetched first" in titles["caruso"]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert all("not on this machine" in title for title, name in cards.choices() if name != "piano-small")
+
+
+def test_visitors_who_come_at_once_load_a_checkpoint_once() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(each) for each in pool.map(restorer_of, ["piano-small"] * 4)}) == 1

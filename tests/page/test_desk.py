@@ -434,7 +434,10 @@ def test_nothing_changes_under_a_listener_who_is_being_tested(desk: Desk) -> Non
 
 
 def test_the_desk_says_when_it_is_empty_and_when_a_sound_cannot_be_read(desk: Desk) -> None:
-    assert desk.part("message").inner_text() == "Restore something to compare."
+    assert (
+        desk.part("message").inner_text()
+        == "Here you will compare the recording and its restoration, at equal loudness."
+    )
     desk.page.click("#broken")
     desk.page.wait_for_selector("#desk .desk[data-state=error]")
     assert desk.part("message").inner_text().startswith("This browser cannot decode “LTAS-EQ”.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from babe2.errors import RestorationError
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_seed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"  # 12 seconds
 
@@ -17,7 +19,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"  # 12 se
     [
         (2.0, 3.0, Excerpt(2.0, 3.0)),
         (None, None, Excerpt(0.0, EXCERPT_SECONDS)),
-        (-1.0, 5.0, Excerpt(0.0, 5.0)),
     ],
 )
 def test_emptied_fields_mean_their_defaults(start: float | None, duration: float | None, excerpt: Excerpt) -> None:
@@ -39,3 +40,31 @@ def test_its_sound_is_read(tmp_path: Path) -> None:
 def test_more_than_is_allowed_is_told_before_it_is_read() -> None:
     with pytest.raises(RestorationError, match=r"0:12 of sound; here at most 0:11.*Choose an excerpt"):
         Excerpt().read(EXAMPLE, longest=11.0)
+
+
+@pytest.mark.parametrize("value", ["x", "", [], {}, math.nan, math.inf, -math.inf, -1.0, True, "9" * 5000])
+def test_what_is_no_time_is_the_askers_mistake(value: Any) -> None:
+    for start, duration in ((value, 1.0), (0.0, value)):
+        with pytest.raises(RestorationError, match="is a number of seconds, 0 or more") as told:
+            Excerpt.chosen(start, duration)
+        assert len(str(told.value)) < 200
+
+
+def test_a_place_after_the_end_or_without_length_is_told_beforehand() -> None:
+    with pytest.raises(RestorationError, match=r"begins at 8:20, where this recording of 12 s is over"):
+        Excerpt(500.0, 10.0).check(12.0, 60.0)
+    with pytest.raises(RestorationError, match="has no length"):
+        Excerpt(0.0, 0.0).check(12.0, 60.0)
+    Excerpt(11.0, 10.0).check(12.0, 60.0)
+
+
+@pytest.mark.parametrize(("seed", "meant"), [(None, 0), (7, 7), (7.0, 7)])
+def test_an_empty_seed_is_0(seed: Any, meant: int) -> None:
+    assert checked_seed(seed) == meant
+
+
+@pytest.mark.parametrize("seed", ["x", [], -1, 1.5, math.nan, 10**300, True])
+def test_what_is_no_seed_is_the_askers_mistake(seed: Any) -> None:
+    with pytest.raises(RestorationError, match="A seed is a whole number") as told:
+        checked_seed(seed)
+    assert len(str(told.value)) < 200

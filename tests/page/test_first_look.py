@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2 import Restorer
+from babe2 import RestorationError, Restorer
 from babe2.analysis.liveliest import liveliest
-from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, first_look, preview, restored_beforehand
+from babe2.page.excerpt import Excerpt
+from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, check_sounding, equalised, first_look, restored_beforehand
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "old_variation.flac"
@@ -33,7 +34,7 @@ def test_the_liveliest_place_is_proposed() -> None:
     seen = first_look(EXAMPLE, excerpt_seconds=4.0)
     sound, rate = sf.read(EXAMPLE, dtype="float32")
     assert seen.start == pytest.approx(liveliest(sound[None], rate, 4.0))
-    assert seen.excerpt.shape == (1, 4 * rate) and seen.seconds == seen.looked_at == 12
+    assert seen.seconds == seen.looked_at == 12 and seen.channels == 1
 
 
 def test_of_a_long_recording_spaced_blocks_are_looked_at(tmp_path: Path) -> None:
@@ -53,25 +54,32 @@ def test_it_is_compared_with_what_a_checkpoint_knows(restorer: Restorer) -> None
     assert first_look(EXAMPLE, restorer.reference).found["ratio_to_reference_db"]
 
 
-def test_its_average_spectrum_can_be_heard_matched(restorer: Restorer, tmp_path: Path) -> None:
-    seen = first_look(EXAMPLE, restorer.reference, 2.0)
-    equalised = preview(seen, restorer)
-    assert equalised is not None and equalised.shape == seen.excerpt.shape
-    assert preview(seen, None) is None
+def test_a_sound_can_be_heard_with_its_average_spectrum_matched(restorer: Restorer) -> None:
+    sound, rate = sf.read(EXAMPLE, dtype="float32", frames=2 * 22_050)
+    matched = equalised(sound[None], rate, restorer)
+    assert matched is not None and matched.shape == (1, len(sound))
+    assert equalised(sound[None], rate, None) is None
+    assert equalised(np.zeros((1, RATE), np.float32), RATE, restorer) is None
+
+
+def test_silent_channels_are_not_counted_and_silence_is_refused(tmp_path: Path) -> None:
+    sound = np.zeros((RATE, 6))
+    sound[:, 2] = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    sf.write(tmp_path / "surround.wav", sound, RATE)
+    assert first_look(tmp_path / "surround.wav").channels == 1
     sf.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
-    assert preview(first_look(tmp_path / "silence.wav"), restorer) is None
+    with pytest.raises(RestorationError, match="This recording is silent"):
+        check_sounding(first_look(tmp_path / "silence.wav"))
 
 
 def test_an_example_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     upload = tmp_path / "anything.flac"
     upload.write_bytes(EXAMPLE.read_bytes())
-    seen = first_look(upload, excerpt_seconds=5.0)
-    known = restored_beforehand(seen, upload, EXAMPLES)
-    whole, _ = sf.read(EXAMPLES / "old_variation.restored.flac", dtype="float32")
-    first = round(seen.start * seen.sample_rate)
+    known = restored_beforehand(upload, Excerpt(2.0, 5.0), EXAMPLES)
+    whole, rate = sf.read(EXAMPLES / "old_variation.restored.flac", dtype="float32")
     assert known is not None
-    np.testing.assert_array_equal(known[0], whole[first : first + seen.excerpt.shape[1]])
-    assert restored_beforehand(seen, EXAMPLES / "variation.flac", EXAMPLES) is None
+    np.testing.assert_array_equal(known[0], whole[2 * rate : 7 * rate])
+    assert restored_beforehand(EXAMPLES / "variation.flac", Excerpt(), EXAMPLES) is None
 
 
 def test_the_example_restored_beforehand_is_as_long_and_small() -> None:

@@ -42,6 +42,22 @@ def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, r
     assert re.fullmatch(r"segment 1 of 1, step \d+ of 10, about .* left", told[-1].words)
 
 
+def test_the_share_counts_the_steps_of_all_segments_also_when_several_go_at_once(
+    restorer: Restorer, recording: audio.Recording
+) -> None:
+    sound = np.tile(recording.audio, 4)
+    told: list[Moment] = []
+    for moment in follow(restorer, sound, recording.sample_rate, batch=3, steps=2, segment_length=45056):
+        if isinstance(moment, Moment) and moment.step and moment.share not in [each.share for each in told]:
+            told.append(moment)
+    (segments,) = {moment.segments for moment in told}
+    assert segments > 3
+    first = next(moment.share for moment in told if (moment.segment, moment.step) == (1, 1))
+    assert first == pytest.approx(3 / (2 * segments))
+    assert [moment.share for moment in told] == sorted(moment.share for moment in told)
+    assert told[-1].share == 1 and 0 < told[-1].start < sound.shape[1] / recording.sample_rate
+
+
 def test_closing_it_ends_the_computation(restorer: Restorer, recording: audio.Recording) -> None:
     moments = follow(restorer, recording.audio, recording.sample_rate, steps=1000)
     next(moments)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 
+from babe2 import Restoration, audio
+from babe2.dsp.loudness import integrated_loudness
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
-from babe2.page.outcome import Outcome
+from babe2.page.outcome import Home, Outcome, as_long, numbers, pictures, sounds_to_compare
 from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
@@ -21,38 +26,106 @@ EXCERPT = Excerpt(1.0, 2.0)
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    recording = tmp_path_factory.mktemp("upload") / "Grüße.flac"
-    recording.write_bytes(EXAMPLE.read_bytes())
-    sound, restorer = EXCERPT.read(recording, 60.0), restorer_of("piano-small")
-    restoration = restorer.restore(sound.audio, sound.sample_rate, preset="draft")
-    return Outcome(recording, EXCERPT, sound, restorer, restoration)
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("upload") / "Grüße.flac"
+    path.write_bytes(EXAMPLE.read_bytes())
+    return path
 
 
-def test_everything_to_compare_is_as_long(outcome: Outcome) -> None:
-    sounds = outcome.sounds()
+@pytest.fixture(scope="module")
+def sound(recording: Path) -> audio.Recording:
+    return EXCERPT.read(recording, 60.0)
+
+
+@pytest.fixture(scope="module")
+def restoration(sound: audio.Recording) -> Restoration:
+    return restorer_of("piano-small").restore(sound.audio, sound.sample_rate, preset="draft", steps=4)
+
+
+@pytest.fixture(scope="module")
+def outcome(recording: Path, sound: audio.Recording, restoration: Restoration) -> Outcome:
+    return kept(recording, sound, restoration)
+
+
+def kept(recording: Path, sound: audio.Recording, restoration: Restoration) -> Outcome:
+    return Outcome.of(recording, EXCERPT, "piano-small", sound, restoration, restorer_of("piano-small").reference)
+
+
+def home_of(outcome: Outcome, folder: Path, *wishes: Any, **more: Any) -> Home:
+    return outcome.take_home(folder, restorer_of("piano-small"), *wishes, **more)
+
+
+# Compared
+
+
+def test_everything_to_compare_is_as_long(sound: audio.Recording, restoration: Restoration) -> None:
+    part = replace(restoration, seconds=1000 / restoration.sample_rate)
+    sounds = sounds_to_compare(as_long(sound, part), part.audio, sound.audio)
     assert set(sounds) == {RECORDING, LTAS_EQ, RESTORED}
-    assert {sound.shape for sound in sounds.values()} == {(1, 2 * 22_050)}
+    assert {each.shape for each in sounds.values()} == {(1, 1000)}
 
 
-def test_a_part_is_compared_with_its_part_and_one_channel_with_the_mean(outcome: Outcome) -> None:
-    stereo = np.concatenate([outcome.sound.audio, 0 * outcome.sound.audio])
-    part = replace(outcome.restoration, seconds=1000 / outcome.restoration.sample_rate)
-    folded = replace(outcome, sound=replace(outcome.sound, audio=stereo), restoration=part)
-    sounds = folded.sounds()
+def test_one_channel_is_compared_with_the_mean(sound: audio.Recording, restoration: Restoration) -> None:
+    stereo = np.concatenate([sound.audio, 0 * sound.audio])
+    sounds = sounds_to_compare((stereo, sound.sample_rate), restoration.audio, None)
     assert set(sounds) == {RECORDING, RESTORED}
-    np.testing.assert_allclose(sounds[RECORDING], outcome.sound.audio[:, :1000] / 2)
+    np.testing.assert_allclose(sounds[RECORDING], sound.audio / 2)
 
 
-def test_it_is_told_how_long_it_took_and_what_is_imagined(outcome: Outcome) -> None:
-    assert outcome.words.startswith("done: 2.0 s of sound in ") and "imagined" in outcome.words
-    warned = replace(outcome.restoration, report=outcome.restoration.report | {"warnings": ["One.", "Two."]})
-    assert replace(outcome, restoration=warned).warnings == "- One.\n- Two."
-    assert outcome.numbers()["analysis"]["duration_seconds"] == 2
+def test_pictures_of_a_stopped_run_end_where_it_was_stopped(sound: audio.Recording, restoration: Restoration) -> None:
+    part = replace(restoration, seconds=1.0)
+    before, _ = as_long(sound, part)
+    assert np.shape(before)[1] == part.audio.shape[1] == sound.sample_rate
+    drawn = pictures(as_long(sound, part), part, None)
+    assert {name: drawn[name].axes[0].get_xlim()[1] for name in ("before", "after")} == {"before": 1.0, "after": 1.0}
+
+
+# Told
+
+
+def test_it_is_told_how_long_it_took_and_what_was_done(outcome: Outcome) -> None:
+    assert outcome.words.startswith("Done: 2.0 s of sound in ")
+    assert "imagined" in outcome.verdict and "It gained" in outcome.verdict
+    warned = replace(outcome, report=outcome.report | {"warnings": ["One.", "Two."]})
+    assert "- One." in warned.verdict and "- Two." in warned.verdict
+
+
+def test_a_run_that_was_stopped_says_so(recording: Path, sound: audio.Recording, restoration: Restoration) -> None:
+    part = kept(recording, sound, replace(restoration, seconds=1.0))
+    assert part.words == "Stopped after 1.0 s of 2.0 s."
+
+
+def test_what_came_out_unchanged_is_not_said_to_be_imagined(
+    recording: Path, sound: audio.Recording, restoration: Restoration
+) -> None:
+    same = kept(recording, sound, restoration.mixed(0.01))
+    assert "nearly unchanged" in same.verdict and "imagined" not in same.verdict
+
+
+def test_numbers_tell_what_the_restored_sound_is_like(restoration: Restoration) -> None:
+    assert numbers(restoration)["analysis"]["duration_seconds"] == 2
+
+
+# Kept
+
+
+def test_what_is_kept_for_a_visitor_holds_no_sound_and_goes_with_him(
+    recording: Path, sound: audio.Recording, restoration: Restoration
+) -> None:
+    outcome = kept(recording, sound, restoration)
+    folder = outcome.folder
+    assert len(pickle.dumps(replace(outcome))) < 20_000 < sum(path.stat().st_size for path in folder.iterdir())
+    np.testing.assert_array_equal(outcome.restoration().audio, restoration.audio)
+    del outcome
+    gc.collect()
+    assert not folder.exists()
+
+
+# Taken home
 
 
 def test_it_is_taken_home_as_one_likes(outcome: Outcome, tmp_path: Path) -> None:
-    home = outcome.take_home(tmp_path, 0.5, "FLAC, 24 bit", "48000")
+    home = home_of(outcome, tmp_path, 0.5, "FLAC, 24 bit", "48000")
     info = sf.info(home.file)
     assert (info.format, info.subtype, info.samplerate, info.frames) == ("FLAC", "PCM_24", 48_000, 96_000)
     assert home.file.name == "Grüße.restored.flac"
@@ -61,14 +134,39 @@ def test_it_is_taken_home_as_one_likes(outcome: Outcome, tmp_path: Path) -> None
     assert {"--amount": "0.5", "--rate": "48000", "--start": "1.0", "--duration": "2.0"}.items() <= options.items()
 
 
-def test_the_whole_restoration_comes_at_the_rate_of_the_recording(outcome: Outcome, tmp_path: Path) -> None:
-    home = outcome.take_home(tmp_path, 1.0, "WAV, 32-bit float", "as the recording")
-    np.testing.assert_array_equal(sf.read(home.file, dtype="float32")[0], outcome.restoration.audio[0])
+def test_the_whole_restoration_comes_at_the_rate_of_the_recording(
+    outcome: Outcome, restoration: Restoration, tmp_path: Path
+) -> None:
+    home = home_of(outcome, tmp_path, 1.0, "WAV, 32-bit float", "as the recording")
+    np.testing.assert_array_equal(sf.read(home.file, dtype="float32")[0], restoration.audio[0])
     assert "--rate" not in home.command
 
 
+def test_it_can_be_as_loud_as_the_recording(outcome: Outcome, sound: audio.Recording, tmp_path: Path) -> None:
+    home = home_of(outcome, tmp_path, 1.0, "WAV, 32-bit float", "", loud=True)
+    loud, rate = sf.read(home.file, dtype="float32")
+    assert integrated_loudness(loud[None], rate) == pytest.approx(
+        integrated_loudness(sound.audio, sound.sample_rate), abs=0.05
+    )
+    papers = home.papers()
+    assert abs(home.restoration.report["gain_db"]) > 1
+    assert (
+        b"to be as loud as the recording" in papers["README.txt"]
+        and b"this file was then made" in papers["reproduce.txt"]
+    )
+
+
+def test_a_file_of_integers_is_made_no_louder_than_it_can_hold(
+    recording: Path, sound: audio.Recording, restoration: Restoration, tmp_path: Path
+) -> None:
+    loudest = replace(sound, audio=sound.audio / np.abs(sound.audio).max())
+    softly = restorer_of("piano-small").restore(loudest.audio, loudest.sample_rate, preset="draft", steps=2)
+    home = home_of(kept(recording, loudest, softly.mixed(0.5)), tmp_path, 1.0, "WAV, 24 bit", "", loud=True)
+    assert np.abs(sf.read(home.file)[0]).max() <= max(1.0, np.abs(softly.mixed(0.5).audio).max())
+
+
 def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Outcome, tmp_path: Path) -> None:
-    home = outcome.take_home(tmp_path, 1.0, "WAV, 24 bit", "as the recording")
+    home = home_of(outcome, tmp_path)
     papers = home.papers(licence="CC BY 4.0", credit="Somebody")
     paths = home.pictures_and_numbers(papers)
     kinds = {f"{what}.{kind}" for what in ("spectrograms", "ltas", "response") for kind in ("png", "svg")}

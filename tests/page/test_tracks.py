@@ -137,3 +137,10 @@ def test_the_desk_comes_with_the_package_and_asks_for_nothing_from_elsewhere() -
     # Markup and style pass through two template languages; neither may find anything to fill in.
     for name in ("html_template", "css_template"):
         assert not any(mark in parts[name] for mark in ("${", "{{", "`", "\\"))
+
+
+def test_a_mixture_and_what_is_unfinished_are_called_that(sounds: Sounds, tmp_path: Path) -> None:
+    assert by_key(desk_tracks(sounds, RATE, tmp_path, amount=0.3))[RESTORED]["title"] == "Restored, 30%"
+    value = desk_tracks(sounds, RATE, tmp_path, unfinished=True, start=12.5, select=RESTORED)
+    assert by_key(value)[RESTORED]["title"] == "Restored so far" and ADDED not in by_key(value)
+    assert (value["start"], value["select"]) == (12.5, RESTORED)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from babe2 import Cancelled, Restoration, audio
+from babe2 import Cancelled, Restoration, RestorationError, audio
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
 from babe2.page.job import Moment
 from babe2.page.stop import Stop
-from babe2.page.zerogpu import card_seconds, restored
+from babe2.page.zerogpu import card_seconds, check_lease, restored
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 OPTIONS: dict[str, Any] = {"preset": "draft", "seed": 3}
@@ -86,3 +88,31 @@ def test_more_sound_and_finer_presets_need_the_card_longer(sound: audio.Recordin
     needed = [card_seconds("piano-small", sound, {"preset": preset}, stop) for preset in ("draft", "standard", "paper")]
     stop.ask()
     assert needed == [21, 23, 30]
+
+
+def test_an_unknown_preset_is_told_in_a_sentence(sound: audio.Recording) -> None:
+    with Stop.new() as stop, pytest.raises(RestorationError, match="There is no preset 'xx") as told:
+        card_seconds("piano-small", sound, {"preset": "x" * 5000}, stop)
+    assert len(str(told.value)) < 200
+
+
+def test_what_needs_a_card_longer_than_it_is_lent_is_told_before_it_is_asked_for(
+    sound: audio.Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_lease(replace(sound, sample_rate=1), {"preset": "paper"})  # where no card is lent all may be long
+    monkeypatch.setattr("babe2.page.zerogpu.spaces", object())
+    check_lease(sound, {"preset": "paper"})
+    with pytest.raises(RestorationError, match=r"enough for 33 s of sound in the preset standard\. Choose a shorter"):
+        check_lease(replace(sound, sample_rate=100), {"preset": "standard"})
+
+
+def test_a_run_leaves_the_number_of_threads_alone(sound: audio.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with Stop.new() as stop:
+            list(restored("piano-small", sound, {"steps": 2}, stop))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

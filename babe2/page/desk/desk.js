@@ -1,6 +1,6 @@
 // The listening desk: up to four tracks of one recording on one transport, to be compared by ear and nothing else.
 //
-// Gradio runs this once per component with `element` (its root), `props` (props.value is what listening.py's
+// Gradio runs this once per component with `element` (its root), `props` (props.value is what tracks.py's
 // desk_tracks returns) and `watch`. All tracks are channels of one reel, which always run together; only their gains
 // change, so a switch keeps the position to the sample. Playing on from elsewhere (a seek, another loop, a newer
 // restoration) starts another deck and fades the old one out. Positions count frames of the tracks' sample rate.
@@ -19,7 +19,7 @@ const part = (name) => element.querySelector(`[data-desk="${name}"]`);
 const show = (name, shown) => { part(name).hidden = !shown; };
 const say = (words) => { part("spoken").textContent = words; };
 
-let tracks = [], reel = null, rate = 48000, length = 0, plainGain = 0; // what lies on the desk
+let tracks = [], reel = null, rate = 48000, length = 0, plainGain = 0, offset = 0; // what lies on the desk
 let current = 0, matched = true, volume = 1; // what is heard, and how
 let position = 0, loop = null, looping = false; // where; loop is {start, end} in frames
 let context = null, master = null, deck = null; // the audio clock, the volume, and the newest deck: null while paused
@@ -295,8 +295,10 @@ function verdict() {
   const right = test.answers.filter((trial) => trial.right === "yes").length, p = chanceOf(right, count);
   const chance = p < 0.001 ? "fewer than one in a thousand listeners" : `${(100 * p).toFixed(1)} % of listeners`;
   const sentences = [
-    `${told}${right} of ${count} right (p = ${p.toPrecision(2)}).`,
-    `By guessing alone, ${chance} would do at least as well.`,
+    `${told}${right} of ${count} right${2 * right > count ? ` (p = ${p.toPrecision(2)})` : ""}.`,
+    2 * right > count
+      ? `By guessing alone, ${chance} would do at least as well.`
+      : "That is no better than guessing: no difference was shown.",
   ];
   if (count < test.planned) sentences.push(`${test.planned} trials were planned: stopping early can flatter.`);
   return sentences.join(" ");
@@ -318,8 +320,8 @@ const seconds = (frame) => (frame / rate).toFixed(2);
 const signed = (db) => `${db < 0 ? "\u2212" : "+"}${Math.abs(db).toFixed(1)} dB`;
 const lufs = (value) => (value === null ? "silent" : `${value.toFixed(1).replace("-", "\u2212")} LUFS`);
 
-function time(frame) {
-  const tenths = Math.floor(10 * frame / rate + 1e-6);
+function time(frame) { // within the whole recording, where the tracks begin `offset` seconds after its beginning
+  const tenths = Math.floor(10 * (frame / rate + offset) + 1e-6);
   return `${Math.floor(tenths / 600)}:${String(Math.floor(tenths / 10) % 60).padStart(2, "0")}.${tenths % 10}`;
 }
 
@@ -353,6 +355,7 @@ function refresh() { // everything but the playhead
   check(part("voices"), test?.voice);
   tracks.forEach((each, i) => {
     const [loudness, gain] = part("tracks").children[i].querySelectorAll(".level");
+    part("tracks").children[i].querySelector(".title").textContent = each.title;
     [loudness.textContent, gain.textContent] = [lufs(each.loudness), `plays at ${signed(decibels(i))}`];
   });
   show("tracks", !blind);
@@ -453,7 +456,7 @@ function drawWave() {
   pen.font = `11px ${style.fontFamily}`;
   const total = length / rate;
   const every = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find((unit) => total / unit <= width / 60) ?? 600;
-  for (let at = 0; at < total - 0.2 * every; at += every) {
+  for (let at = Math.ceil(offset / every - 1e-6) * every - offset; at < total - 0.2 * every; at += every) {
     const x = at / total * width;
     pen.fillRect(x, height, 1, 5);
     pen.fillText(every < 1 ? time(at * rate + 0.5) : time(at * rate + 0.5).slice(0, -2), x + 4, height + 14);
@@ -585,7 +588,7 @@ async function load(value) {
   if (test) { waiting = value; return; } // nothing changes under a listener who is being tested
   waiting = null;
   const arrival = ++arrivals;
-  if (!value?.tracks?.length) return clear("empty", "Restore something to compare.");
+  if (!value?.tracks?.length) return clear("empty", "Here you will compare the recording and its restoration, at equal loudness.");
   if (!tracks.length) clear("loading", "Fetching the sound\u2026");
   try {
     const at = playableRate(value.sample_rate);
@@ -642,8 +645,10 @@ function lay(arrived, at, value) {
     [position, loop, looping] = [0, null, false];
   }
   [tracks, reel, rate, plainGain] = [arrived, wind(arrived, at), at, value.plain_gain_db];
-  length = reel.length;
+  [length, offset] = [reel.length, value.start ?? 0];
   current = Math.max(0, tracks.findIndex((track) => track.key === key));
+  const wanted = tracks.findIndex((track) => track.key === value.select);
+  if (wanted >= 0 && !deck) current = wanted; // nobody who listens is interrupted
   const shown = [...part("tracks").children].map((button) => button.dataset.name);
   if (shown.join() !== tracks.map((track) => track.key).join()) { // else a focused one keeps the focus
     part("tracks").replaceChildren(...tracks.map(trackButton));

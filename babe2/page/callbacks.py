@@ -1,0 +1,421 @@
+"""What the page does when somebody touches it. Each callback yields new values of the page's parts by their names."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from babe2 import audio
+from babe2.config import GROUPS
+from babe2.errors import RestorationError
+from babe2.methods import SOLVER, all_settings, users_of
+from babe2.page.checkpoint_cards import DEVICE, FIRST, CheckpointCards, checked_preset, restorer_of
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
+from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look, restored_beforehand
+from babe2.page.live import Live
+from babe2.page.messages import on_the_page
+from babe2.page.outcome import Outcome, as_long, numbers, pictures, sounds_to_compare
+from babe2.page.stop import Stop
+from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
+from babe2.page.zerogpu import check_lease, restored
+from babe2.recordings.recorded import Audio
+from babe2.report import figures
+from babe2.restoration import Restoration
+from babe2.restorer import Restorer
+
+SETTINGS = {  # that a visitor may choose, in the order of their groups
+    name: about
+    for group in GROUPS
+    for name, about in all_settings().items()
+    if about.group == group and (name == SOLVER or users_of(name))
+}
+BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
+INVITATION = (
+    "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
+    "is restored."
+)
+MAKE_PACK = "Make the evidence pack"
+SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the desk when all of it is chosen
+
+Update = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a visitor chose, as the form's fields hold it."""
+
+    recording: str | None
+    checkpoint: str
+    preset: str
+    excerpt: Excerpt
+    settings: dict[str, str]  # that were not left to the preset
+
+    @classmethod
+    def of(
+        cls,
+        recording: str | None,
+        checkpoint: str,
+        preset: str,
+        whole: bool,
+        start: float | None,
+        duration: float | None,
+        texts: Sequence[str],
+    ) -> Choice:
+        """The fields' values, checked as far as they can be without the recording."""
+        settings = {name: text for name, text in zip(SETTINGS, texts, strict=True) if text and text.strip()}
+        return cls(recording, checkpoint, preset, Excerpt() if whole else Excerpt.chosen(start, duration), settings)
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """The page's callbacks; each visitor's run can be stopped by its session."""
+
+    cards: CheckpointCards
+    longest: float  # seconds that may be restored at once
+    examples: Path
+    runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
+
+    # At first sight
+
+    @on_the_page
+    def look(self, recording: str | None, checkpoint: str) -> Iterator[Update]:
+        """Says at once all that can be said of a new recording; nothing is sampled, and what was there goes."""
+        yield {
+            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers"]),
+            **dict.fromkeys(["status", "warnings", "time_needed"], ""),
+            "notice": "Listening to it\u2026" if recording else INVITATION,
+            **dict.fromkeys(["tabs", "take", "running", "pack", "papers"], gr.update(visible=False)),
+            "go": gr.update(interactive=False, visible=True),
+            **dict.fromkeys(["leave", "stop"], gr.update(visible=False)),
+        }
+        if not recording:
+            return
+        try:
+            seen = self._seen(recording, checkpoint)
+        except Exception:
+            yield {"notice": ""}
+            raise
+        short = seen.seconds <= EXCERPT_SECONDS
+        excerpt = Excerpt() if short else Excerpt(round(seen.start, 1), EXCERPT_SECONDS)
+        with private_folder() as folder:
+            yield self._sight(seen, recording, checkpoint, excerpt, folder) | {
+                "start": gr.update(value=excerpt.start, interactive=not short),
+                "duration": gr.update(value=min(EXCERPT_SECONDS, round(seen.seconds, 2)), interactive=not short),
+                "whole": short,
+            }
+        check_sounding(seen)
+        yield {"go": gr.update(interactive=True)}
+
+    @on_the_page
+    def look_again(
+        self,
+        recording: str | None,
+        checkpoint: str,
+        whole: bool,
+        start: float | None,
+        duration: float | None,
+        outcome: Outcome | None,
+    ) -> Iterator[Update]:
+        """Shows the recording beside the music that another checkpoint knows, or another place of it.
+
+        What was restored stays.
+        """
+        yield dict.fromkeys(["start", "duration"], gr.update(interactive=not whole))
+        if not recording or outcome is not None:
+            return
+        excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
+        seen = self._seen(recording, checkpoint)
+        excerpt.check(seen.seconds, float("inf"))
+        with private_folder() as folder:
+            yield self._sight(seen, recording, checkpoint, excerpt, folder)
+
+    def card(self, checkpoint: str) -> str:
+        """What a listener should know of a checkpoint."""
+        return self.cards.card(checkpoint)
+
+    @on_the_page
+    def time(self, *fields: Any) -> Iterator[Update]:
+        """Says how long a restoration will take, or why it cannot be; only what can be may be begun."""
+        recording, checkpoint, preset, whole, start, duration, *texts = fields
+        if not recording:
+            yield {"time_needed": ""}
+            return
+        try:
+            choice = Choice.of(recording, checkpoint, preset, whole, start, duration, texts)
+            seen = self._seen(recording, checkpoint)
+            check_sounding(seen)
+            choice.excerpt.check(seen.seconds, self.longest)
+            words = self.cards.time_needed(checkpoint, preset, self._used(choice), seen, choice.excerpt)
+        except RestorationError:
+            yield {"time_needed": "", "go": gr.update(interactive=False)}
+            raise
+        yield {"time_needed": words, "go": gr.update(interactive=True)}
+
+    def preset_values(self, checkpoint: str, preset: str, solver: str | None) -> list[Any]:
+        """What the empty fields mean; a setting that the method would not use has no field."""
+        with suppress(RestorationError):  # a method that does not exist is told of when the time is reckoned
+            settings = self.cards.settings(checkpoint, preset, (solver or "").strip() or None)
+            return [gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS]
+        return [gr.skip()] * len(SETTINGS)
+
+    def _used(self, choice: Choice) -> dict[str, str]:
+        """The settings that were filled in and whose fields are there: another method's fields keep their text."""
+        with suppress(RestorationError):
+            used = self.cards.settings(choice.checkpoint, choice.preset, choice.settings.get(SOLVER))
+            return {name: text for name, text in choice.settings.items() if not used or name in used}
+        return choice.settings
+
+    def _seen(self, recording: str, checkpoint: str) -> FirstLook:
+        return looked_at(recording, checkpoint if self.cards.is_here(checkpoint) else None)
+
+    def _sight(self, seen: FirstLook, recording: str, checkpoint: str, excerpt: Excerpt, folder: Path) -> Update:
+        """What was seen of an excerpt, on the page."""
+        some = Excerpt(excerpt.start, min(SEEN_SECONDS, excerpt.seconds_of(seen.seconds)))
+        sound, same = part_of(recording, some, checkpoint if self.cards.is_here(checkpoint) else None)
+        rate = sound.sample_rate
+        sounds, curves = {RECORDING: sound.audio}, {"recording": (sound.audio, rate)}
+        if same is not None:
+            sounds[LTAS_EQ], curves["LTAS-EQ"] = same, (same, rate)
+        known = restored_beforehand(recording, some, self.examples) if checkpoint == FIRST else None
+        update: Update = {
+            "notice": seen.words,
+            "warnings": "" if known is None else BEFOREHAND,
+            "tabs": gr.update(selected="ltas", visible=True),
+            **dict.fromkeys(["response_tab", "numbers_tab"], gr.update(visible=False)),
+            "before_tab": gr.update(visible=known is not None),
+        }
+        if known is not None:
+            sounds[RESTORED], curves["restored"] = known, (known, rate)
+            pair = figures.spectrogram_pair((sound.audio, rate), (known, rate))
+            update["spectrograms"] = tuple(str(figures.save(one, folder / f"{i}.png")) for i, one in enumerate(pair))
+            update["tabs"] = gr.update(selected="spectrograms", visible=True)
+        return update | {
+            "desk": desk_tracks(sounds, rate, folder, start=excerpt.start),
+            "ltas_picture": str(figures.save(figures.ltas_curves(curves, seen.reference), folder / "ltas.png")),
+        }
+
+    # Restoring
+
+    def get_ready(self, request: gr.Request) -> Update:
+        """From here on a run can be stopped, also while it waits for those before it."""
+        session = str(request.session_hash)
+        if former := self.runs.get(session):
+            former.ask()
+        before = sum(not stop() for name, stop in self.runs.items() if name != session)
+        self.runs[session] = Stop.new()
+        words = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+        return {
+            "problem": "",
+            "status": progress_bar(0.0, words, spoken=True),
+            "time_needed": "",
+            "go": gr.update(visible=False),
+            "leave": gr.update(visible=True),
+        }
+
+    @on_the_page
+    def restore_excerpt(self, request: gr.Request, *fields: Any) -> Iterator[Update]:
+        """The visitor's run: how it stands, and in the end what came of it."""
+        recording, checkpoint, preset, seed, whole, start, duration, *texts = fields
+        session = str(request.session_hash)
+        stop = self.runs.get(session)
+        if stop is None or stop():  # who waited has left, or has another recording by now
+            yield {"status": ""}
+            return
+        try:
+            with stop, private_folder() as folder:
+                begun = progress_bar(0.0, "reading the recording", spoken=True)
+                yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
+                source = checked_recording(recording)
+                choice = Choice.of(source, checkpoint, preset, whole, start, duration, texts)
+                for update in self._restored(choice, checked_seed(seed), stop, folder):
+                    if self.runs.get(session) is not stop:
+                        yield {"status": ""}
+                        return
+                    yield update
+        except RestorationError:
+            yield {"status": ""}
+            raise
+
+    def _restored(self, choice: Choice, seed: int, stop: Stop, folder: Path) -> Iterator[Update]:
+        """A run from its beginning to its outcome."""
+        source, checkpoint = str(choice.recording), choice.checkpoint
+        options = {"preset": checked_preset(choice.preset), "seed": seed, **self._used(choice)}
+        sound = choice.excerpt.read(source, self.longest)
+        check_lease(sound, options)
+        words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
+        yield {"status": progress_bar(0.0, words, spoken=True)}
+        restorer = self.cards.restorer(checkpoint)
+        equal = equalised(sound.audio, sound.sample_rate, restorer)
+        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder)
+        for news in restored(checkpoint, sound, options, stop):
+            if isinstance(news, Restoration):
+                outcome = Outcome.of(Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference)
+                yield self._outcome(outcome, sound, news, equal, restorer, folder)
+                return
+            words = "stopping; what is finished is kept" if stop() else news.words
+            update: Update = {"status": progress_bar(news.share, words)}
+            if live.is_due(news):
+                update |= {"running": gr.update(visible=True), **live.shown(news)}
+            yield update
+
+    def stop_it(self, request: gr.Request) -> Update:
+        """The visitor's wish to stop: a run under way ends soon, one that waits does not begin."""
+        if stop := self.runs.get(str(request.session_hash)):
+            stop.ask()
+        return {"stop": gr.update(interactive=False)}
+
+    def leave_queue(self, request: gr.Request) -> Update:
+        """A run that waited is not wanted any more."""
+        self.leave(request)
+        return {"status": "", **self.rest()}
+
+    def leave(self, request: gr.Request) -> None:
+        """Ends a session's run, whose page has gone or has another recording now."""
+        if stop := self.runs.pop(str(request.session_hash), None):
+            stop.ask()
+
+    def rest(self) -> Update:
+        """The page after a run, however it ended."""
+        hidden = gr.update(visible=False)
+        return {
+            "running": hidden,
+            "go": gr.update(visible=True, interactive=True),
+            "leave": hidden,
+            "stop": gr.update(visible=False, interactive=True),
+        }
+
+    def _outcome(
+        self,
+        outcome: Outcome,
+        sound: audio.Recording,
+        restoration: Restoration,
+        equal: Audio | None,
+        restorer: Restorer,
+        folder: Path,
+    ) -> Update:
+        """A finished run on the page."""
+        before = as_long(sound, restoration)
+        drawn = {
+            name: str(figures.save(figure, folder / f"final-{name}.png"))
+            for name, figure in pictures(before, restoration, restorer.reference).items()
+        }
+        shown = gr.update(visible=True)
+        tracks = sounds_to_compare(before, restoration.audio, equal)
+        return {
+            "kept": outcome,
+            "status": progress_bar(outcome.seconds / outcome.wanted, outcome.words, spoken=True),
+            "desk": desk_tracks(tracks, sound.sample_rate, folder, start=outcome.excerpt.start, select=RESTORED),
+            "spectrograms": (drawn["before"], drawn["after"]),
+            "ltas_picture": drawn["ltas"],
+            "response_picture": drawn["response"],
+            "numbers": numbers(restoration),
+            "tabs": gr.update(selected="spectrograms", visible=True),
+            **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], shown),
+            "amount": 1,
+            "file": gr.update(interactive=False),
+            **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
+            "warnings": outcome.verdict,
+        }
+
+    # Taking it home
+
+    @on_the_page
+    def take_home(self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool) -> Iterator[Update]:
+        """Makes the file anew, as it is wished for now; the evidence pack of another one goes."""
+        if outcome is None:
+            return
+        hidden = gr.update(visible=False)
+        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden}
+        with private_folder() as folder:
+            restorer = self.cards.restorer(outcome.checkpoint)
+            home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
+            yield {"file": gr.update(value=str(home.file), interactive=True)}
+
+    @on_the_page
+    def hear_amount(self, outcome: Outcome | None, amount: float) -> Iterator[Update]:
+        """Puts as much of the restoration on the desk as is wished for."""
+        if outcome is None:
+            return
+        part = Excerpt(outcome.excerpt.start, outcome.wanted)
+        sound, equal = part_of(str(outcome.recording), part, outcome.checkpoint)
+        restoration = outcome.restoration().mixed(amount)
+        with private_folder() as folder:
+            tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)
+            start = outcome.excerpt.start
+            yield {"desk": desk_tracks(tracks, sound.sample_rate, folder, start=start, amount=amount)}
+
+    @on_the_page
+    def make_pack(self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool) -> Iterator[Update]:
+        """Packs the file with all that tells how it came about, which takes some seconds."""
+        if outcome is None:
+            return
+        yield {"pack_button": gr.update(value="Packing\u2026", interactive=False)}
+        again = gr.update(value=MAKE_PACK, interactive=True)
+        try:
+            with private_folder() as folder:
+                restorer = self.cards.restorer(outcome.checkpoint)
+                home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
+                papers = home.papers(**self.cards.rights(outcome.checkpoint))
+                yield {
+                    "pack": gr.update(value=str(home.pack(papers)), visible=True),
+                    "papers": gr.update(value=list(map(str, home.pictures_and_numbers(papers))), visible=True),
+                    "pack_button": again,
+                }
+        except RestorationError:
+            yield {"pack_button": again}
+            raise
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for files on their way to the page. It goes soon, as Gradio has its own copy while it is wanted."""
+    with tempfile.TemporaryDirectory(prefix="babe2-") as folder:
+        yield Path(folder)
+
+
+def progress_bar(share: float, words: str, spoken: bool = False) -> str:
+    """How far a run is, as HTML. A screen reader speaks what is `spoken`, so as not to be told of every step."""
+    role = ' role="status"' if spoken else ""
+    bar = f'<progress aria-label="Progress of the restoration" value="{share:.3f}" max="1"></progress>'
+    return f"<div{role}>{bar} <span>{words}</span></div>"
+
+
+# What was seen and read of a visitor's recording is kept for the next question about it.
+
+_reading = threading.Lock()
+
+
+def looked_at(recording: str, checkpoint: str | None) -> FirstLook:
+    """The first look at a recording beside the music of a checkpoint that is here, taken once."""
+    with _reading:
+        return _looked_at(recording, checkpoint)
+
+
+def part_of(recording: str, excerpt: Excerpt, checkpoint: str | None) -> tuple[audio.Recording, Audio | None]:
+    """An excerpt's sound, and the same with its average spectrum matched to a checkpoint's music.
+
+    It is made once, but for what is too long to be kept.
+    """
+    with _reading:
+        kept = excerpt.duration is not None and excerpt.duration <= SEEN_SECONDS
+        return (_part_of if kept else _part_of.__wrapped__)(recording, excerpt, checkpoint)
+
+
+@lru_cache(maxsize=16)
+def _looked_at(recording: str, checkpoint: str | None) -> FirstLook:
+    return first_look(recording, None if checkpoint is None else restorer_of(checkpoint, DEVICE).reference)
+
+
+@lru_cache(maxsize=2)
+def _part_of(recording: str, excerpt: Excerpt, checkpoint: str | None) -> tuple[audio.Recording, Audio | None]:
+    sound = audio.read(recording, start=excerpt.start, duration=excerpt.duration)
+    restorer = None if checkpoint is None else restorer_of(checkpoint, DEVICE)
+    return sound, equalised(sound.audio, sound.sample_rate, restorer)
