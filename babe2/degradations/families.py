@@ -62,7 +62,7 @@ def _edge_db(octaves: Tensor, order: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Degradation:
+class Aging:
     """What happens to a recording, in this order: it is coloured, then noise is added."""
 
     response: Curve
@@ -84,7 +84,7 @@ class ResponseFamily:
     bump_octaves: Range = (0.15, 0.45)
     noise_db: float = -58.0
 
-    def draw(self, generator: torch.Generator) -> Degradation:
+    def draw(self, generator: torch.Generator) -> Aging:
         """One machine; the same for the same state of the generator."""
         response = HornResponse(
             low_hz=_uniform(self.low_hz, generator),
@@ -93,7 +93,7 @@ class ResponseFamily:
             slope_db=self.slope_db,
             bumps=tuple(self._bump(generator) for _ in range(self.bumps)),
         )
-        return Degradation(response, self.noise_db)
+        return Aging(response, self.noise_db)
 
     def _bump(self, generator: torch.Generator) -> Bump:
         lowest, highest = self.bump_hz
@@ -109,14 +109,14 @@ def _uniform(between: Range, generator: torch.Generator) -> float:
     return low + (high - low) * float(drawn)
 
 
-def degrade(audio: Tensor, sample_rate: int, degradation: Degradation, generator: torch.Generator) -> Tensor:
+def degrade(audio: Tensor, sample_rate: int, aging: Aging, generator: torch.Generator) -> Tensor:
     """audio (T,) or (C, T) as the machine would have recorded it, in the same shape; one response for all channels.
 
     The noise is drawn from `generator`, on the audio's device.
     """
-    coloured = coloured_by(audio, sample_rate, degradation.response)
-    if degradation.noise_db is None:
+    coloured = coloured_by(audio, sample_rate, aging.response)
+    if aging.noise_db is None:
         return coloured
-    level = coloured.square().mean().sqrt() * 10 ** (degradation.noise_db / 20)
+    level = coloured.square().mean().sqrt() * 10 ** (aging.noise_db / 20)
     noise = torch.randn(coloured.shape, generator=generator, dtype=coloured.dtype, device=coloured.device)
     return coloured + level * noise

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from babe2.degradations.families import Degradation, ResponseFamily, degrade
+from babe2.degradations.families import Aging, ResponseFamily, degrade
 from babe2.dsp.curves import FLAT, Curve
 from babe2.dsp.distance import at_level, log_spectral_distance
 from babe2.dsp.resampling import resample
@@ -62,7 +62,7 @@ class Degraded:
 
     name: str
     seed: int
-    degradation: Degradation
+    degradation: Aging
     truth: Tensor  # (T,) at TRUTH_LEVEL
     observation: Tensor  # (T,)
 

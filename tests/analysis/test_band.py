@@ -17,7 +17,7 @@ from babe2.analysis.description import SILENT_CHANNEL
 from babe2.analysis.hum import mains_hum
 from babe2.analysis.response import estimate_response
 from babe2.analysis.spectrum import Spectrum
-from babe2.degradations.families import Degradation, HornResponse, degrade
+from babe2.degradations.families import Aging, HornResponse, degrade
 from babe2.degradations.response import coloured_by
 from babe2.dsp.curves import FLAT, Curve, SampledCurve
 from babe2.dsp.resampling import resample
@@ -41,7 +41,7 @@ def music() -> Tensor:
 
 @cache
 def recorded(response: Curve, noise_db: float = -58.0) -> Tensor:
-    return degrade(music(), RATE, Degradation(response, noise_db), torch.Generator().manual_seed(1))
+    return degrade(music(), RATE, Aging(response, noise_db), torch.Generator().manual_seed(1))
 
 
 def reference() -> ReferenceLtas:

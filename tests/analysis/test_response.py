@@ -19,7 +19,7 @@ from babe2.analysis.response import (
     steepest_fall,
 )
 from babe2.analysis.spectrum import Spectrum, knots
-from babe2.degradations.families import Bump, Degradation, HornResponse, degrade
+from babe2.degradations.families import Aging, Bump, HornResponse, degrade
 from babe2.degradations.response import coloured_by
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum
 from babe2.dsp.excerpts import excerpts
@@ -52,7 +52,7 @@ def reference() -> ReferenceLtas:
 
 def recorded(response: Curve, noise_db: float | None = -58.0, x: Tensor | None = None) -> Tensor:
     x = music() if x is None else x
-    return degrade(x, RATE, Degradation(response, noise_db), torch.Generator().manual_seed(1))
+    return degrade(x, RATE, Aging(response, noise_db), torch.Generator().manual_seed(1))
 
 
 def found(x: Tensor) -> RecordingChain:
