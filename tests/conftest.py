@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -28,6 +29,11 @@ from babe2.sampler import Noise
 
 # Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late.
 torch.set_num_threads(1)
+
+# Whoever starts the tests in the background may have signals ignored, and commands rightly leave those alone.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 REFERENCE = Path(__file__).parent / "reference" / "babe2"
 CHECKPOINT = str(REFERENCE.parent / "small_checkpoint")
