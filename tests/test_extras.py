@@ -61,6 +61,18 @@ def test_every_import_is_declared_where_its_room_belongs() -> None:
             assert names & declared(extra), f"{place}:{line} imports {module}, which {told} in pyproject.toml lacks."
 
 
+def test_a_recipe_installs_what_it_imports() -> None:
+    for folder in (path for path in (ROOT / "recipes").iterdir() if (path / "requirements.txt").exists()):
+        lines = [
+            line.partition("#")[0].strip() for line in (folder / "requirements.txt").read_text("utf-8").splitlines()
+        ]
+        installed = declared() | {plain(Requirement(line).name) for line in lines if line}
+        own = {path.stem for path in folder.glob("*.py")}
+        for path in folder.glob("*.py"):
+            for module, line in imported(path):
+                assert module in own or plain(module) in installed, f"{path.relative_to(ROOT)}:{line} imports {module}."
+
+
 def test_the_modules_of_an_extra_are_those_it_installs() -> None:
     distributions = packages_distributions()
     for extra, (_, modules) in EXTRAS.items():
@@ -108,7 +120,7 @@ def test_the_page_without_gradio_ends_with_the_line_that_brings_it(monkeypatch: 
         runpy.run_path(str(ROOT / "app.py"))
 
 
-def test_a_plain_install_restores_with_what_comes_along(
+def test_a_plain_install_restores_with_what_is_included(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for missing in (module for _, modules in EXTRAS.values() for module in modules):
