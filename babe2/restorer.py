@@ -106,7 +106,7 @@ class Restorer:
         save_memory: bool = False,
         compile: bool = False,
     ) -> Restorer:
-        """`spec`: a manifest's id (`piano-small` comes along), a Hub repository `owner/name[@revision]`, a folder with
+        """`spec`: a manifest's id (`piano-small` is included), a Hub repository `owner/name[@revision]`, a folder with
         model.safetensors and config.json, that file, or a published .pt file.
 
         What is not on this machine is fetched, verified and kept in `cache_dir`, by default the Hub's cache; `offline`

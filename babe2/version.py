@@ -1,3 +1,3 @@
-"""What this is."""
+"""The version of babe2."""
 
 __version__ = "0.1.0"

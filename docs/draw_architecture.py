@@ -29,7 +29,7 @@ SHELF = {
     "network": ("The paper's network and the transform that it lives in.", ("network", "cqt", "convolution")),
     "audio": ("Sound files: read and written.", ("audio",)),
     "ground": (
-        "What everybody may use: settings, errors, words, the machine.",
+        "What every room may use: settings, errors, wording, the computer (device, threads, memory).",
         ("config", "errors", "extras", "process", "replacing", "version", "wording"),
     ),
 }

@@ -52,7 +52,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_the_command_tells_its_version_and_knows_its_checkpoints(installed: Path, tmp_path: Path) -> None:
     assert json.loads(told(installed / "babe2", "info", "--json", folder=tmp_path))["babe2"] == babe2.__version__
     listed = told(installed / "babe2", "checkpoints", "list", folder=tmp_path).splitlines()
-    assert listed[0].startswith("piano-small") and "comes along" in listed[0]
+    assert listed[0].startswith("piano-small") and "included in babe2" in listed[0]
     assert any(line.startswith("caruso") for line in listed)
 
 

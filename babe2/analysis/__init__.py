@@ -1,4 +1,4 @@
-"""What a recording tells of itself and of the recording chain that made it; nothing is restored here."""
+"""Measures a recording, and estimates the recording chain that made it; nothing is restored here."""
 
 from babe2.analysis.description import analyse
 

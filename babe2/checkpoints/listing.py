@@ -8,7 +8,7 @@ from typing import Any
 from babe2.checkpoints.manifest import Entry, Manifest
 from babe2.checkpoints.shelf import Shelf, State
 
-STATES: dict[State, str] = {"bundled": "comes along", "cached": "on this machine", "remote": "to be fetched"}
+STATES: dict[State, str] = {"bundled": "included in babe2", "cached": "on this machine", "remote": "to be fetched"}
 
 
 def table(entries: Manifest) -> str:
@@ -17,7 +17,7 @@ def table(entries: Manifest) -> str:
     for entry in entries.values():
         sound = f"{entry.sample_rate / 1000:g} kHz"
         source = format_source(asdict(entry.sources[0]))
-        origin = f"[its authors]({source})" if entry.sources[0].url else "comes along" if entry.bundled() else source
+        origin = f"[its authors]({source})" if entry.sources[0].url else "included" if entry.bundled() else source
         cells = (f"`{entry.id}`", f"**{entry.title}.** {entry.description}", sound, f"{entry.parameters / 1e6:.1f} M")
         lines.append(f"| {' | '.join((*cells, entry.licence, origin))} |")
     return "\n".join(lines)

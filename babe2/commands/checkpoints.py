@@ -146,8 +146,8 @@ def run_remove(options: argparse.Namespace) -> int:
         print(json.dumps(freed, indent=2))
         return 0
     for spec, size in freed.items():
-        comes_along = spec in shelf.manifest and shelf.manifest[spec].bundled()
-        print(f"{spec}: {megabytes(size)} freed{' (it comes along with babe2 and stays)' if comes_along else ''}")
+        included = spec in shelf.manifest and shelf.manifest[spec].bundled()
+        print(f"{spec}: {megabytes(size)} freed{' (it is part of babe2 and stays)' if included else ''}")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""What happens to music on its way to an old recording, done on purpose or undone."""
+"""Models of what happens to music on its way to an old recording: applied on purpose, or undone."""

@@ -1,1 +1,1 @@
-"""How good restorations are, measured where the truth is known."""
+"""Measures how good restorations are, where the original music is known."""

@@ -1,1 +1,1 @@
-"""What the page (app.py) does beside layout and words. Only here is Gradio known."""
+"""What the page (app.py) does, except layout and words. Gradio is imported in this room and in app.py only."""

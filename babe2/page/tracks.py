@@ -56,8 +56,8 @@ def desk_tracks(
 
     The recording must be among them; all have its sample rate and channels. A sound that is not finished yet may be
     shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was added
-    comes along where there is a restoration. Files of a sound that has not changed keep their names in `folder`, which
-    is what lets the desk go on playing while a restoration grows.
+    is a track of its own where there is a restoration. Files of a sound that has not changed keep their names in
+    `folder`, which lets the desk go on playing while a restoration grows.
 
     Gains bring every track to the loudness of the recording, and all of them down together where one would peak above
     -1 dBFS. What was added is not matched: it has the gain of the restoration that it is a part of.

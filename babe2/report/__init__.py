@@ -1,1 +1,1 @@
-"""What is told of a restoration: pictures, numbers, the command that makes it again, the evidence pack."""
+"""Documents a restoration: pictures, numbers, the command that makes it again, the evidence pack."""

@@ -1,4 +1,4 @@
-"""Steps of a chain: sound in, sound out, and a report of what was done. A new one is a new file, and its name here."""
+"""Steps of a chain: sound in, sound out, and a report of what was done. A new step is a new file, and its name here."""
 
 from babe2.stages.base import Report, Stage
 from babe2.stages.restore import restore

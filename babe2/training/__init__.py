@@ -1,4 +1,4 @@
-"""Teaching a network music, in runs that can be stopped at any moment and resumed to the bit.
+"""Trains networks, in runs that can be stopped at any moment and resumed to the bit.
 
 settings = training_settings(model)
 trainer = Trainer(model, settings, new_network(model, settings.seed))

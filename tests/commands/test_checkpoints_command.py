@@ -41,7 +41,7 @@ def test_the_page_on_checkpoints_shows_the_manifest() -> None:
 def test_list_tells_what_is_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["checkpoints", "list", "--cache-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "comes along" in lines[0] and lines[0].startswith("piano-small")
+    assert "included in babe2" in lines[0] and lines[0].startswith("piano-small")
     assert "to be fetched, unverified source" in lines[1]
     assert main(["checkpoints", "list", "--json", "--cache-dir", str(tmp_path)]) == 0
     rows = json.loads(capsys.readouterr().out)

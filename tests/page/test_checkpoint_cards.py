@@ -44,7 +44,7 @@ def test_nothing_of_it_names_a_place_on_this_machine(cards: CheckpointCards, tmp
 
 def test_a_card_tells_state_licence_and_credit(cards: CheckpointCards) -> None:
     card = cards.card("piano-small")
-    assert "Comes along" in card and "CC BY 4.0" in card and "Kimiko Ishizaka" in card
+    assert "Included in babe2" in card and "CC BY 4.0" in card and "Kimiko Ishizaka" in card
     assert "unverified source" in cards.card("piano")
     assert "at your own risk" in cards.card("me/mine")
     assert cards.rights("piano-small")["licence"] == "CC BY 4.0" and cards.rights("me/mine") == {}
@@ -133,7 +133,7 @@ def test_what_cannot_be_fetched_is_told_with_a_visitors_ways_out(
     with pytest.raises(RestorationError) as told:
         cards.restorer("piano")
     assert str(told.value) == (
-        "piano cannot be had: example.org cannot be reached. Choose one that comes along or is on this machine. "
+        "piano cannot be had: example.org cannot be reached. Choose one that is on this machine already. "
         "Or try again later."
     )
 
