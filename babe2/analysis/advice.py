@@ -50,7 +50,7 @@ def advice_on(
         )
     if abs(found["dc_offset"]) > 0.1 * 10 ** (found["rms_dbfs"] / 20):
         advice.append(
-            f"The waveform is off centre by {found['dc_offset']:.1%} of full scale. Remove the DC offset first."
+            f"The waveform is off centre by {100 * found['dc_offset']:.2g} % of full scale. Remove the DC offset first."
         )
     advice += _advice_on_channels(products) + _advice_on_noise(found, powers, reference)
     return advice + _advice_on_instrument(found)
@@ -60,7 +60,10 @@ def _advice_on_channels(products: Tensor) -> list[str]:
     power = products.diagonal()
     quiet = (power < 1e-6 * power.max()).tolist()
     if any(quiet):
-        return [f"Channel {number} is silent. Leave it out." for number, there in enumerate(quiet, start=1) if there]
+        numbers = [str(number) for number, there in enumerate(quiet, start=1) if there]
+        if len(numbers) == 1:
+            return [f"Channel {numbers[0]} is silent and will stay so."]
+        return [f"The channels {', '.join(numbers[:-1])} and {numbers[-1]} are silent and will stay so."]
     if len(power) == 2 and power.sum() - 2 * products[0, 1] < 0.01 * (power.sum() + 2 * products[0, 1]):
         return ["The two channels are nearly the same. Average them first: that halves the work and lowers the noise."]
     return []

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from babe2.commands.options import new_command
-from babe2.commands.terminal import format_setting
-from babe2.config import COLUMNS
+from babe2.config import COLUMNS, as_text
 from babe2.methods import SOLVER, users_of, values_of
 from babe2.process import set_threads, versions
 
@@ -37,10 +36,10 @@ def run_info(options: argparse.Namespace) -> int:
 
 
 def format_settings(columns: dict[str, dict[str, Any]]) -> str:
-    """All settings, a row each: their published values, and which solvers of --method babe2 use them."""
+    """All settings, a row each: their published values, and which methods use them."""
     rows = [f"{'setting':24}" + "".join(f"{name:>16}" for name in columns) + "   used by"]
     for setting in columns["piano"]:
-        values = "".join(f"{format_setting(column[setting]):>16}" for column in columns.values())
+        values = "".join(f"{as_text(column[setting]):>16}" for column in columns.values())
         users = "babe2" if setting == SOLVER else ", ".join(users_of(setting)) or "sample"
         rows.append(f"{setting:24}{values}   {users}")
     return "\n".join(rows)

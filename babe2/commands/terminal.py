@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from babe2.errors import RestorationError
 from babe2.run import Step
@@ -105,11 +105,6 @@ def pairs_of(texts: list[str], option: str) -> dict[str, str]:
     if odd := [name for name, equals, _ in pairs if not equals]:
         raise RestorationError(f"{option} takes NAME=VALUE, not {odd[0]!r:.80}.")
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def format_setting(value: Any) -> str:
-    """A setting's value as --set takes it."""
-    return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value).lower()
 
 
 # Progress

@@ -215,6 +215,8 @@ def test_strong_hiss_asks_for_denoising_and_faint_hiss_does_not() -> None:
         (32768 * music(), "stored as floats"),
         (np.stack([music(), music() + noise(level_db=-70)]), "nearly the same"),
         (np.stack([music(), 0 * music()]), "Channel 2 is silent"),
+        (np.stack([music(), *3 * [0 * music()]]), "The channels 2, 3 and 4 are silent"),
+        (2e-3 * music() + 4e-4, "off centre by 0.04 % of full scale"),
     ],
 )
 def test_advice_names_what_is_odd(audio: Signal, words: str) -> None:

@@ -612,4 +612,5 @@ def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)
     assert found["settings"]["voice"]["sigma_start"] == 10 and "torch" in found
     assert main(["info", "--settings"]) == 0
-    assert "guidance_strength" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "guidance_strength" in shown and "1500.0,2000.0" in shown  # as --set takes them, to the last digit
