@@ -42,6 +42,7 @@ from babe2.sampler import Noise, Progress, sample
 
 if TYPE_CHECKING:
     from babe2.checkpoints.transfer import OnTransfer
+
 AT_ONCE = {"cuda": 8}  # segments
 MOST_AT_ONCE = 256
 LONGEST_SAMPLE = 2**22  # samples of music out of nothing
@@ -120,7 +121,7 @@ class Restorer:
 
         device = choose_device(device)
         if precision not in PRECISIONS:
-            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
+            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r:.80}.")
         checkpoint = checkpoints.load(
             spec,
             cache_dir=cache_dir,
@@ -387,9 +388,9 @@ def checked_seed(seed: int | None) -> int:
     try:
         seed = secrets.randbits(31) if seed is None else operator.index(seed)
     except TypeError:
-        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r}.") from None
+        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r:.80}.") from None
     if not 0 <= seed < 2**63:
-        raise RestorationError(f"A seed lies between 0 and 2**63 - 1, so it cannot be {seed}.")
+        raise RestorationError("A seed lies between 0 and 2**63 - 1. Choose one of these.")
     return seed
 
 

@@ -343,6 +343,8 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
         ({"method": "magic"}, "no method 'magic'"),
         ({"output_rate": 5}, "sample rate cannot be 5"),
         ({"seed": -1}, "between 0 and"),
+        ({"seed": 10**5000}, "between 0 and"),
+        ({"seed": "x" * 500}, r"cannot be 'x{79}\."),
         ({"solver": "guided", "ltas": "sometimes"}, "off, init, objective"),
     ],
 )
@@ -376,6 +378,8 @@ def test_sampling_gives_music_of_the_asked_count_and_length(restorer: Restorer) 
     assert drawn.shape == (2, SMALL_RATE) and np.isfinite(drawn).all()
     np.testing.assert_array_equal(drawn, restorer.sample(2, 1.0, preset="draft"))
     assert restorer.sample(1, 2.5, preset="draft").shape == (1, 20000)  # longer than a segment
+    with pytest.raises(RestorationError, match="There is no preset 'nonsense'"):
+        restorer.sample(preset="nonsense")
 
 
 def test_unconditional_sampling_replays_the_recorded_run(restorer: Restorer) -> None:
@@ -597,6 +601,16 @@ def test_short_recordings_are_restored_in_short_segments(compact: Restorer, seco
     assert restoration.report["settings"]["segment_length"] == 221184
     (length,) = compact._transforms
     assert length == 18 * 2048 + 2 * MARGIN
+
+
+def test_recordings_of_many_lengths_leave_few_transforms_in_memory(compact: Restorer) -> None:
+    lengths = [(18 + i) * 2048 + 2 * MARGIN for i in range(7)]
+    for length in lengths:
+        compact.prior(length)
+    assert list(compact._transforms) == lengths[-4:]
+    compact.prior(lengths[3])
+    compact.prior(lengths[0])
+    assert lengths[3] in compact._transforms and lengths[4] not in compact._transforms  # the oldest one goes
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 4000, 22050, 96000])

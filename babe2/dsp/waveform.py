@@ -54,7 +54,7 @@ def as_sample_rate(sample_rate: object) -> int:
     if lowest <= hertz <= highest and hertz.is_integer():
         return int(hertz)
     raise RestorationError(
-        f"The sample rate cannot be {sample_rate!r}. Give a whole number of Hz between {lowest} and {highest}."
+        f"The sample rate cannot be {sample_rate!r:.80}. Give a whole number of Hz between {lowest} and {highest}."
     )
 
 
