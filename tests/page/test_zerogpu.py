@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -104,6 +106,15 @@ def test_what_needs_a_card_longer_than_it_is_lent_is_told_before_it_is_asked_for
     check_lease(sound, {"preset": "paper"})
     with pytest.raises(RestorationError, match=r"enough for 33 s of sound in the preset standard\. Choose a shorter"):
         check_lease(replace(sound, sample_rate=100), {"preset": "standard"})
+
+
+def test_what_is_computed_without_a_lent_card_stays_on_the_processor(tmp_path: Path) -> None:
+    """Calibration, first look and LTAS-EQ run where no card is lent, which must not touch one."""
+    (tmp_path / "spaces.py").write_text("def GPU(**_):\n    return lambda work: work\n")
+    script = (
+        f"import sys; sys.path.append({str(tmp_path)!r}); from babe2.page.checkpoint_cards import DEVICE; print(DEVICE)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "cpu\n"
 
 
 def test_a_run_leaves_the_number_of_threads_alone(sound: audio.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
