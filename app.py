@@ -15,10 +15,10 @@ except ModuleNotFoundError:
     raise SystemExit('The page needs gradio, which a plain install leaves out: pip install ".[page]"') from None
 
 from babe2.checkpoints.shelf import Shelf
-from babe2.config import GROUPS
+from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.methods import SOLVER
 from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
-from babe2.page.checkpoint_cards import FIRST, CheckpointCards
+from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
@@ -91,11 +91,11 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             gr.Examples([[str(EXAMPLES / "old_variation.flac")]], [recording], label="Or an example")
             checkpoint = gr.Dropdown(
                 cards.choices(),
-                value=FIRST,
+                value=DEFAULT_CHECKPOINT,
                 label="Which music",
                 allow_custom_value=cards.any_hub_id,
             )
-            card = gr.Markdown(cards.card(FIRST))
+            card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
             preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
@@ -104,7 +104,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             with gr.Accordion("More", open=False):
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
-                defaults, texts = cards.settings(FIRST, "standard"), []
+                defaults, texts = cards.settings(DEFAULT_CHECKPOINT, "standard"), []
                 for group in GROUPS:
                     with gr.Accordion(group, open=False):
                         texts += [

@@ -18,6 +18,7 @@ Mode = Literal["autoregressive", "time-invariant"]
 Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "squared"]
 Preset = Literal["paper", "standard", "draft"]
 PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
+DEFAULT_CHECKPOINT = "piano-small"  # which is inside babe2
 
 
 # Networks

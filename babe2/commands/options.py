@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from babe2.commands.terminal import fetch_line, pairs_of
-from babe2.config import PRESETS
+from babe2.config import DEFAULT_CHECKPOINT, PRESETS
 from babe2.process import PRECISIONS, set_threads
 from babe2.restorer import Restorer
 
-DEFAULT = "piano-small"  # the checkpoint that comes with babe2
 Run = Callable[[argparse.Namespace], int]  # a command: its options in, its exit status out
 
 
@@ -37,9 +36,9 @@ def add_prior_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="SPEC",
-        default=DEFAULT,
-        help=f"{DEFAULT} (default), another of `babe2 checkpoints list`, a folder, .safetensors, published .pt, "
-        "or owner/name on the Hub",
+        default=DEFAULT_CHECKPOINT,
+        help=f"{DEFAULT_CHECKPOINT} (default), another of `babe2 checkpoints list`, a folder, .safetensors, "
+        "published .pt, or owner/name on the Hub",
     )
     add_place_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sound (default 0)")

@@ -14,10 +14,10 @@ from typing import Any
 import gradio as gr
 
 from babe2 import audio
-from babe2.config import GROUPS
+from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import SOLVER, all_settings, users_of
-from babe2.page.checkpoint_cards import DEVICE, FIRST, CheckpointCards, checked_preset, restorer_of
+from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look, restored_beforehand
 from babe2.page.live import Live
@@ -184,7 +184,7 @@ class Callbacks:
         sounds, curves = {RECORDING: sound.audio}, {"recording": (sound.audio, rate)}
         if same is not None:
             sounds[LTAS_EQ], curves["LTAS-EQ"] = same, (same, rate)
-        known = restored_beforehand(recording, some, self.examples) if checkpoint == FIRST else None
+        known = restored_beforehand(recording, some, self.examples) if checkpoint == DEFAULT_CHECKPOINT else None
         update: Update = {
             "notice": seen.words,
             "warnings": "" if known is None else BEFOREHAND,

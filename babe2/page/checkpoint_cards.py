@@ -29,7 +29,6 @@ from babe2.wording import format_duration, format_length
 
 # Where graphics cards are lent for each run (zerogpu.py), all that is not lent is computed on the processor.
 DEVICE = "cpu" if find_spec("spaces") else "auto"
-FIRST = "piano-small"  # which a visitor finds chosen
 FRESH_SECONDS = 600.0  # after which a machine's pace is measured again: it may have been busy with others
 WAY_OUT = "Choose one that is on this machine already."
 REVISION = re.compile(r"[\w][\w./-]{0,99}", re.ASCII)

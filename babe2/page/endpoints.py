@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from babe2.page.checkpoint_cards import FIRST, CheckpointCards, checked_preset
+from babe2.config import DEFAULT_CHECKPOINT
+from babe2.page.checkpoint_cards import CheckpointCards, checked_preset
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import first_look
 from babe2.page.job import Moment
@@ -33,7 +34,7 @@ class Endpoints:
     def restore(
         self,
         recording: str,
-        checkpoint: str = FIRST,
+        checkpoint: str = DEFAULT_CHECKPOINT,
         preset: str = "standard",
         seed: int = 0,
         start: float = 0.0,
@@ -72,7 +73,7 @@ class Endpoints:
                 yield str(file), news.report, pictures
 
     @in_a_sentence
-    def analyse(self, recording: str, checkpoint: str = FIRST) -> Iterator[dict[str, Any]]:
+    def analyse(self, recording: str, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[dict[str, Any]]:
         """Say what a recording is like, without restoring it: level, clipping, bandwidth, noise floor, average
         spectrum, how that differs from the music a checkpoint knows, and advice.
 
@@ -99,7 +100,7 @@ def add_endpoints(endpoints: Endpoints, at_once: int) -> None:
     """Within `gr.Blocks`: makes them callable, `at_once` restorations at a time."""
     with gr.Group(visible=False):
         recording = gr.Audio(label="recording", type="filepath")
-        checkpoint = gr.Textbox(FIRST, label="checkpoint")
+        checkpoint = gr.Textbox(DEFAULT_CHECKPOINT, label="checkpoint")
         preset = gr.Textbox("standard", label="preset")
         seed = gr.Number(0, precision=0, label="seed")
         start, duration = gr.Number(0.0, label="start"), gr.Number(EXCERPT_SECONDS, label="duration")
