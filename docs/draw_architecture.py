@@ -59,11 +59,12 @@ def imports() -> Iterator[Import]:
     known = modules()
     for importer, path in known.items():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            for imported in _imported(node, known):
-                yield Import(importer, imported, path, node.lineno)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for imported in _imported(node, known):
+                    yield Import(importer, imported, path, node.lineno)
 
 
-def _imported(node: ast.AST, known: dict[str, Path]) -> Iterator[str]:
+def _imported(node: ast.Import | ast.ImportFrom, known: dict[str, Path]) -> Iterator[str]:
     if isinstance(node, ast.ImportFrom) and node.module:
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
