@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -150,6 +151,20 @@ def test_one_seed_one_sound(restorer: Restorer) -> None:
     first, again, other = (restorer.restore(music(1), SMALL_RATE, seed=seed, **QUICK).audio for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("wishes", [QUICK, {"preset": "draft", "steps": 2}], ids=["guided", "closed form"])
+def test_restorations_at_once_in_one_program_do_not_disturb_each_other(
+    restorer: Restorer, wishes: dict[str, Any]
+) -> None:
+    def restored(seed: int) -> np.ndarray:
+        return restorer.restore(music(1 + seed / 4), SMALL_RATE, seed=seed, **wishes).audio
+
+    alone = [restored(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(restored, range(4)))
+    for one, other in zip(alone, at_once, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_same_sound_in_both_channels_stays_the_same(restorer: Restorer) -> None:
