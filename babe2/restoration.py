@@ -1,4 +1,4 @@
-"""A restored recording: its sound, its response, and how it was come by."""
+"""A restored recording: its sound, its response, and how it was made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """A restored recording and how it was come by."""
+    """A restored recording and how it was made."""
 
     recorded: Recorded = field(repr=False)
     restored: Tape = field(repr=False)  # (channels, samples) at the model's rate

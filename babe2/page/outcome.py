@@ -1,4 +1,4 @@
-"""What came of a visitor's run: to hear, to see, and to take home."""
+"""The result of a visitor's run: its sounds and pictures for the page, and the files to download."""
 
 from __future__ import annotations
 
