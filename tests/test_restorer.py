@@ -121,6 +121,14 @@ def test_time_invariant_finds_one_equalizer_on_a_few_segments_and_keeps_to_it(re
     assert all(torch.equal(parameters[0], other) for other in parameters)
 
 
+def test_progress_is_a_share_though_a_segment_is_taken_more_than_once(restorer: Restorer) -> None:
+    steps: list[Step] = []
+    together = {"mode": "time-invariant", "blind_segments": 3}
+    restorer.restore(music(1), SMALL_RATE, preset="paper", on_step=steps.append, **together, **QUICK)
+    assert [step.share for step in steps] == [0.5, 1.0]
+    assert all(step.seconds_left >= 0 for step in steps)
+
+
 def test_paper_averages_channels_and_says_so(restorer: Restorer) -> None:
     restoration = restorer.restore(music(1, channels=2), SMALL_RATE, preset="paper", **QUICK)
     assert restoration.audio.shape == (1, SMALL_RATE)
