@@ -17,7 +17,7 @@ from torch import Tensor
 from babe2 import Cancelled, RestorationError, Restorer, Step
 from babe2.config import Model
 from babe2.degradations.families import Aging, HornResponse, degrade
-from babe2.dsp.curves import SampledCurve
+from babe2.dsp.curves import FLAT, SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import at_unit_level, ltas
 from babe2.dsp.tape import MemoryTape
@@ -704,6 +704,9 @@ def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact:
         compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
     quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
     assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
+    with pytest.raises(RestorationError, match=r"Run it with solver = guided\.$"):
+        compact.restore(piano(1.0), SMALL_RATE, response=FLAT, **COMPACT_QUICK)
+    assert compact.restore(piano(1.0), SMALL_RATE, response=FLAT, solver="guided", steps=2).report["evaluations"] == 2
 
 
 def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint(compact: Restorer) -> None:

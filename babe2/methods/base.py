@@ -77,9 +77,10 @@ class Work:
     def known_music(self) -> ReferenceLtas:
         """The reference, which has to be there."""
         if self.reference is None:
+            without = "" if self.response is not None else " and ltas = off"  # a given response leaves no use for it
             raise RestorationError(
                 "This checkpoint holds no average spectrum to compare the recording with. "
-                "Run it with solver = guided and ltas = off."
+                f"Run it with solver = guided{without}."
             )
         return self.reference
 
