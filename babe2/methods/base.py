@@ -193,6 +193,7 @@ class Method(ABC):
     name: ClassVar[str]
     kind: ClassVar[type[Settings]]  # of its settings; a method with more of them has a kind of its own
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
+    takes_response: ClassVar[bool] = True  # whether a given response is kept to
 
     @classmethod
     def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:

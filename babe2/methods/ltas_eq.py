@@ -57,6 +57,7 @@ class LtasEq(Method):
 
     name = "ltas-eq"
     kind = LtasEqSettings
+    takes_response = False
     settings: LtasEqSettings
 
     @classmethod

@@ -34,6 +34,10 @@ BORROWED = ("steps", "order", "sigma_start", "sigma_min", "churn", "ltas")
 class PaperSettings(GuidedSettings, GuidanceLengthSettings):
     """The published column (paper, table 3)."""
 
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = {"guidance_length": "guidance_strength is 0"} if self.guidance_strength == 0 else {}
+        return super().idle(response_known) | idle
+
 
 class Paper(Guided):
     """The published algorithm."""

@@ -45,6 +45,8 @@ def choose(
         raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
     chosen = dict(overrides)
     kind = kind_of(name, preset, column, chosen.pop(SOLVER, None))
+    if response_known and not kind.takes_response:
+        raise RestorationError(f"A given response changes nothing with the method {kind.name}. Leave it out.")
     refuse_foreign(kind, chosen)
     method = kind.of(column, preset, chosen)
     method.refuse_idle(chosen, response_known)

@@ -105,6 +105,12 @@ def test_a_guided_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
         ("ltas-eq", "standard", {"steps": 3}, "steps changes nothing with the method ltas-eq"),
         ("guided", "standard", {"blind_segments": 3}, "blind_segments changes nothing, as mode is autoregressive"),
         ("guided", "standard", {"ltas": "off", "ltas_fft": 2048}, "ltas_fft changes nothing, as ltas is off"),
+        (
+            "paper",
+            "standard",
+            {"guidance_strength": 0, "guidance_length": 9000},
+            "guidance_length changes nothing, as guidance_strength is 0",
+        ),
         ("bandwise", "standard", {"churn_noise": 2, "churn": 0}, "churn_noise changes nothing, as churn is 0"),
     ],
 )
@@ -118,6 +124,11 @@ def test_what_would_change_nothing_or_does_not_exist_is_refused_in_a_sentence(
 def test_a_given_response_leaves_nothing_to_fit() -> None:
     with pytest.raises(RestorationError, match="filter_clip changes nothing, as the response is given"):
         choose("guided", "standard", PIANO, {"filter_clip": 2.0}, response_known=True)
+
+
+def test_a_given_response_is_refused_where_it_would_not_be_kept_to() -> None:
+    with pytest.raises(RestorationError, match="A given response changes nothing with the method ltas-eq"):
+        choose("ltas-eq", "standard", PIANO, {}, response_known=True)
 
 
 def test_one_set_of_wishes_serves_several_methods() -> None:
