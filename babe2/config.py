@@ -162,6 +162,14 @@ class Settings:
         """The settings that change nothing as the others stand, and why."""
         return {}
 
+    def refuse_idle(self, chosen: Iterable[str], response_known: bool = False) -> None:
+        """Refuses settings that a person has chosen and that change nothing."""
+        idle = self.idle(response_known)
+        if wasted := [name for name in chosen if name in idle]:
+            raise RestorationError(
+                f"{wasted[0]} changes nothing, as {idle[wasted[0]]}. Leave it out, or change that too."
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """The values by name."""
         return {name: getattr(self, name) for name in self.names()}

@@ -219,14 +219,6 @@ class Method(ABC):
         """Sentences on what was not tried yet with such a checkpoint."""
         return []
 
-    def refuse_idle(self, chosen: Mapping[str, Any], response_known: bool) -> None:
-        """Says which of a person's settings would change nothing."""
-        idle = self.settings.idle(response_known)
-        if wasted := [name for name in chosen if name in idle]:
-            raise RestorationError(
-                f"{wasted[0]} changes nothing, as {idle[wasted[0]]}. Leave it out, or change that too."
-            )
-
     @abstractmethod
     def begin(self, work: Work) -> Session | Filtered:
         """Hears the whole recording and gets ready to restore it."""

@@ -49,7 +49,7 @@ def choose(
         raise RestorationError(f"A given response changes nothing with the method {kind.name}. Leave it out.")
     refuse_foreign(kind, chosen)
     method = kind.of(column, preset, chosen)
-    method.refuse_idle(chosen, response_known)
+    method.settings.refuse_idle(chosen, response_known)
     return method
 
 
@@ -119,6 +119,7 @@ def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple
     published = {"order": PIANO.settings(SampleSettings).order} if preset == "paper" else {}
     schedule = column.sampling | published | ({"steps": DRAFT_STEPS} if preset == "draft" else {})
     settings = column.settings(SampleSettings, **schedule).changed(**overrides)
+    settings.refuse_idle(overrides)
     return settings, DROPS_LAST_STEP if preset == "paper" and settings.order == 2 else {}
 
 

@@ -11,6 +11,7 @@ from babe2.errors import RestorationError
 from babe2.methods import BABE2, METHODS, all_settings, choose, used, users_of
 from babe2.methods.guided import GuidedSettings
 from babe2.methods.paper import PaperSettings
+from babe2.methods.registry import sampling
 
 
 def settings(column: Column, preset: str, **overrides: Any) -> Any:
@@ -138,6 +139,11 @@ def test_one_set_of_wishes_serves_several_methods() -> None:
     assert used(BABE2, "standard", PIANO, wishes, response_known=True) == {"solver": "guided", "steps": 5}
     with pytest.raises(RestorationError, match="There is no setting stepss"):
         used("ltas-eq", "standard", PIANO, {"stepss": 1})
+
+
+def test_music_out_of_nothing_refuses_what_would_change_nothing_too() -> None:
+    with pytest.raises(RestorationError, match="churn_max changes nothing, as churn is 0"):
+        sampling(PIANO, "standard", {"churn": 0, "churn_max": 2.0})
 
 
 def test_every_setting_has_somebody_who_uses_it() -> None:
