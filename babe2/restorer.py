@@ -120,7 +120,7 @@ class Restorer:
 
         device = choose_device(device)
         if precision not in PRECISIONS:
-            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r}.")
+            raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r:.80}.")
         checkpoint = checkpoints.load(
             spec,
             cache_dir=cache_dir,
@@ -306,9 +306,12 @@ class Restorer:
 
     def batch_of(self, wished: int | None) -> int:
         """How many segments are restored at once; fewer where they turn out not to fit."""
-        if wished is not None and not 1 <= wished <= MOST_AT_ONCE:
-            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
-        return wished or AT_ONCE.get(self.device.type, 1)
+        if wished is None:
+            return AT_ONCE.get(self.device.type, 1)
+        count = whole_number(wished, "The number of segments at once")
+        if not 1 <= count <= MOST_AT_ONCE:
+            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, no more and no fewer.")
+        return count
 
     def _given(self, response: Curve | None) -> dict[str, Any]:
         """A response that was given: for people at some frequencies, and a digest of it at many."""
@@ -384,13 +387,18 @@ class Restorer:
 
 def checked_seed(seed: int | None) -> int:
     """The seed to draw from: the given one, or one drawn now."""
-    try:
-        seed = secrets.randbits(31) if seed is None else operator.index(seed)
-    except TypeError:
-        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r}.") from None
+    seed = secrets.randbits(31) if seed is None else whole_number(seed, "A seed")
     if not 0 <= seed < 2**63:
-        raise RestorationError(f"A seed lies between 0 and 2**63 - 1, so it cannot be {seed}.")
+        raise RestorationError("A seed lies between 0 and 2**63 - 1. Choose one there.")
     return seed
+
+
+def whole_number(value: Any, what: str) -> int:
+    """The value as an integer, of whatever library it is one."""
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise RestorationError(f"{what} is a whole number, so it cannot be {value!r:.80}.") from None
 
 
 def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:

@@ -351,6 +351,11 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
         ({"method": "magic"}, "no method 'magic'"),
         ({"output_rate": 5}, "sample rate cannot be 5"),
         ({"seed": -1}, "between 0 and"),
+        ({"seed": 10**5000}, "between 0 and"),
+        ({"seed": "x" * 1000}, "A seed is a whole number, so it cannot be 'x{79}\\.$"),
+        ({"batch": 0}, "1 to 256 segments"),
+        ({"batch": "4"}, "at once is a whole number, so it cannot be '4'"),
+        ({"batch": 2.5}, "at once is a whole number, so it cannot be 2.5"),
         ({"solver": "guided", "ltas": "sometimes"}, "off, init, objective"),
     ],
 )
