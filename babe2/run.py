@@ -111,11 +111,13 @@ class Run:
             try:
                 self._sample(group)
             except (MemoryError, RuntimeError) as error:
-                if not 1 < len(group) <= self.batch or not is_out_of_memory(error):
+                fewer = len(group) // 2
+                # One equalizer for all is found on its segments together, however few are wanted at once.
+                if not is_out_of_memory(error) or not fewer or len(begun.group(waiting, fewer)) == len(group):
                     raise
                 if not self.found:
                     self.history.clear()  # the first run begins again
-                self.batch = len(group) // 2
+                self.batch = fewer
         return self.canvas
 
     def _canvas(self) -> Canvas:

@@ -588,6 +588,18 @@ def test_what_does_not_fit_is_restored_fewer_at_a_time(babbler: Restorer) -> Non
     np.testing.assert_array_equal(found.audio, babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK).audio)
 
 
+def test_segments_that_belong_together_are_not_tried_again_when_they_do_not_fit(restorer: Restorer) -> None:
+    def in_full(progress: Step) -> None:
+        tried.append(progress)
+        raise torch.OutOfMemoryError
+
+    tried: list[Step] = []
+    together = {"mode": "time-invariant", "blind_segments": 3}
+    with pytest.raises(RestorationError, match="not enough memory"):
+        restorer.restore(music(6.2), SMALL_RATE, batch=8, on_step=in_full, **together, **QUICK)
+    assert len(tried) == 1
+
+
 def test_steps_that_did_not_fit_are_no_part_of_the_history(babbler: Restorer) -> None:
     def in_full(progress: Step) -> None:
         if progress.step == 2 and not failed:
