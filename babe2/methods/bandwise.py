@@ -83,7 +83,7 @@ class Bandwise(UndoneMethod):
     """The compact network's own method."""
 
     name = "bandwise"
-    kind = BandwiseSettings
+    settings_class = BandwiseSettings
     settings: BandwiseSettings
 
     @classmethod

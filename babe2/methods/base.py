@@ -191,16 +191,15 @@ class Method(ABC):
     settings: Settings
 
     name: ClassVar[str]
-    kind: ClassVar[type[Settings]]  # of its settings; a method with more of them has a kind of its own
+    settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
     takes_response: ClassVar[bool] = True  # whether a given response is kept to
 
     @classmethod
     def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
         """The method with the values of a column, a preset and then a person's own."""
-        settings = column.settings(cls.kind)
-        method = cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
-        return method
+        settings = column.settings(cls.settings_class)
+        return cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:

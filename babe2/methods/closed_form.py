@@ -103,7 +103,7 @@ class ClosedFormMethod(UndoneMethod):
     """For any prior, without a gradient through it."""
 
     name = "closed-form"
-    kind = ClosedFormSettings
+    settings_class = ClosedFormSettings
     settings: ClosedFormSettings
 
     @classmethod

@@ -46,7 +46,7 @@ class Guided(SegmentMethod):
     """The paper's way of following a recording."""
 
     name = "guided"
-    kind: ClassVar[type[Settings]] = GuidedSettings
+    settings_class: ClassVar[type[Settings]] = GuidedSettings
     settings: GuidedSettings
 
     @classmethod

@@ -43,7 +43,7 @@ class Paper(Guided):
     """The published algorithm."""
 
     name = "paper"
-    kind = PaperSettings
+    settings_class = PaperSettings
     folds = True
     keeps_silence = False
     settings: PaperSettings

@@ -44,17 +44,17 @@ def choose(
     if preset not in PRESETS:
         raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
     chosen = dict(overrides)
-    kind = kind_of(name, preset, column, chosen.pop(SOLVER, None))
-    if response_known and not kind.takes_response:
-        raise RestorationError(f"A given response changes nothing with the method {kind.name}. Leave it out.")
-    refuse_foreign(kind, chosen)
-    method = kind.of(column, preset, chosen)
-    method.settings.refuse_idle(chosen, response_known)
-    return method
+    method = class_of(name, preset, column, chosen.pop(SOLVER, None))
+    if response_known and not method.takes_response:
+        raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
+    refuse_foreign(method, chosen)
+    ready = method.of(column, preset, chosen)
+    ready.settings.refuse_idle(chosen, response_known)
+    return ready
 
 
-def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
-    """What a method's name means with a preset, for a kind of checkpoint."""
+def class_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
+    """The class that a method's name means with a preset, for a kind of checkpoint."""
     if name == BABE2:
         if solver not in (None, *solvers()):
             raise RestorationError(f"{SOLVER} is one of {', '.join(solvers())}, not {solver!r:.80}.")
@@ -71,15 +71,15 @@ def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -
     return METHODS[name].as_in(preset)
 
 
-def refuse_foreign(kind: type[Method], chosen: Mapping[str, Any]) -> None:
+def refuse_foreign(method: type[Method], chosen: Mapping[str, Any]) -> None:
     """Says which settings do not exist, and which belong to other methods."""
     if unknown := sorted(set(chosen) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
-    if foreign := sorted(set(chosen) - set(kind.kind.names())):
+    if foreign := sorted(set(chosen) - set(method.settings_class.names())):
         users = users_of(foreign[0])
         way_out = f"{' and '.join(users)} use it: choose one of them as {SOLVER}, or leave it out."
         raise RestorationError(
-            f"{foreign[0]} changes nothing with the method {kind.name}. "
+            f"{foreign[0]} changes nothing with the method {method.name}. "
             + (way_out if users else "Only `babe2 sample` uses it: leave it out.")
         )
 
@@ -91,23 +91,23 @@ def used(
     if unknown := sorted(set(overrides) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
     solver = overrides.get(SOLVER) if name == BABE2 else None
-    kind = kind_of(name, preset, column, solver)
-    own = {each: value for each, value in overrides.items() if each in kind.kind.names()}
-    idle = kind.of(column, preset, own).settings.idle(response_known)
+    method = class_of(name, preset, column, solver)
+    own = {each: value for each, value in overrides.items() if each in method.settings_class.names()}
+    idle = method.of(column, preset, own).settings.idle(response_known)
     chosen = {each: value for each, value in own.items() if each not in idle}
     return chosen if solver is None else {SOLVER: solver, **chosen}
 
 
 def users_of(setting: str) -> list[str]:
     """The methods that have a setting."""
-    return [name for name, method in METHODS.items() if setting in method.kind.names()]
+    return [name for name, method in METHODS.items() if setting in method.settings_class.names()]
 
 
 def values_of(column: Column) -> dict[str, Any]:
     """Every setting with its value in a column, whatever the method."""
     found: dict[str, Any] = {SOLVER: column.method}
-    for kind in _kinds():
-        found = column.settings(kind).as_dict() | found
+    for each in _settings_classes():
+        found = column.settings(each).as_dict() | found
     found["sigma_max"] = column.settings(SampleSettings, **column.sampling).sigma_max
     return {name: found[name] for name in all_settings()}
 
@@ -126,11 +126,11 @@ def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple
 def all_settings() -> dict[str, About]:
     """What is said of every setting of any method and of sampling, in the order in which people are shown them."""
     found = {SOLVER: _ABOUT_SOLVER}
-    for kind in _kinds():
-        found |= {name: about for name, about in kind.about().items() if name not in found}
+    for each in _settings_classes():
+        found |= {name: about for name, about in each.about().items() if name not in found}
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 
-def _kinds() -> list[type[Settings]]:
-    """Of settings, the one with most of them first."""
-    return [*(method.kind for method in METHODS.values()), SampleSettings]
+def _settings_classes() -> list[type[Settings]]:
+    """The classes of settings; the paper's, whose values are the published ones, first."""
+    return [*(method.settings_class for method in METHODS.values()), SampleSettings]

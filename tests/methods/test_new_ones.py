@@ -34,7 +34,7 @@ class Softer(Method):
     """Makes a recording softer."""
 
     name = "softer"
-    kind = SofterSettings
+    settings_class = SofterSettings
     settings: SofterSettings
 
     def begin(self, work: Work) -> Filtered:

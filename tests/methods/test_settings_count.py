@@ -65,7 +65,7 @@ BESIDES: dict[str, dict[str, Any]] = {
     "filter_tolerance_db": {"filter_tolerance_hz": 1e6},
     "blind_segments": {"mode": "time-invariant"},
 }
-CASES = [(method, setting) for method, kind in METHODS.items() for setting in kind.kind.names()]
+CASES = [(method, setting) for method, cls in METHODS.items() for setting in cls.settings_class.names()]
 
 
 @cache
@@ -90,7 +90,7 @@ def before(method: str, beside: str) -> npt.NDArray[np.float32]:
 
 def chosen(method: str, setting: str) -> dict[str, Any]:
     segments = {"segment_length": segment_of(method, 8192)}
-    names = METHODS[method].kind.names()
+    names = METHODS[method].settings_class.names()
     wishes = QUICK | segments | BESIDES.get(setting, {})
     return {name: value for name, value in wishes.items() if name in names}
 
