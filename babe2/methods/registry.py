@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from babe2.config import GROUPS, PIANO, PRESETS, About, Column, SampleSettings, Settings, unknown_setting
+from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings, Settings, unknown_setting
 from babe2.errors import RestorationError
 from babe2.methods.bandwise import Bandwise
 from babe2.methods.base import Method, SegmentMethod
@@ -24,9 +24,9 @@ METHODS: dict[str, type[Method]] = {
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
 _ABOUT_SOLVER = About(
-    GROUPS[0],
+    SAMPLING,
     "Way of following",
-    "guided: by a pull (paper); closed-form: weighed up at each step; bandwise: piano-small's",
+    "guided: by a pull; paper: that as published; closed-form: weighed up at each step; bandwise: piano-small's",
     "",
     lambda solver: solver in solvers(),
 )
