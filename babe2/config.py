@@ -121,10 +121,7 @@ def _whole_fft(value: int) -> bool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all settings can do: be changed by name, be read from text, and refuse what cannot work.
-
-    The defaults are the published piano column (paper, table 3).
-    """
+    """What all settings can do: be changed by name, be read from text, and refuse what cannot work."""
 
     def changed(self, **overrides: Any) -> Self:
         """These settings with some replaced; values may be text, as from a command line."""
@@ -176,7 +173,7 @@ class Settings:
         return {name: getattr(self, name) for name in self.names()}
 
 
-# The groups. A setting belongs to the class that declares it.
+# The groups of settings that methods are made of. The defaults are the published piano column (paper, table 3).
 
 
 @dataclass(frozen=True)

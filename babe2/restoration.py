@@ -88,7 +88,7 @@ class Restoration:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
         from babe2 import audio  # the rim: the one place where a result reaches upward to a codec
 
-        def told() -> Iterator[Audio]:
+        def blocks() -> Iterator[Audio]:
             done = 0
             for block in self.blocks():
                 yield block
@@ -97,7 +97,7 @@ class Restoration:
 
         return audio.write_blocks(
             path,
-            told,
+            blocks,
             self.sample_rate,
             subtype=subtype,
             tags=tags,

@@ -1,4 +1,4 @@
-"""Restorer: from a recording to its restoration; channels, level, segments, progress and result, still no files."""
+"""Restorer, the front door: a recording in, from memory or from a file, and its restoration out."""
 
 from __future__ import annotations
 

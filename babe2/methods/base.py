@@ -40,7 +40,7 @@ class Span(NamedTuple):
 
 
 class SegmentResult(NamedTuple):
-    """What a finished segment taught."""
+    """What is known of a finished segment, beside its sound."""
 
     equalizer: Curve
     misfit: float
@@ -75,7 +75,7 @@ class Work:
         return self.prior(noisy, sigma)
 
     def known_music(self) -> ReferenceLtas:
-        """The reference, which has to be there."""
+        """The average spectrum of the music that the prior knows; a checkpoint without one is refused."""
         if self.reference is None:
             without = "" if self.response is not None else " and ltas = off"  # a given response leaves no use for it
             raise RestorationError(
@@ -203,12 +203,12 @@ class Method(ABC):
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:
-        """The method that a preset means by this one's name."""
+        """The class to use with a preset; another one where the preset has a version of its own."""
         return cls
 
     @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """What a preset changes of the column's settings; one value may follow from another that a person chose."""
+        """The settings in which a preset differs from the column; one may follow from another that a person chose."""
         return {}
 
     def check(self, model: Model) -> None:  # noqa: B027 (few have to)
@@ -220,7 +220,10 @@ class Method(ABC):
 
     @abstractmethod
     def begin(self, work: Work) -> Session | Filtered:
-        """Hears the whole recording and gets ready to restore it."""
+        """Hears the whole recording and gets ready to restore it.
+
+        A session restores segments, and so is what a `SegmentMethod` gives; any other method filters.
+        """
 
     def span(self, samples: int) -> Span:
         """How a recording of so many samples at the model's rate is cut."""

@@ -41,7 +41,7 @@ Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step,
 
 @dataclass(frozen=True)
 class UndoneSettings(StartSettings, ResolutionSettings, SegmentSettings):
-    """All that both methods ask for."""
+    """The settings that closed-form and bandwise share."""
 
 
 class UndoneMethod(SegmentMethod):
@@ -59,7 +59,7 @@ class UndoneMethod(SegmentMethod):
         """Restores segments (S * C, margin + L + margin) as recorded, at the prior's level."""
 
     def heard(self, work: Work, segment: Tensor) -> Tensor:
-        """What of a segment is worked on."""
+        """The part of a segment's sound that is restored; here all of it."""
         return segment
 
     def runs(self, segments: int, batch: int) -> list[int]:
