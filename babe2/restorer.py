@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from babe2 import checkpoints
+from babe2.audio import SoundFile
+from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
@@ -40,8 +43,6 @@ from babe2.restoration import Restoration
 from babe2.run import OnStep, Run, finished, finished_part
 from babe2.sampler import Noise, Progress, sample
 
-if TYPE_CHECKING:
-    from babe2.checkpoints.transfer import OnTransfer
 AT_ONCE = {"cuda": 8}  # segments
 MOST_AT_ONCE = 256
 LONGEST_SAMPLE = 2**22  # samples of music out of nothing
@@ -116,8 +117,6 @@ class Restorer:
         `save_memory` trades time for memory; `compile` makes the first evaluation half a minute longer and the others a
         tenth shorter; both concern the published networks, the compact one is small and quick as it is.
         """
-        from babe2 import checkpoints  # the rim: the one place where the front door reaches upward to a disk
-
         device = choose_device(device)
         if precision not in PRECISIONS:
             raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r:.80}.")
@@ -229,10 +228,8 @@ class Restorer:
         there, and the result is the same to the last bit; "discard" begins anew. Discard the journal when the result is
         safe: `restoration.storage.discard()`. `on_block` hears how many seconds have been read.
         """
-        from babe2 import audio
-
         wish = Wish.of(**wishes)
-        source = audio.SoundFile(path, start=wish.start, duration=wish.duration)
+        source = SoundFile(path, start=wish.start, duration=wish.duration)
         provenance = self._provenance(wish)
         begun = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
         storage = Journal(Path(journal), provenance | begun, unfinished)
