@@ -47,7 +47,7 @@ def choose(
     method = class_of(name, preset, column, chosen.pop(SOLVER, None))
     if response_known and not method.takes_response:
         raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
-    refuse_foreign(method, chosen)
+    refuse_foreign(method, chosen, named=name != BABE2)
     ready = method.of(column, preset, chosen)
     ready.settings.refuse_idle(chosen, response_known)
     return ready
@@ -71,17 +71,24 @@ def class_of(name: str, preset: str, column: Column, solver: str | None = None) 
     return METHODS[name].as_in(preset)
 
 
-def refuse_foreign(method: type[Method], chosen: Mapping[str, Any]) -> None:
-    """Says which settings do not exist, and which belong to other methods."""
+def refuse_foreign(method: type[Method], chosen: Mapping[str, Any], *, named: bool) -> None:
+    """Refuses settings that do not exist or belong to other methods. `named`: the method itself was asked for."""
     if unknown := sorted(set(chosen) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
     if foreign := sorted(set(chosen) - set(method.settings_class.names())):
-        users = users_of(foreign[0])
-        way_out = f"{' and '.join(users)} use it: choose one of them as {SOLVER}, or leave it out."
         raise RestorationError(
-            f"{foreign[0]} changes nothing with the method {method.name}. "
-            + (way_out if users else "Only `babe2 sample` uses it: leave it out.")
+            f"{foreign[0]} changes nothing with the method {method.name}. {_way_out(users_of(foreign[0]), named)}"
         )
+
+
+def _way_out(users: list[str], named: bool) -> str:
+    """What to do with a setting that only these methods use."""
+    if not users:
+        return "Only `babe2 sample` uses it: leave it out."
+    as_solver = [] if named else [name for name in users if name in solvers()]
+    able, place = (as_solver, SOLVER) if as_solver else (users, "method")
+    uses, one = ("uses", "it") if len(able) == 1 else ("use", "one of them")
+    return f"{' and '.join(able)} {uses} it: choose {one} as {place}, or leave it out."
 
 
 def used(
