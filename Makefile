@@ -16,7 +16,7 @@ example: .venv/ready
 	@echo "Hear build/old_variation.restored.wav against examples/variation.flac, which it never saw. Plots: build/."
 
 test: .venv/ready lint
-	$(PYTEST) -m "not (slow or browser or process or training)"
+	$(PYTEST) -m "not (slow or browser or process or training or thorough)"
 
 check: test process browser installation
 
@@ -25,8 +25,8 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-process: .venv/ready # programs of their own, and trainings
-	$(PYTEST) -m "(process or training) and not (slow or browser)"
+process: .venv/ready # programs of their own, trainings, and every setting of every method
+	$(PYTEST) -m "(process or training or thorough) and not (slow or browser)"
 
 browser: .venv/ready # what is heard in a browser needs the machine to itself
 	$(BIN)/pytest -m "browser and not slow"

@@ -13,6 +13,8 @@ from babe2.checkpoints.manifest import collection
 from babe2.dsp.distance import log_spectral_distance
 from babe2.evaluation.measures import SCORING_RATE, band_passed, envelope_correlation, matched
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 5.0
 

@@ -20,6 +20,8 @@ from babe2.dsp.spectra import ltas
 from babe2.methods import METHODS, all_settings
 from babe2.networks.models import next_length
 
+pytestmark = pytest.mark.thorough
+
 # Another value than the one it has, such that somebody who expects a difference should hear one.
 OTHER: dict[str, Any] = {
     "steps": 4,

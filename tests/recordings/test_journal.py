@@ -404,6 +404,7 @@ def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_pat
     killed_at_random_moments(tmp_path, 20, *wishes)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "wishes",
     [
