@@ -67,9 +67,10 @@ class Model:
 
 # What a setting is
 
-_SAMPLING, _FOLLOWING = "How it is sampled", "How closely the recording is followed"
-_EQUALIZER, _AVERAGE, _LENGTH = "The old machine's equalizer", "Average spectrum (LTAS)", "Long recordings"
-GROUPS = (_SAMPLING, _FOLLOWING, _EQUALIZER, _AVERAGE, _LENGTH)  # in which people are shown settings
+# The groups in which people are shown settings.
+SAMPLING, FOLLOWING = "How it is sampled", "How closely the recording is followed"
+EQUALIZER, AVERAGE, LENGTH = "The old machine's equalizer", "Average spectrum (LTAS)", "Long recordings"
+GROUPS = (SAMPLING, FOLLOWING, EQUALIZER, AVERAGE, LENGTH)
 
 
 class About(NamedTuple):
@@ -121,10 +122,7 @@ def _whole_fft(value: int) -> bool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all settings can do: be changed by name, be read from text, and refuse what cannot work.
-
-    The defaults are the published piano column (paper, table 3).
-    """
+    """What all settings can do: be changed by name, be read from text, and refuse what cannot work."""
 
     def changed(self, **overrides: Any) -> Self:
         """These settings with some replaced; values may be text, as from a command line."""
@@ -163,12 +161,20 @@ class Settings:
         """The settings that change nothing as the others stand, and why."""
         return {}
 
+    def refuse_idle(self, chosen: Iterable[str], response_known: bool = False) -> None:
+        """Refuses settings that a person has chosen and that change nothing."""
+        idle = self.idle(response_known)
+        if wasted := [name for name in chosen if name in idle]:
+            raise RestorationError(
+                f"{wasted[0]} changes nothing, as {idle[wasted[0]]}. Leave it out, or change that too."
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """The values by name."""
         return {name: getattr(self, name) for name in self.names()}
 
 
-# The groups. A setting belongs to the class that declares it.
+# The groups of settings that methods are made of. The defaults are the published piano column (paper, table 3).
 
 
 @dataclass(frozen=True)
@@ -176,9 +182,9 @@ class StepSettings(Settings):
     """How many steps, and where they end (appendix A.3)."""
 
     steps: int = setting(
-        51, _SAMPLING, "Steps", "More take longer and sound a little finer", "T", lambda steps: 2 <= steps <= 10_000
+        51, SAMPLING, "Steps", "More take longer and sound a little finer", "T", lambda steps: 2 <= steps <= 10_000
     )
-    sigma_min: float = setting(4e-5, _SAMPLING, "Last noise", "Where the steps end", "σ_min", _positive)
+    sigma_min: float = setting(4e-5, SAMPLING, "Last noise", "Where the steps end", "σ_min", _positive)
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ class StartSettings(StepSettings):
     # Noise on the recording; it masks what is wrong with it.
     sigma_start: float = setting(
         0.5,
-        _SAMPLING,
+        SAMPLING,
         "Noise to begin with",
         "More gives the model more freedom from the recording",
         "σ_start",
@@ -207,14 +213,14 @@ class ScheduleSettings(Settings):
 
     order: int = setting(
         2,
-        _SAMPLING,
+        SAMPLING,
         "Order of a step",
         "2 looks twice at every step (Heun), 1 once (Euler)",
         bounds=lambda order: order in (1, 2),
     )
     rho: float = setting(
         13.0,
-        _SAMPLING,
+        SAMPLING,
         "Crowding of steps",
         "More: more of the steps at little noise",
         "ρ",
@@ -228,17 +234,17 @@ class ChurnSettings(Settings):
 
     churn: float = setting(
         10.0,
-        _SAMPLING,
+        SAMPLING,
         "Fresh noise",
         "Stirred in on the way; corrects mistakes, loses some sharpness",
         "S_churn",
         _not_negative,
     )
     churn_noise: float = setting(
-        1.0, _SAMPLING, "Strength of fresh noise", "A factor, usually 1", "S_noise", _not_negative
+        1.0, SAMPLING, "Strength of fresh noise", "A factor, usually 1", "S_noise", _not_negative
     )
-    churn_min: float = setting(0.0, _SAMPLING, "No fresh noise below", "This noise level", "S_tmin")
-    churn_max: float = setting(50.0, _SAMPLING, "No fresh noise above", "This noise level", "S_tmax")
+    churn_min: float = setting(0.0, SAMPLING, "No fresh noise below", "This noise level", "S_tmin")
+    churn_max: float = setting(50.0, SAMPLING, "No fresh noise above", "This noise level", "S_tmax")
 
     def contradictions(self) -> Iterable[str]:
         yield from super().contradictions()
@@ -260,12 +266,12 @@ class GuidanceSettings(Settings):
     """The pull of the recording (Eqs. 5 and 17, section 3.3)."""
 
     guidance_strength: float = setting(
-        1.0, _FOLLOWING, "Pull towards the recording", "More is truer to it, and to its faults", "ξ", _not_negative
+        1.0, FOLLOWING, "Pull towards the recording", "More is truer to it, and to its faults", "ξ", _not_negative
     )
     # Standard deviation of the noise that regularises the objective.
     observation_noise: float = setting(
         0.25,
-        _FOLLOWING,
+        FOLLOWING,
         "Tolerance for noise",
         "More forgives noise and distortion of the recording",
         "γ",
@@ -288,7 +294,7 @@ class GuidanceLengthSettings(Settings):
 
     guidance_length: int = setting(
         184184,
-        _FOLLOWING,
+        FOLLOWING,
         "Length the pull is measured for",
         "Samples; the training segment of the checkpoint",
         "N",
@@ -298,57 +304,57 @@ class GuidanceLengthSettings(Settings):
 
 @dataclass(frozen=True)
 class ResolutionSettings(Settings):
-    filter_fft: int = setting(4096, _EQUALIZER, "Resolution", "Samples of an FFT frame", "NFFT", _whole_fft)
+    filter_fft: int = setting(4096, EQUALIZER, "Resolution", "Samples of an FFT frame", "NFFT", _whole_fft)
 
 
 @dataclass(frozen=True)
 class FitSettings(ResolutionSettings):
     """The equalizer and its fit (sections 3.1, 3.2, 3.5)."""
 
-    filter_min_hz: float = setting(11.0, _EQUALIZER, "Lowest breakpoint", "Hz", "f_min", _positive)
-    filter_max_hz: float = setting(11025.0, _EQUALIZER, "Highest breakpoint", "Hz", "f_max", _positive)
+    filter_min_hz: float = setting(11.0, EQUALIZER, "Lowest breakpoint", "Hz", "f_min", _positive)
+    filter_max_hz: float = setting(11025.0, EQUALIZER, "Highest breakpoint", "Hz", "f_max", _positive)
     filter_iterations: int = setting(
         100,
-        _EQUALIZER,
+        EQUALIZER,
         "Rounds of fitting",
         "At most, in each evaluation",
         "M",
         lambda rounds: 1 <= rounds <= 100_000,
     )
     filter_learning_rate: float = setting(
-        10.0, _EQUALIZER, "Speed of fitting", "Faster finds it sooner and swings more", "lr", _positive
+        10.0, EQUALIZER, "Speed of fitting", "Faster finds it sooner and swings more", "lr", _positive
     )
-    filter_clip: float = setting(1.0, _EQUALIZER, "Limit of one round", "The gradient's norm", bounds=_positive)
+    filter_clip: float = setting(1.0, EQUALIZER, "Limit of one round", "The gradient's norm", bounds=_positive)
     # The fit rests when no group of parameters moves more than this, on average.
     filter_tolerance_hz: float = setting(
-        0.1, _EQUALIZER, "Rest when breakpoints move less than", "Hz", bounds=_not_negative
+        0.1, EQUALIZER, "Rest when breakpoints move less than", "Hz", bounds=_not_negative
     )
-    filter_tolerance_db: float = setting(0.1, _EQUALIZER, "Rest when slopes move less than", "dB", bounds=_not_negative)
+    filter_tolerance_db: float = setting(0.1, EQUALIZER, "Rest when slopes move less than", "dB", bounds=_not_negative)
     filter_weighting: Weighting = setting(
-        "sqrt", _EQUALIZER, "Which frequencies count", "none, linear, sqrt, log, quadratic, cubic or squared"
+        "sqrt", EQUALIZER, "Which frequencies count", "none, linear, sqrt, log, quadratic, cubic or squared"
     )
     reference_hz: float = setting(
-        1000.0, _EQUALIZER, "Where it is 0 dB", "Hz; between the breakpoints below and above", "f_0", _positive
+        1000.0, EQUALIZER, "Where it is 0 dB", "Hz; between the breakpoints below and above", "f_0", _positive
     )
     breakpoints_above_hz: tuple[float, ...] = setting(
-        (1500.0, 2000.0), _EQUALIZER, "Breakpoints above, to begin with", "Hz, ascending, with commas", "f_+"
+        (1500.0, 2000.0), EQUALIZER, "Breakpoints above, to begin with", "Hz, ascending, with commas", "f_+"
     )
     breakpoints_below_hz: tuple[float, ...] = setting(
         (500.0, 50.0),
-        _EQUALIZER,
+        EQUALIZER,
         "Breakpoints below, to begin with",
         "Hz, descending, with commas",
         "f_-",
         lambda bends: all(bend > 0 for bend in bends),
     )
     slope_limit_db: float = setting(
-        40.0, _EQUALIZER, "Steepest slope within the band", "dB per octave", "A_max", _positive
+        40.0, EQUALIZER, "Steepest slope within the band", "dB per octave", "A_max", _positive
     )
-    outer_slope_db: float = setting(80.0, _EQUALIZER, "Slope where the band ends", "dB per octave", "A_lim", _positive)
+    outer_slope_db: float = setting(80.0, EQUALIZER, "Slope where the band ends", "dB per octave", "A_lim", _positive)
     collapse_weight: float = setting(
-        10.0, _EQUALIZER, "How hard breakpoints keep apart", "More keeps them farther apart", "λ", _not_negative
+        10.0, EQUALIZER, "How hard breakpoints keep apart", "More keeps them farther apart", "λ", _not_negative
     )
-    collapse_decay: float = setting(0.1, _EQUALIZER, "How near is too near", "Per Hz", "β", _not_negative)
+    collapse_decay: float = setting(0.1, EQUALIZER, "How near is too near", "Per Hz", "β", _not_negative)
 
     def contradictions(self) -> Iterable[str]:
         yield from super().contradictions()
@@ -370,13 +376,13 @@ class LtasSettings(Settings):
 
     ltas_fft: int = setting(
         2048,
-        _AVERAGE,
+        AVERAGE,
         "Its resolution",
         "Samples; as stored in the checkpoint",
         bounds=lambda fft: 16 <= fft <= 2**20 and fft % 4 == 0,
     )
     ltas_floor_db: float = setting(
-        -20.0, _AVERAGE, "Most that a band is raised", "dB, negative", bounds=lambda floor: floor <= 0
+        -20.0, AVERAGE, "Most that a band is raised", "dB, negative", bounds=lambda floor: floor <= 0
     )
 
 
@@ -384,7 +390,7 @@ class LtasSettings(Settings):
 class LtasUseSettings(LtasSettings):
     ltas: LtasUse = setting(
         "objective",
-        _AVERAGE,
+        AVERAGE,
         "Use of the average spectrum",
         "off; init: to begin with; objective: as what is followed",
     )
@@ -402,7 +408,7 @@ class LengthSettings(Settings):
 
     segment_length: int = setting(
         184184,
-        _LENGTH,
+        LENGTH,
         "Segment",
         "Samples at the model's rate that are restored at once",
         bounds=lambda length: 0 < length <= 2**24,
@@ -414,18 +420,18 @@ class SegmentSettings(LengthSettings):
     """How a recording is cut (appendix A.5), and what of it stays."""
 
     overlap: float = setting(
-        0.1, _LENGTH, "Overlap", "Of a segment, that neighbours share", bounds=lambda share: 0 <= share <= 0.5
+        0.1, LENGTH, "Overlap", "Of a segment, that neighbours share", bounds=lambda share: 0 <= share <= 0.5
     )
     level: float = setting(
         0.07,  # standard deviation
-        _FOLLOWING,
+        FOLLOWING,
         "Level inside",
         "To which a segment is brought before sampling",
         "σ_norm",
         _positive,
     )
     keep_low_band: bool = setting(
-        True, _FOLLOWING, "Keep the lowest bass", "What lies below the model's band stays as recorded"
+        True, FOLLOWING, "Keep the lowest bass", "What lies below the model's band stays as recorded"
     )
 
 
@@ -435,12 +441,12 @@ class ModeSettings(Settings):
 
     mode: Mode = setting(
         "autoregressive",
-        _LENGTH,
+        LENGTH,
         "One equalizer for all",
         "time-invariant; autoregressive finds one in each segment",
     )
     blind_segments: int = setting(
-        1, _LENGTH, "Segments it is found on", "When time-invariant", bounds=lambda count: count >= 1
+        1, LENGTH, "Segments it is found on", "When time-invariant", bounds=lambda count: count >= 1
     )
 
     def idle(self, response_known: bool = False) -> dict[str, str]:
@@ -454,9 +460,7 @@ class ModeSettings(Settings):
 class SampleSettings(StepSettings, DescentSettings, LengthSettings):
     """Music out of nothing."""
 
-    sigma_max: float = setting(
-        10.0, _SAMPLING, "Highest noise", "Where music out of nothing begins", "σ_max", _positive
-    )
+    sigma_max: float = setting(10.0, SAMPLING, "Highest noise", "Where music out of nothing begins", "σ_max", _positive)
 
     def contradictions(self) -> Iterable[str]:
         yield from super().contradictions()

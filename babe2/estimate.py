@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast this machine is with one prior and one solver."""
+    """How fast this machine is with one prior and one method."""
 
     evaluation: Line  # seconds, of as many samples as all channels of all segments together have
     around: float  # seconds per sample of the recording, spent on all that is not sampling

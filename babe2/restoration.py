@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from babe2.audio import write_blocks
 from babe2.dsp.curves import Curve, SampledCurve, behind
 from babe2.dsp.tape import Tape
 from babe2.dsp.waveform import as_sample_rate
 from babe2.errors import RestorationError
+from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Audio, OnBlock, Recorded
-
-if TYPE_CHECKING:
-    from babe2.recordings.chunks import Tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +85,17 @@ class Restoration:
         on_block: OnBlock = lambda seconds: None,
     ) -> Path:
         """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
-        from babe2 import audio  # the rim: the one place where a result reaches upward to a codec
 
-        def told() -> Iterator[Audio]:
+        def blocks() -> Iterator[Audio]:
             done = 0
             for block in self.blocks():
                 yield block
                 done += block.shape[1]
                 on_block(done / self.sample_rate)
 
-        return audio.write_blocks(
+        return write_blocks(
             path,
-            told,
+            blocks,
             self.sample_rate,
             subtype=subtype,
             tags=tags,

@@ -1,4 +1,4 @@
-"""Restorer: from a recording to its restoration; channels, level, segments, progress and result, still no files."""
+"""Restorer, the front door: a recording in, from memory or from a file, and its restoration out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from babe2 import checkpoints
+from babe2.audio import SoundFile
+from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
@@ -39,9 +42,6 @@ from babe2.recordings.recorded import Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
 from babe2.run import OnStep, Run, finished, finished_part
 from babe2.sampler import Noise, Progress, sample
-
-if TYPE_CHECKING:
-    from babe2.checkpoints.transfer import OnTransfer
 
 AT_ONCE = {"cuda": 8}  # segments
 MOST_AT_ONCE = 256
@@ -117,8 +117,6 @@ class Restorer:
         `save_memory` trades time for memory; `compile` makes the first evaluation half a minute longer and the others a
         tenth shorter; both concern the published networks, the compact one is small and quick as it is.
         """
-        from babe2 import checkpoints  # the rim: the one place where the front door reaches upward to a disk
-
         device = choose_device(device)
         if precision not in PRECISIONS:
             raise RestorationError(f"The network computes in float32 or bfloat16, not in {precision!r:.80}.")
@@ -230,10 +228,8 @@ class Restorer:
         there, and the result is the same to the last bit; "discard" begins anew. Discard the journal when the result is
         safe: `restoration.storage.discard()`. `on_block` hears how many seconds have been read.
         """
-        from babe2 import audio
-
         wish = Wish.of(**wishes)
-        source = audio.SoundFile(path, start=wish.start, duration=wish.duration)
+        source = SoundFile(path, start=wish.start, duration=wish.duration)
         provenance = self._provenance(wish)
         begun = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
         storage = Journal(Path(journal), provenance | begun, unfinished)
@@ -307,9 +303,12 @@ class Restorer:
 
     def batch_of(self, wished: int | None) -> int:
         """How many segments are restored at once; fewer where they turn out not to fit."""
-        if wished is not None and not 1 <= wished <= MOST_AT_ONCE:
-            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, not {wished}.")
-        return wished or AT_ONCE.get(self.device.type, 1)
+        if wished is None:
+            return AT_ONCE.get(self.device.type, 1)
+        count = whole_number(wished, "The number of segments at once")
+        if not 1 <= count <= MOST_AT_ONCE:
+            raise RestorationError(f"At once 1 to {MOST_AT_ONCE} segments can be restored, no more and no fewer.")
+        return count
 
     def _given(self, response: Curve | None) -> dict[str, Any]:
         """A response that was given: for people at some frequencies, and a digest of it at many."""
@@ -385,13 +384,18 @@ class Restorer:
 
 def checked_seed(seed: int | None) -> int:
     """The seed to draw from: the given one, or one drawn now."""
-    try:
-        seed = secrets.randbits(31) if seed is None else operator.index(seed)
-    except TypeError:
-        raise RestorationError(f"A seed is a whole number, so it cannot be {seed!r:.80}.") from None
+    seed = secrets.randbits(31) if seed is None else whole_number(seed, "A seed")
     if not 0 <= seed < 2**63:
-        raise RestorationError("A seed lies between 0 and 2**63 - 1. Choose one of these.")
+        raise RestorationError("A seed lies between 0 and 2**63 - 1. Choose one there.")
     return seed
+
+
+def whole_number(value: Any, what: str) -> int:
+    """The value as an integer, of whatever library it is one."""
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise RestorationError(f"{what} is a whole number, so it cannot be {value!r:.80}.") from None
 
 
 def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:

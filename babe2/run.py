@@ -111,11 +111,13 @@ class Run:
             try:
                 self._sample(group)
             except (MemoryError, RuntimeError) as error:
-                if not 1 < len(group) <= self.batch or not is_out_of_memory(error):
+                fewer = len(group) // 2
+                # One equalizer for all is found on its segments together, however few are wanted at once.
+                if not is_out_of_memory(error) or not fewer or len(begun.group(waiting, fewer)) == len(group):
                     raise
                 if not self.found:
                     self.history.clear()  # the first run begins again
-                self.batch = len(group) // 2
+                self.batch = fewer
         return self.canvas
 
     def _canvas(self) -> Canvas:
@@ -217,7 +219,7 @@ class Run:
         for i, piece, share in zip(group, sampled.audio.split(self.channels), shares, strict=True):
             self._lay(i, self._without_margins(piece) / self.session.level)
             self.found[i] = SegmentResult(sampled.equalizer, sampled.misfit, share)
-        self.segments_left -= len(group)
+        self.segments_left -= len(set(group))
         history = self.history if not self.storage.records else []
         self.storage.note(
             {
@@ -243,13 +245,14 @@ class Run:
         return x[:, self.span.margin : self.span.margin + self.span.length]
 
     def _report_step(self, progress: Progress, group: list[int]) -> None:
-        self.steps_done += len(group)
+        together = len(set(group))  # the published program may take a segment more than once
+        self.steps_done += together
         if not self.found and progress.equalizer is not None:
             self.history.append((progress.sigma, progress.equalizer))
         if self.on_step is None:
             return
         steps = self.method.steps
-        steps_left = self.segments_left * steps - progress.step * len(group)
+        steps_left = self.segments_left * steps - progress.step * together
         estimate = self._without_margins(progress.clean[: self.channels]) / self.session.level
         start = self.starts[group[0]]
         self.on_step(

@@ -64,6 +64,8 @@ OnStep = Callable[[Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
+    """What a run of the sampler came to."""
+
     audio: Tensor  # (B, T)
     equalizer: Curve
     misfit: float

@@ -18,7 +18,7 @@ from torch import Tensor
 from babe2 import Cancelled, RestorationError, Restorer, Step
 from babe2.config import Model
 from babe2.degradations.families import Aging, HornResponse, degrade
-from babe2.dsp.curves import SampledCurve
+from babe2.dsp.curves import FLAT, SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import at_unit_level, ltas
 from babe2.dsp.tape import MemoryTape
@@ -120,6 +120,14 @@ def test_time_invariant_finds_one_equalizer_on_a_few_segments_and_keeps_to_it(re
     assert shapes.count((2, SMALL_LENGTH)) == shapes.count((1, SMALL_LENGTH)) / 3
     parameters = [equalizer.parameters for equalizer in restoration.equalizers if isinstance(equalizer, Equalizer)]
     assert all(torch.equal(parameters[0], other) for other in parameters)
+
+
+def test_progress_is_a_share_though_a_segment_is_taken_more_than_once(restorer: Restorer) -> None:
+    steps: list[Step] = []
+    together = {"mode": "time-invariant", "blind_segments": 3}
+    restorer.restore(music(1), SMALL_RATE, preset="paper", on_step=steps.append, **together, **QUICK)
+    assert [step.share for step in steps] == [0.5, 1.0]
+    assert all(step.seconds_left >= 0 for step in steps)
 
 
 def test_paper_averages_channels_and_says_so(restorer: Restorer) -> None:
@@ -359,7 +367,10 @@ def test_what_cannot_be_restored_gets_a_sentence(restorer: Restorer, audio: np.n
         ({"output_rate": 5}, "sample rate cannot be 5"),
         ({"seed": -1}, "between 0 and"),
         ({"seed": 10**5000}, "between 0 and"),
-        ({"seed": "x" * 500}, r"cannot be 'x{79}\."),
+        ({"seed": "x" * 1000}, "A seed is a whole number, so it cannot be 'x{79}\\.$"),
+        ({"batch": 0}, "1 to 256 segments"),
+        ({"batch": "4"}, "at once is a whole number, so it cannot be '4'"),
+        ({"batch": 2.5}, "at once is a whole number, so it cannot be 2.5"),
         ({"solver": "guided", "ltas": "sometimes"}, "off, init, objective"),
     ],
 )
@@ -594,6 +605,18 @@ def test_what_does_not_fit_is_restored_fewer_at_a_time(babbler: Restorer) -> Non
     np.testing.assert_array_equal(found.audio, babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK).audio)
 
 
+def test_segments_that_belong_together_are_not_tried_again_when_they_do_not_fit(restorer: Restorer) -> None:
+    def in_full(progress: Step) -> None:
+        tried.append(progress)
+        raise torch.OutOfMemoryError
+
+    tried: list[Step] = []
+    together = {"mode": "time-invariant", "blind_segments": 3}
+    with pytest.raises(RestorationError, match="not enough memory"):
+        restorer.restore(music(6.2), SMALL_RATE, batch=8, on_step=in_full, **together, **QUICK)
+    assert len(tried) == 1
+
+
 def test_steps_that_did_not_fit_are_no_part_of_the_history(babbler: Restorer) -> None:
     def in_full(progress: Step) -> None:
         if progress.step == 2 and not failed:
@@ -725,6 +748,9 @@ def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact:
         compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
     quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
     assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
+    with pytest.raises(RestorationError, match=r"Run it with solver = guided\.$"):
+        compact.restore(piano(1.0), SMALL_RATE, response=FLAT, **COMPACT_QUICK)
+    assert compact.restore(piano(1.0), SMALL_RATE, response=FLAT, solver="guided", steps=2).report["evaluations"] == 2
 
 
 def test_paper_runs_the_published_algorithm_on_a_compact_checkpoint(compact: Restorer) -> None:

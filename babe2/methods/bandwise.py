@@ -83,7 +83,7 @@ class Bandwise(UndoneMethod):
     """The compact network's own method."""
 
     name = "bandwise"
-    kind = BandwiseSettings
+    settings_class = BandwiseSettings
     settings: BandwiseSettings
 
     @classmethod
@@ -97,7 +97,9 @@ class Bandwise(UndoneMethod):
     def span(self, samples: int) -> Span:
         return Span(segment_length(samples, self.settings.segment_length), MARGIN)
 
-    def sample(self, session: UndoneSession, observation: Tensor, **hooks: Any) -> Sampled:
+    def sample(
+        self, session: UndoneSession, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep
+    ) -> Sampled:
         work, degradation, settings = session.work, session.degradation, self.settings
         prior = _bandwise(work.prior)
 
@@ -108,7 +110,10 @@ class Bandwise(UndoneMethod):
         # No higher than what the recording lost needs.
         needed = prior.highest_needed(degradation.undone(observation).level)
         start = min(max(needed, 2 * settings.sigma_min), settings.sigma_start)
-        return restore_bandwise(denoise, degradation, observation, replace(settings, sigma_start=start), **hooks)
+        settings = replace(settings, sigma_start=start)
+        return restore_bandwise(
+            denoise, degradation, observation, settings, noise, constrain=constrain, on_step=on_step
+        )
 
     def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:
         return _bandwise(prior).at_levels(noisy, level)

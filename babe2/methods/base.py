@@ -40,7 +40,7 @@ class Span(NamedTuple):
 
 
 class SegmentResult(NamedTuple):
-    """What a finished segment taught."""
+    """What is known of a finished segment, beside its sound."""
 
     equalizer: Curve
     misfit: float
@@ -75,11 +75,12 @@ class Work:
         return self.prior(noisy, sigma)
 
     def known_music(self) -> ReferenceLtas:
-        """The reference, which has to be there."""
+        """The average spectrum of the music that the prior knows; a checkpoint without one is refused."""
         if self.reference is None:
+            without = "" if self.response is not None else " and ltas = off"  # a given response leaves no use for it
             raise RestorationError(
                 "This checkpoint holds no average spectrum to compare the recording with. "
-                "Run it with solver = guided and ltas = off."
+                f"Run it with solver = guided{without}."
             )
         return self.reference
 
@@ -190,24 +191,26 @@ class Method(ABC):
     settings: Settings
 
     name: ClassVar[str]
-    kind: ClassVar[type[Settings]]  # of its settings; a method with more of them has a kind of its own
+    settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
+    takes_response: ClassVar[bool] = True  # whether a given response is kept to
 
     @classmethod
     def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
         """The method with the values of a column, a preset and then a person's own."""
-        settings = column.settings(cls.kind)
-        method = cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
-        return method
+        settings = column.settings(cls.settings_class)
+        return cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:
-        """The method that a preset means by this one's name."""
+        """The class that a preset means by this method's name; a preset that it does not know is refused."""
+        if preset == "paper":
+            raise RestorationError(f"The preset paper is a method of its own. Choose another one for {cls.name}.")
         return cls
 
     @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """What a preset changes of the column's settings; one value may follow from another that a person chose."""
+        """The settings in which a preset differs from the column; one may follow from another that a person chose."""
         return {}
 
     def check(self, model: Model) -> None:  # noqa: B027 (few have to)
@@ -217,17 +220,12 @@ class Method(ABC):
         """Sentences on what was not tried yet with such a checkpoint."""
         return []
 
-    def refuse_idle(self, chosen: Mapping[str, Any], response_known: bool) -> None:
-        """Says which of a person's settings would change nothing."""
-        idle = self.settings.idle(response_known)
-        if wasted := [name for name in chosen if name in idle]:
-            raise RestorationError(
-                f"{wasted[0]} changes nothing, as {idle[wasted[0]]}. Leave it out, or change that too."
-            )
-
     @abstractmethod
     def begin(self, work: Work) -> Session | Filtered:
-        """Hears the whole recording and gets ready to restore it."""
+        """Hears the whole recording and gets ready to restore it.
+
+        A session restores segments, and so is what a `SegmentMethod` gives; any other method filters.
+        """
 
     def span(self, samples: int) -> Span:
         """How a recording of so many samples at the model's rate is cut."""

@@ -103,7 +103,7 @@ class ClosedFormMethod(UndoneMethod):
     """For any prior, without a gradient through it."""
 
     name = "closed-form"
-    kind = ClosedFormSettings
+    settings_class = ClosedFormSettings
     settings: ClosedFormSettings
 
     @classmethod
@@ -130,9 +130,13 @@ class ClosedFormMethod(UndoneMethod):
     def begin(self, work: Work) -> Session:
         return ClosedFormSession(self, work)
 
-    def sample(self, session: ClosedFormSession, observation: Tensor, **hooks: Any) -> Sampled:
-        denoise, degradation = session.work.denoise, session.degradation
-        return restore_closed_form(denoise, degradation, observation, session.spread, self.settings, **hooks)
+    def sample(
+        self, session: ClosedFormSession, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep
+    ) -> Sampled:
+        denoise, degradation, spread = session.work.denoise, session.degradation, session.spread
+        return restore_closed_form(
+            denoise, degradation, observation, spread, self.settings, noise, constrain=constrain, on_step=on_step
+        )
 
     def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:
         return prior(noisy, level[0])

@@ -46,7 +46,7 @@ class Guided(SegmentMethod):
     """The paper's way of following a recording."""
 
     name = "guided"
-    kind: ClassVar[type[Settings]] = GuidedSettings
+    settings_class: ClassVar[type[Settings]] = GuidedSettings
     settings: GuidedSettings
 
     @classmethod
@@ -73,11 +73,12 @@ class Guided(SegmentMethod):
     def level_factor(self, work: Work, tape: Tape) -> Tensor:
         return work.level_factor(tape, self.settings.level)
 
-    def blind(self, sample_rate: int) -> BlindColouring:
+    def blind(self, sample_rate: int) -> Degradation:
+        """What has happened to the music and is found while sampling; a fresh one for each run of the sampler."""
         return BlindColouring(self.settings, sample_rate)
 
     def heard(self, settled: Settled | None) -> slice:
-        """What of a segment its equalizer is fitted to."""
+        """The samples of a segment to which its equalizer is fitted."""
         # A fit that sees the finished overlap takes its full band for the recording's.
         return slice(None) if settled is None else settled.open(2 * self.settings.filter_fft)
 
@@ -91,7 +92,7 @@ class Guided(SegmentMethod):
 
     @property
     def hooks(self) -> dict[str, Any]:
-        """What the sampler is told besides."""
+        """More arguments for `sampler.restore`."""
         return {}
 
     # What it costs

@@ -56,7 +56,8 @@ class LtasEq(Method):
     """The recording through a filter that gives it the average spectrum of the music the prior knows."""
 
     name = "ltas-eq"
-    kind = LtasEqSettings
+    settings_class = LtasEqSettings
+    takes_response = False
     settings: LtasEqSettings
 
     @classmethod

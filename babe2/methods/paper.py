@@ -21,7 +21,8 @@ from torch import Tensor
 from babe2.config import PIANO, Column, GuidanceLengthSettings
 from babe2.degradations.response import BlindColouring
 from babe2.dsp.tape import Tape
-from babe2.methods.base import Filtered, Work
+from babe2.errors import RestorationError
+from babe2.methods.base import Filtered, Method, Work
 from babe2.methods.guided import Guided, GuidedSettings
 from babe2.methods.ltas_eq import equalised
 from babe2.sampler import Settled
@@ -34,15 +35,25 @@ BORROWED = ("steps", "order", "sigma_start", "sigma_min", "churn", "ltas")
 class PaperSettings(GuidedSettings, GuidanceLengthSettings):
     """The published column (paper, table 3)."""
 
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = {"guidance_length": "guidance_strength is 0"} if self.guidance_strength == 0 else {}
+        return super().idle(response_known) | idle
+
 
 class Paper(Guided):
     """The published algorithm."""
 
     name = "paper"
-    kind = PaperSettings
+    settings_class = PaperSettings
     folds = True
     keeps_silence = False
     settings: PaperSettings
+
+    @classmethod
+    def as_in(cls, preset: str) -> type[Method]:
+        if preset == "draft":
+            raise RestorationError("The published algorithm has no draft. Choose the preset paper, or solver = guided.")
+        return cls
 
     @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

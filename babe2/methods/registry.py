@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from babe2.config import GROUPS, PIANO, PRESETS, About, Column, SampleSettings, Settings, unknown_setting
+from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings, Settings, unknown_setting
 from babe2.errors import RestorationError
 from babe2.methods.bandwise import Bandwise
 from babe2.methods.base import Method, SegmentMethod
@@ -24,9 +24,9 @@ METHODS: dict[str, type[Method]] = {
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
 _ABOUT_SOLVER = About(
-    GROUPS[0],
+    SAMPLING,
     "Way of following",
-    "guided: by a pull (paper); closed-form: weighed up at each step; bandwise: piano-small's",
+    "guided: by a pull; paper: that as published; closed-form: weighed up at each step; bandwise: piano-small's",
     "",
     lambda solver: solver in solvers(),
 )
@@ -44,23 +44,23 @@ def choose(
     if preset not in PRESETS:
         raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
     chosen = dict(overrides)
-    kind = kind_of(name, preset, column, chosen.pop(SOLVER, None))
-    refuse_foreign(kind, chosen)
-    method = kind.of(column, preset, chosen)
-    method.refuse_idle(chosen, response_known)
-    return method
+    method = class_of(name, preset, column, chosen.pop(SOLVER, None))
+    if response_known and not method.takes_response:
+        raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
+    refuse_foreign(method, chosen, named=name != BABE2)
+    ready = method.of(column, preset, chosen)
+    ready.settings.refuse_idle(chosen, response_known)
+    return ready
 
 
-def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
-    """What a method's name means with a preset, for a kind of checkpoint."""
+def class_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
+    """The class that a method's name means with a preset, for a kind of checkpoint."""
     if name == BABE2:
         if solver not in (None, *solvers()):
             raise RestorationError(f"{SOLVER} is one of {', '.join(solvers())}, not {solver!r:.80}.")
-        if preset == "paper" and solver not in (None, Paper.name, Guided.name):  # which it is, as published
-            raise RestorationError(
-                f"The preset paper is a method of its own. Choose another one for {SOLVER} = {solver}."
-            )
-        name = Paper.name if preset == "paper" else (solver or column.method)
+        name = solver or (Paper.name if preset == "paper" else column.method)
+        if preset == "paper" and name == Guided.name:  # which it is, as published
+            name = Paper.name
     elif solver is not None:
         raise RestorationError(f"The method {name:.80} has no solver to choose. Leave it out.")
     if name not in METHODS:
@@ -69,17 +69,24 @@ def kind_of(name: str, preset: str, column: Column, solver: str | None = None) -
     return METHODS[name].as_in(preset)
 
 
-def refuse_foreign(kind: type[Method], chosen: Mapping[str, Any]) -> None:
-    """Says which settings do not exist, and which belong to other methods."""
+def refuse_foreign(method: type[Method], chosen: Mapping[str, Any], *, named: bool) -> None:
+    """Refuses settings that do not exist or belong to other methods. `named`: the method itself was asked for."""
     if unknown := sorted(set(chosen) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
-    if foreign := sorted(set(chosen) - set(kind.kind.names())):
-        users = users_of(foreign[0])
-        way_out = f"{' and '.join(users)} use it: choose one of them as {SOLVER}, or leave it out."
+    if foreign := sorted(set(chosen) - set(method.settings_class.names())):
         raise RestorationError(
-            f"{foreign[0]} changes nothing with the method {kind.name}. "
-            + (way_out if users else "Only `babe2 sample` uses it: leave it out.")
+            f"{foreign[0]} changes nothing with the method {method.name}. {_way_out(users_of(foreign[0]), named)}"
         )
+
+
+def _way_out(users: list[str], named: bool) -> str:
+    """What to do with a setting that only these methods use."""
+    if not users:
+        return "Only `babe2 sample` uses it: leave it out."
+    as_solver = [] if named else [name for name in users if name in solvers()]
+    able, place = (as_solver, SOLVER) if as_solver else (users, "method")
+    uses, one = ("uses", "it") if len(able) == 1 else ("use", "one of them")
+    return f"{' and '.join(able)} {uses} it: choose {one} as {place}, or leave it out."
 
 
 def used(
@@ -89,23 +96,23 @@ def used(
     if unknown := sorted(set(overrides) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
     solver = overrides.get(SOLVER) if name == BABE2 else None
-    kind = kind_of(name, preset, column, solver)
-    own = {each: value for each, value in overrides.items() if each in kind.kind.names()}
-    idle = kind.of(column, preset, own).settings.idle(response_known)
+    method = class_of(name, preset, column, solver)
+    own = {each: value for each, value in overrides.items() if each in method.settings_class.names()}
+    idle = method.of(column, preset, own).settings.idle(response_known)
     chosen = {each: value for each, value in own.items() if each not in idle}
     return chosen if solver is None else {SOLVER: solver, **chosen}
 
 
 def users_of(setting: str) -> list[str]:
     """The methods that have a setting."""
-    return [name for name, method in METHODS.items() if setting in method.kind.names()]
+    return [name for name, method in METHODS.items() if setting in method.settings_class.names()]
 
 
 def values_of(column: Column) -> dict[str, Any]:
     """Every setting with its value in a column, whatever the method."""
     found: dict[str, Any] = {SOLVER: column.method}
-    for kind in _kinds():
-        found = column.settings(kind).as_dict() | found
+    for each in _settings_classes():
+        found = column.settings(each).as_dict() | found
     found["sigma_max"] = column.settings(SampleSettings, **column.sampling).sigma_max
     return {name: found[name] for name in all_settings()}
 
@@ -117,17 +124,18 @@ def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple
     published = {"order": PIANO.settings(SampleSettings).order} if preset == "paper" else {}
     schedule = column.sampling | published | ({"steps": DRAFT_STEPS} if preset == "draft" else {})
     settings = column.settings(SampleSettings, **schedule).changed(**overrides)
+    settings.refuse_idle(overrides)
     return settings, DROPS_LAST_STEP if preset == "paper" and settings.order == 2 else {}
 
 
 def all_settings() -> dict[str, About]:
     """What is said of every setting of any method and of sampling, in the order in which people are shown them."""
     found = {SOLVER: _ABOUT_SOLVER}
-    for kind in _kinds():
-        found |= {name: about for name, about in kind.about().items() if name not in found}
+    for each in _settings_classes():
+        found |= {name: about for name, about in each.about().items() if name not in found}
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 
-def _kinds() -> list[type[Settings]]:
-    """Of settings, the one with most of them first."""
-    return [*(method.kind for method in METHODS.values()), SampleSettings]
+def _settings_classes() -> list[type[Settings]]:
+    """The classes of settings; the paper's, whose values are the published ones, first."""
+    return [*(method.settings_class for method in METHODS.values()), SampleSettings]

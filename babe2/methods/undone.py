@@ -31,7 +31,7 @@ from babe2.methods.base import Group, SegmentMethod, Session, Work
 from babe2.networks.folded_cqt import GRAIN, next_length
 from babe2.prior import Prior
 from babe2.recordings.segments import agreement
-from babe2.sampler import OnStep, Progress, Sampled
+from babe2.sampler import Constrain, Noise, OnStep, Progress, Sampled
 
 MARGIN = 2 * GRAIN  # samples on either side of a segment that are restored with it, fading, and dropped
 SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
@@ -41,7 +41,7 @@ Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step,
 
 @dataclass(frozen=True)
 class UndoneSettings(StartSettings, ResolutionSettings, SegmentSettings):
-    """All that both methods ask for."""
+    """The settings that closed-form and bandwise share."""
 
 
 class UndoneMethod(SegmentMethod):
@@ -53,11 +53,13 @@ class UndoneMethod(SegmentMethod):
         return UndoneSession(self, work)
 
     @abstractmethod
-    def sample(self, session: Any, observation: Tensor, **hooks: Any) -> Sampled:
-        """Restores segments (S * C, margin + L + margin). Hooks: noise, constrain, on_step."""
+    def sample(
+        self, session: Any, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep
+    ) -> Sampled:
+        """Restores segments (S * C, margin + L + margin) as recorded, at the prior's level."""
 
     def heard(self, work: Work, segment: Tensor) -> Tensor:
-        """What of a segment is worked on."""
+        """The part of a segment's sound that is restored; here all of it."""
         return segment
 
     def runs(self, segments: int, batch: int) -> list[int]:

@@ -13,7 +13,7 @@ from music import music
 from torch import Tensor
 
 from babe2 import RestorationError, Restorer
-from babe2.config import GROUPS, Settings, setting
+from babe2.config import FOLLOWING, Settings, setting
 from babe2.degradations.base import Degradation
 from babe2.dsp.curves import FLAT
 from babe2.dsp.tape import MemoryTape
@@ -27,14 +27,14 @@ from babe2.sampler import restore
 class SofterSettings(Settings):
     """A setting that no other method has."""
 
-    softness: float = setting(0.5, GROUPS[1], "Softness", "More is softer", "s", lambda softness: 0 < softness <= 1)
+    softness: float = setting(0.5, FOLLOWING, "Softness", "More is softer", "s", lambda softness: 0 < softness <= 1)
 
 
 class Softer(Method):
     """Makes a recording softer."""
 
     name = "softer"
-    kind = SofterSettings
+    settings_class = SofterSettings
     settings: SofterSettings
 
     def begin(self, work: Work) -> Filtered:

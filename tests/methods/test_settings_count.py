@@ -67,7 +67,7 @@ BESIDES: dict[str, dict[str, Any]] = {
     "filter_tolerance_db": {"filter_tolerance_hz": 1e6},
     "blind_segments": {"mode": "time-invariant"},
 }
-CASES = [(method, setting) for method, kind in METHODS.items() for setting in kind.kind.names()]
+CASES = [(method, setting) for method, cls in METHODS.items() for setting in cls.settings_class.names()]
 
 
 @cache
@@ -81,7 +81,7 @@ def restorer_for(method: str) -> Restorer:
 
 def restored(method: str, **settings: Any) -> npt.NDArray[np.float32]:
     """Two segments or three."""
-    seconds = 3 if method == "closed-form" else 2.2
+    seconds = 2 if method == "closed-form" else 1.2
     return restorer_for(method).restore(music(seconds), SMALL_RATE, method=method, **settings).audio
 
 
@@ -91,8 +91,8 @@ def before(method: str, beside: str) -> npt.NDArray[np.float32]:
 
 
 def chosen(method: str, setting: str) -> dict[str, Any]:
-    segments = {"segment_length": segment_of(method, 8192)}
-    names = METHODS[method].kind.names()
+    segments = {"segment_length": segment_of(method, 4096)}
+    names = METHODS[method].settings_class.names()
     wishes = QUICK | segments | BESIDES.get(setting, {})
     return {name: value for name, value in wishes.items() if name in names}
 
@@ -106,7 +106,7 @@ def segment_of(method: str, samples: int) -> int:
 def another(method: str, setting: str) -> Any:
     """A value that is not the one in use."""
     if setting == "segment_length":
-        return segment_of(method, 10_240)
+        return segment_of(method, 6144)
     if setting == "keep_low_band":
         return method == "paper"
     return OTHER[setting]

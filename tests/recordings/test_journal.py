@@ -395,7 +395,7 @@ def killed_at_random_moments(folder: Path, kills: int, *wishes: object) -> None:
 
 
 def test_a_killed_restoration_goes_on_to_the_same_result(tmp_path: Path) -> None:
-    killed_at_random_moments(tmp_path, 2)
+    killed_at_random_moments(tmp_path, 1)
 
 
 @pytest.mark.slow
@@ -416,7 +416,7 @@ def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_pat
     ],
     ids=["closed-form", "together", "guided", "time-invariant", "paper"],
 )
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("stop", [1, 3])
 def test_a_stopped_restoration_goes_on_in_the_same_program(
     tmp_path: Path, stop: int, wishes: dict[str, object]
 ) -> None:
@@ -494,10 +494,10 @@ def test_what_a_callback_does_wrong_is_its_own(tmp_path: Path) -> None:
 
 def test_a_full_disk_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     source = tmp_path / "long.wav"
-    sf.write(source, np.tile(chord(2), (10, 1)), 8000)
+    sf.write(source, np.tile(chord(1), (5, 1)), 8000)
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, {resource.RLIM_INFINITY}));"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, {resource.RLIM_INFINITY}));"
         "from babe2.commands.main import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = command(source)[3:]
