@@ -549,7 +549,7 @@ def test_the_sound_so_far_can_be_heard_and_a_stop_keeps_what_is_finished(page: P
     page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
     upload(page, house, EXAMPLE)
     page.get_by_label("The whole recording").check()
-    set_to(page, steps=30, **SHORT_SEGMENTS)
+    set_to(page, steps=20, **SHORT_SEGMENTS)
     begin(page)
     assert in_view(page, "#stop") and in_view(page, "#status progress")
     expect(page.locator("#desk [data-name=restored]")).to_contain_text("Restored so far", timeout=PATIENCE)
@@ -666,12 +666,13 @@ def test_users_do_not_mix(house: House, client: Client, recording: Path) -> None
         )
         return report["seed"], soundfile.info(file).duration
 
-    with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(restored, range(3))) == [(0, 0.3), (1, 0.6), (2, pytest.approx(0.9))]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(restored, range(2))) == [(0, 0.3), (1, 0.6)]
 
 
 def test_when_too_many_wait_one_is_told_so(house: House, client: Client, long_recording: Path) -> None:
-    jobs = [client.submit(handle_file(str(long_recording)), duration=10, api_name="/restore") for _ in range(7)]
+    wish = {"preset": "draft", "duration": 5, "api_name": "/restore"}
+    jobs = [client.submit(handle_file(str(long_recording)), **wish) for _ in range(7)]
     told = []
     try:
         for _ in range(300):
