@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -73,6 +74,7 @@ _FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
 _MAX_VORBIS_RATE = 200_000  # Hz; libvorbis has no setting beyond it and libsndfile 1.2.2 crashes there
 
 _DECODE_VALUES = 2**20  # samples times channels decoded at once
+USUAL_PEAK = 0.5  # of full scale: neither too loud nor too soft for whole numbers
 _ENCODE_VALUES = 2**16  # libsndfile keeps a whole Vorbis block on the stack: tens of megabytes would crash it
 _MAX_AIFF_TEXT = 2000  # characters; libsndfile cannot reopen an AIFF whose text chunk exceeds 8 kB
 _UNRECOGNISED, _SYSTEM_ERROR = 1, 2  # libsndfile's codes for "format not recognised" and "the system refused"
@@ -220,17 +222,24 @@ def write_blocks(
     overwrite: bool = False,
     draft: Draft | None = None,
 ) -> Path:
-    """Write audio that comes in blocks (channels, n); `blocks` is called twice, as the peak decides the format.
+    """Write audio that comes in blocks (channels, n).
 
-    `draft` is where the file is until it is complete, on the same disk. Without one it has a hidden name beside.
+    The peak and the length decide the format. It is written for the usual ones, and a second time where they turn out
+    to be others; then `blocks` is called again. `draft` is where the file is until it is complete, on the same disk.
+    Without one it has a hidden name beside.
     """
     name, target = os.fspath(path), Path(path)
-    shape = _shape(name, blocks(), sample_rate)
-    container, subtype = _storage(name, shape, subtype)
+    _container(name, subtype)
     with _new_file(name, overwrite, draft) as temporary:
         with os.fdopen(temporary.create(), "w+b") as file:
-            _encode(file, blocks(), shape.channels, sample_rate, container, subtype, tags or Tags())
-            _check_complete(file, shape.samples)
+            measured = _Measured(name, sample_rate)
+            usual = _storage(name, _Shape(1, 0, USUAL_PEAK), subtype)
+            _encode(file, measured(blocks()), sample_rate, *usual, tags or Tags())
+            if (storage := _storage(name, measured.shape, subtype)) != usual:
+                file.seek(0)
+                file.truncate()
+                _encode(file, blocks(), sample_rate, *storage, tags or Tags())
+            _check_complete(file, measured.shape.samples)
             os.fsync(file.fileno())
             written = os.fstat(file.fileno())
         if not temporary.is_file(written):
@@ -481,19 +490,29 @@ class _Shape(NamedTuple):
     peak: float  # the largest magnitude
 
 
-def _shape(name: str, blocks: Iterable[NDArray[np.floating[Any]]], sample_rate: int) -> _Shape:
-    """Measures audio, and refuses what cannot be written."""
-    channels, samples, peak = 0, 0, 0.0
-    for block in blocks:
-        if block.ndim != 2 or block.dtype not in (np.float32, np.float64) or block.size == 0:
-            raise RestorationError(f"{name} wants float samples (channels, samples), not {block.dtype} {block.shape}.")
-        channels, samples = len(block), samples + block.shape[1]
-        loudest = max(abs(float(block.max())), abs(float(block.min())))  # NaN passes through max and min
-        if not math.isfinite(loudest):
-            raise RestorationError(f"{name} was not written: its samples are not all numbers. Please report this.")
-        peak = max(peak, loudest)
-    _check_shape(name, channels, sample_rate, "Check the rate, and that the array is (channels, samples).")
-    return _Shape(channels, samples, peak)
+class _Measured:
+    """Measures audio as it passes by, and refuses what cannot be written."""
+
+    def __init__(self, name: str, sample_rate: int) -> None:
+        self.name, self.sample_rate, self.shape = name, sample_rate, _Shape(0, 0, 0.0)
+
+    def __call__(self, blocks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[NDArray[np.floating[Any]]]:
+        for block in blocks:
+            if block.ndim != 2 or block.dtype not in (np.float32, np.float64) or block.size == 0:
+                raise RestorationError(
+                    f"{self.name} wants float samples (channels, samples), not {block.dtype} {block.shape}."
+                )
+            if not self.shape.channels:
+                advice = "Check the rate, and that the array is (channels, samples)."
+                _check_shape(self.name, len(block), self.sample_rate, advice)
+            loudest = max(abs(float(block.max())), abs(float(block.min())))  # NaN passes through max and min
+            if not math.isfinite(loudest):
+                raise RestorationError(
+                    f"{self.name} was not written: its samples are not all numbers. Please report this."
+                )
+            samples = self.shape.samples + block.shape[1]
+            self.shape = _Shape(len(block), samples, max(self.shape.peak, loudest))
+            yield block
 
 
 def _container(name: str, subtype: str | None) -> str:
@@ -568,13 +587,16 @@ def _refuse_taken(target: Path, overwrite: bool) -> None:
 def _encode(
     file: BinaryIO,
     blocks: Iterable[NDArray[np.floating[Any]]],
-    channels: int,
     sample_rate: int,
     container: str,
     subtype: str,
     tags: Tags,
 ) -> None:
     """Write audio, block by block (channels, n), and what the container can hold of the tags into an empty file."""
+    left = iter(blocks)
+    if (first := next(left, None)) is None:
+        raise RestorationError("There is no sound to write. Give one sample or more.")
+    channels = len(first)
     with _new_sound(file, channels, sample_rate, container, subtype) as sound:
         # A WAV's text is ours to write: libsndfile would break a WAV with a long comment.
         for word in () if container in ("WAV", "RF64") else (*INFO_FIELDS, "license"):
@@ -582,7 +604,7 @@ def _encode(
                 with suppress(sf.LibsndfileError):  # not every container has a place for every word
                     setattr(sound, word, words)
         rows = max(1, _ENCODE_VALUES // channels)
-        for block in blocks:
+        for block in chain([first], left):
             for begin in range(0, block.shape[1], rows):
                 sound.write(_steps(block[:, begin : begin + rows].T, subtype))
     if container in ("WAV", "RF64"):

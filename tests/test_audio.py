@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2.audio import Recording, Tags, check_target, measure, read, write
+from babe2.audio import Recording, Tags, check_target, measure, read, write, write_blocks
 from babe2.errors import RestorationError
 
 RATE = 8000  # Hz
@@ -980,3 +980,23 @@ def test_more_notes_than_a_reasonable_file_has_are_left_behind(tmp_path: Path) -
     path.write_bytes(path.read_bytes() + chunk(b"huge", bytes(2**24)))
     assert b"huge" not in dict(read(path).tags.chunks)
     assert b"bext" in dict(read(path).tags.chunks)
+
+
+@pytest.mark.parametrize(
+    ("loudness", "kept", "times"),
+    [(0.9, "PCM_24", 1), (1.5, "FLOAT", 2), (1e-8, "FLOAT", 2)],
+    ids=["usual", "hot", "faint"],
+)
+def test_sound_is_made_once_and_again_only_where_its_peak_asks_for_floats(
+    tmp_path: Path, loudness: float, kept: str, times: int
+) -> None:
+    made: list[int] = []
+    sound = loudness * np.sin(np.arange(3000, dtype=np.float32))[None].astype(np.float32)
+
+    def blocks() -> Iterator[np.ndarray]:
+        made.append(1)
+        yield from (sound[:, :1000], sound[:, 1000:])
+
+    path = write_blocks(tmp_path / "sound.wav", blocks, 8000)
+    assert len(made) == times and sf.info(path).subtype == kept
+    np.testing.assert_allclose(sf.read(path, always_2d=True)[0].T, sound, atol=2**-24 if kept == "PCM_24" else 0)
