@@ -19,20 +19,25 @@ from babe2.errors import RestorationError
 from babe2.methods.base import Filtered, Method, Work
 
 
-def ltas_response(observation: Tape, reference: Tensor, sample_rate: int, fft: int, floor_db: float) -> Tensor:
+def ltas_response(
+    observation: Tape, reference: Tensor, sample_rate: int, fft: int, floor_db: float, std: Tensor | None = None
+) -> Tensor:
     """What a recording (C, T) lacks against the reference spectrum, per FFT bin (fft / 2 + 1,) in dB (Eq. 9).
 
     Both spectra are smoothed by a third of an octave; no bin is said to lack more than `floor_db`, below zero.
     """
     # The recording is measured at unit level, as the music of the reference was brought to its own; the published
     # window is half the FFT where the paper has all of it, and the ratio is that of amplitudes.
+    std = deviation(observation, together=True) if std is None else std
     power = ltas(observation, fft, fft // 2, fft // 4)
-    heard = smooth_octaves(power / deviation(observation, together=True).to(power).square(), sample_rate)
+    heard = smooth_octaves(power / std.to(power).square(), sample_rate)
     known = smooth_octaves(reference.to(heard), sample_rate)
     return (decibels(heard) - decibels(known)).clamp(min=floor_db)
 
 
-def ltas_equalise(observation: Tape, response_db: Tensor, *, as_is: bool = False) -> tuple[Tape, float]:
+def ltas_equalise(
+    observation: Tape, response_db: Tensor, std: Tensor | None = None, *, as_is: bool = False
+) -> tuple[Tape, float]:
     """The recording (C, T) through the inverse of its response (F,), at its own level (Eq. 10).
 
     Also returns the gain in dB that kept the level: by so much less than its response the recording was changed. The
@@ -42,7 +47,8 @@ def ltas_equalise(observation: Tape, response_db: Tensor, *, as_is: bool = False
     fft = 2 * (len(response_db) - 1)
     factor = amplitude(-response_db)
     changed = deviation(Equalised(observation, factor, fft, fft // 2, fft // 4, beyond), together=True)
-    gain = deviation(observation, together=True) / changed.clamp(min=torch.finfo(changed.dtype).tiny)
+    std = deviation(observation, together=True) if std is None else std
+    gain = std / changed.clamp(min=torch.finfo(changed.dtype).tiny)
     kept_db = 20 * math.log10(float(gain.clamp(min=1e-30)))
     return Equalised(observation, factor * gain.to(factor), fft, fft // 2, fft // 4, beyond), kept_db
 
@@ -89,6 +95,7 @@ def equalised(work: Work, settings: LtasSettings, *, as_is: bool = False) -> Fil
         raise RestorationError(f"This checkpoint's average spectrum needs ltas_fft = {2 * (len(reference) - 1)}.")
     if not as_is:
         reference = at_unit_level(reference)
-    response_db = ltas_response(work.observation, reference, rate, fft, settings.ltas_floor_db)
-    tape, kept_db = ltas_equalise(work.observation, response_db, as_is=as_is)
+    std = deviation(work.observation, together=True)  # of all channels, measured once for both
+    response_db = ltas_response(work.observation, reference, rate, fft, settings.ltas_floor_db, std)
+    tape, kept_db = ltas_equalise(work.observation, response_db, std, as_is=as_is)
     return Filtered(tape, SampledCurve(bin_frequencies(rate, fft)[1:], response_db[1:].cpu() - kept_db))
