@@ -455,6 +455,7 @@ def test_fit_as_published_comes_near_a_planted_response(name: str) -> None:
     assert sorted(means[10:])[5] < 1.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "most_db"), [("horn", 1.5), ("acoustic", 1.5), ("telephone", 1.5), ("wide", 4.5)])
 def test_gentler_and_longer_fit_recovers_a_planted_response(name: str, most_db: float) -> None:
     sums, frequencies = planted(PLANTS[name])

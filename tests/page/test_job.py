@@ -29,6 +29,7 @@ def running() -> bool:
     return any(thread.name == "restoration" for thread in threading.enumerate())
 
 
+@pytest.mark.thorough
 def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, recording: audio.Recording) -> None:
     *moments, last = follow(restorer, recording.audio, recording.sample_rate, preset="draft", seed=3)
     alone = restorer.restore(recording.audio, recording.sample_rate, preset="draft", seed=3)
@@ -42,6 +43,7 @@ def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, r
     assert re.fullmatch(r"segment 1 of 1, step \d+ of 10, about .* left", told[-1].words)
 
 
+@pytest.mark.thorough
 def test_the_share_counts_the_steps_of_all_segments_also_when_several_go_at_once(
     restorer: Restorer, recording: audio.Recording
 ) -> None:
@@ -66,6 +68,7 @@ def test_closing_it_ends_the_computation(restorer: Restorer, recording: audio.Re
     assert not running()
 
 
+@pytest.mark.thorough
 def test_stopping_keeps_the_finished_segments(restorer: Restorer, recording: audio.Recording) -> None:
     stop, part = threading.Event(), None
     sound = np.tile(recording.audio, 2)
