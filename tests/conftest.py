@@ -63,8 +63,11 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks whole kinds of tests, so that `make test` is quick; `make check` runs them all."""
     for item in items:
-        if {"browser", "house"} & set(getattr(item, "fixturenames", ())):  # a browser, or the page in a process
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "browser" in fixtures:
             item.add_marker("browser")
+        elif "house" in fixtures:  # the page in a process, and programs that call it
+            item.add_marker("process")
         if item.path.parent.name == "training" or item.path.name == "test_train.py":
             item.add_marker("training")
         if starts_programs(getattr(item, "function", None)):
