@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: demo example test check lint quiet process browser installation slow soak architecture benchmark clean
+.PHONY: demo example test check lint process browser installation slow soak architecture benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python app.py
@@ -18,10 +18,7 @@ example: .venv/ready
 test: .venv/ready lint
 	$(PYTEST) -m "not (slow or browser or process or training or thorough)"
 
-check: lint quiet browser installation
-
-quiet: .venv/ready # all but what needs a browser
-	$(PYTEST) -m "not (slow or browser)"
+check: test process browser installation
 
 lint: .venv/ready
 	$(BIN)/ruff check .

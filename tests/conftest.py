@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
@@ -27,8 +28,10 @@ from babe2.networks.models import MODELS
 from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 
-# Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late.
+# Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late. The
+# same goes for programs that tests start: threads that wait for one another while other tests use their core stand still.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Whoever starts the tests in the background may have signals ignored, and commands rightly leave those alone.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
