@@ -28,8 +28,8 @@ from babe2.networks.models import MODELS
 from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 
-# Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late. So it
-# is with programs that tests start: threads that wait for one another while other tests use their core stand still.
+# Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late;
+# threads of programs that tests start wait for one another, while other tests use their core.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
