@@ -70,9 +70,8 @@ def restore_bandwise(
             x = x + shaped(noise(x.shape), stirred)
         clean = constrain(prior(x, raised))
         level = own.clamp(max=lower)
-        return clean + shaped(
-            x - clean, level / raised
-        ), clean  # each frequency on its own straight way to the estimate
+        # Each frequency goes on its own straight way to the estimate.
+        return clean + shaped(x - clean, level / raised), clean
 
     x = constrain(recording.above(highest))
     x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))

@@ -60,9 +60,8 @@ class Work:
     prior_of: Callable[[int], Prior]
     device: torch.device
     evaluations: int = 0
-    _powers: dict[int, Tensor] = field(
-        default_factory=dict
-    )  # by segment: sum and sum of squares of each channel (2, C)
+    # By segment: the sum and the sum of squares of each channel (2, C).
+    _powers: dict[int, Tensor] = field(default_factory=dict)
 
     @cached_property
     def prior(self) -> Prior:
