@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import math
 import os
@@ -17,8 +18,9 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import ListedColormap, LogNorm, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -48,6 +50,9 @@ OCTAVES_HZ = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 INK, PAPER, GRID = "#222222", "white", "#dddddd"
 # Okabe and Ito's colours, told apart by every eye; line styles serve those who print in grey.
 LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."))
+# The listening desk's colours: a sound has the same one wherever it is drawn.
+SOUND_LINES = {"recording": LINES[0], "restored": LINES[1], "LTAS-EQ": LINES[2]}
+NIGHT_LIGHTNESS = (0.93, 0.10)  # of what is black on a light figure, and of what is white
 # Viridis without its yellow end, which vanishes on paper; late estimates are the dark ones.
 FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
 
@@ -150,7 +155,9 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     axes = figure.subplots()
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
     drawn = []
-    for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
+    others = cycle(LINES)
+    for name, sound in curves.items():
+        colour, style = SOUND_LINES.get(name) or next(others)
         drawn.append(third_octaves(average_spectrum(sound), sound[1], pitches(sound[1])))
         width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
         axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
@@ -203,6 +210,33 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     return figure
 
 
+def by_night(figure: Figure) -> Figure:
+    """The same figure, with light ink on dark paper. Spectrograms keep their colours, which are dark already."""
+    figure.draw_without_rendering()  # labels at ticks appear only when they are drawn
+    for artist in figure.findobj(lambda artist: not isinstance(artist, (Figure, Axes))):  # whose paper is a patch
+        for part in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+            colour = getattr(artist, f"get_{part}", lambda: None)()
+            if np.ndim(colour) < 2 and is_color_like(colour):
+                getattr(artist, f"set_{part}")(at_night(colour))
+    for axes in figure.axes:
+        axes.tick_params(color=at_night(INK), labelcolor=at_night(INK))
+        for part in axes.collections:  # the colour bar of earlier estimates
+            if isinstance(part, QuadMesh) and part.get_cmap() is FADING:
+                part.set_cmap(FADING_AT_NIGHT)
+    return figure
+
+
+def at_night(colour: Any) -> tuple[float, float, float, float]:
+    """A colour for dark paper: the same hue, light where it was dark and dark where it was light."""
+    red, green, blue, alpha = to_rgba(colour)
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    black, white = NIGHT_LIGHTNESS
+    return (*colorsys.hls_to_rgb(hue, black + (white - black) * lightness, saturation), alpha)
+
+
+FADING_AT_NIGHT = ListedColormap([at_night(colour) for colour in FADING(np.arange(FADING.N))])
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes a PNG or an SVG, as the extension says; it appears under its name only when it is complete."""
     path = Path(path)
@@ -222,7 +256,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
     # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
     rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=120, facecolor=PAPER, **rest)
+    figure.savefig(file, format=kind, dpi=120, facecolor=figure.get_facecolor(), **rest)
     return file.getvalue()
 
 
