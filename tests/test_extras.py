@@ -23,7 +23,14 @@ from babe2.extras import EXTRAS
 ROOT = Path(babe2.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # What each room may import beyond the core; all others import the core alone.
-ROOMS = {"checkpoints": "hub", "evaluation": "plots", "report": "plots", "page": "zerogpu", "app.py": "page"}
+ROOMS = {
+    "checkpoints": "hub",
+    "recordings": "formats",
+    "evaluation": "plots",
+    "report": "plots",
+    "page": "zerogpu",
+    "app.py": "page",
+}
 
 
 def plain(name: str) -> str:

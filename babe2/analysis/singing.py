@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from babe2.dsp.curves import Array
@@ -19,7 +21,10 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import decibels
 
 RATE = 11_025  # Hz, enough for the strongest partials
-PARTIALS_HZ = (180.0, 2600.0)  # where they are looked for: below is hum and rumble, above many old machines hear nothing
+PARTIALS_HZ = (
+    180.0,
+    2600.0,
+)  # where they are looked for: above hum, below where old machines are deaf
 FRAME, HOP, LAG = 1024, 110, 8  # samples: 93 ms, 10 ms, and how much later a phase is looked at again
 FRAMES_AT_ONCE = 512
 LOUD_DB = 25.0  # below the loud moments; what is fainter is not followed
@@ -44,11 +49,7 @@ class Notes:
     @property
     def sung(self) -> bool:
         """Whether that is how a voice sounds, and no piano."""
-        return (
-            self.followed >= FOLLOWED_SHARE
-            and self.movement_cents >= MOVEMENT_CENTS
-            and self.rising >= RISING_SHARE
-        )
+        return self.followed >= FOLLOWED_SHARE and self.movement_cents >= MOVEMENT_CENTS and self.rising >= RISING_SHARE
 
 
 def followed_notes(x: Tensor, sample_rate: int) -> Notes | None:
@@ -97,13 +98,13 @@ def _strongest_partials(x: Tensor) -> tuple[Array, Array]:
     return torch.cat(cents).numpy(), torch.cat(levels).numpy()
 
 
-def _notes(cents: Array, level_db: Array, loud: Array) -> list[tuple[Array, Array]]:
+def _notes(cents: Array, level_db: Array, loud: NDArray[np.bool_]) -> list[tuple[Array, Array]]:
     """Pitch and level of the strongest partial wherever it is loud and does not leap for a quarter of a second."""
     broken = (np.abs(np.diff(cents)) > LEAP_CENTS) | ~loud[1:]
     bounds = np.flatnonzero(np.concatenate([[True], broken, [True]]))
     return [
         (cents[a + EDGE : b - EDGE], level_db[a + EDGE : b - EDGE])
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in pairwise(bounds)
         if b - a >= SHORTEST_FRAMES
     ]
 

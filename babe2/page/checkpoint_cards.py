@@ -123,8 +123,8 @@ class CheckpointCards:
         if entry is None or "piano" not in entry.intended.lower() or not found["sung"]:
             return ""
         return (
-            "- **This sounds sung, bowed or blown, and this checkpoint only knows the piano: it would change the sound.** "
-            "Choose a voice under \u201cWhich music\u201d, or try the draft first."
+            "- **This sounds sung, bowed or blown, and this checkpoint knows the piano only: it would change the "
+            "sound.** Choose a voice under \u201cWhich music\u201d, or try the draft first."
         )
 
     def rights(self, checkpoint: str) -> dict[str, str]:

@@ -100,12 +100,12 @@ def spectrogram_pair(
     figures = []
     sides: list[Literal["left", "right"]] = ["left", "right"]
     for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
-        figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)  # a layout would follow what is written in it
-        axes = figure.add_axes((0.115, 0.15, 0.745, 0.76))
+        figure = Figure(figsize=(5, 2.8), dpi=180, facecolor=PAPER)  # a layout would follow what is written in it
+        axes = figure.add_axes((0.145, 0.19, 0.695, 0.69))
         image = _draw_spectrogram(axes, picture, "")
-        axes.set_title(title, loc=side, fontsize=18, color=INK)
+        axes.set_title(title, loc=side, fontsize=14, color=INK)
         _time_ticks(axes, picture.longest)
-        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.88, 0.15, 0.02, 0.76))))
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.86, 0.19, 0.02, 0.69))), "Level (dB)")
         figures.append(figure)
     return figures[0], figures[1]
 
@@ -115,13 +115,13 @@ def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Fig
 
     Small and quickly drawn, as the restoration waits for it.
     """
-    figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)
-    above = figure.add_axes((0.105, 0.52, 0.875, 0.405))
+    figure = Figure(figsize=(6, 3.36), dpi=150, facecolor=PAPER)
+    above = figure.add_axes((0.115, 0.54, 0.865, 0.37))
     (picture,) = _pictures([estimate], columns=400, frames_per_column=1)
     _draw_spectrogram(above, picture, title)
     above.set_ylabel("Hz", fontsize=12, color=INK)
     _time_ticks(above, picture.longest)
-    below = figure.add_axes((0.105, 0.125, 0.875, 0.24))
+    below = figure.add_axes((0.115, 0.155, 0.865, 0.2))
     hertz = np.geomspace(LOWEST_HZ, estimate[1] / 2, 200)
     gain = np.zeros_like(hertz) if equalizer is None else equalizer.gain_db(hertz)
     below.axhline(0, color=INK, linewidth=0.8)
@@ -215,14 +215,14 @@ def by_night(figure: Figure) -> Figure:
     figure.draw_without_rendering()  # labels at ticks appear only when they are drawn
     for artist in figure.findobj(lambda artist: not isinstance(artist, (Figure, Axes))):  # whose paper is a patch
         for part in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
-            colour = getattr(artist, f"get_{part}", lambda: None)()
+            colour: Any = getattr(artist, f"get_{part}", lambda: None)()
             if np.ndim(colour) < 2 and is_color_like(colour):
                 getattr(artist, f"set_{part}")(at_night(colour))
     for axes in figure.axes:
         axes.tick_params(color=at_night(INK), labelcolor=at_night(INK))
-        for part in axes.collections:  # the colour bar of earlier estimates
-            if isinstance(part, QuadMesh) and part.get_cmap() is FADING:
-                part.set_cmap(FADING_AT_NIGHT)
+        for bar in axes.collections:  # of earlier estimates
+            if isinstance(bar, QuadMesh) and bar.get_cmap() is FADING:
+                bar.set_cmap(FADING_AT_NIGHT)
     return figure
 
 
@@ -256,7 +256,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
     # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
     rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=120, facecolor=figure.get_facecolor(), **rest)
+    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **rest)
     return file.getvalue()
 
 
@@ -359,8 +359,8 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
 
 
-def _level_bar(bar: Colorbar) -> None:
-    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
+def _level_bar(bar: Colorbar, label: str = "Level (dB, 0 is the loudest point)") -> None:
+    bar.set_label(label, fontsize=12, color=INK)
     bar.ax.tick_params(colors=INK, labelsize=11)
 
 
