@@ -43,7 +43,7 @@ from babe2.recordings.chunks import (
     retimed,
 )
 from babe2.recordings.endings import Corrected, flac_restated, flac_samples, flac_stated, ogg_is_cut_off, ogg_is_damaged
-from babe2.recordings.other_formats import FORMAT, OtherSound, looks_like_one
+from babe2.recordings.other_formats import OtherSound, looks_like_one
 from babe2.recordings.own_folder import Draft
 from babe2.recordings.quiet import quiet_decoder
 from babe2.wording import clock
@@ -151,13 +151,13 @@ class SoundFile:
         """Yields the audio, (channels, samples) at a time; afterwards `warnings` tells what was amiss."""
         first, rate = self._first, self.sample_rate
         with self._unchanged() as source, _sound(source) as sound:
-            promised = end = _promised(source, sound.frames)
+            promised = end = sound.stated or sound.frames if _by_ffmpeg(sound) else _promised(source, sound.frames)
             if self.duration is not None:
                 end = min(promised, first + max(1, round(min(self.duration * rate, promised))))
             _seek(source, sound, first)
             held, stumbled = first, False
             rows = max(1, _DECODE_VALUES // sound.channels)
-            last = _UNKNOWN_LENGTH if sound.format == FORMAT and end == promised else end  # its length is an estimate
+            last = _UNKNOWN_LENGTH if _by_ffmpeg(sound) and end == promised else end  # to its end, wherever that is
             while held < last:  # block by block, as `end` may be a lie
                 block, stumbled = _block(source, sound, first, held, min(rows, last - held))
                 held += block.shape[1]
@@ -370,6 +370,10 @@ def _sound(source: _Source) -> Any:
     return _straight(sound)
 
 
+def _by_ffmpeg(sound: Any) -> bool:
+    return isinstance(sound, OtherSound)
+
+
 def _straight(sound: Any) -> Any:
     """Spare soundfile's seek after every read: it loses samples in Opus and fails where a FLAC ends early."""
     sound.seekable = lambda: False
@@ -462,7 +466,7 @@ def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, 
     if is_ogg and ogg_is_damaged(source.file, source.size):
         return ("The file is damaged: a part of its sound is missing. What is there was used.",)
     # The length of an MP3 is an estimate, a few frames off; so are those of what FFmpeg reads.
-    if held + (rate // 10 if sound.format in ("MP3", FORMAT) else 0) < end and promised < _UNKNOWN_LENGTH:
+    if held + (rate // 10 if sound.format == "MP3" or _by_ffmpeg(sound) else 0) < end and promised < _UNKNOWN_LENGTH:
         return (f"The file promises {_both(promised, held, rate)}: {cut}",)
     if source.understated and end == promised:
         lengths = _both(_stated(source, sound.frames), held, rate)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from babe2.errors import RestorationError
 from babe2.extras import require
 
-FORMAT = "FFMPEG"  # what `format` says of all of them
 # How such files begin, from some byte on.
 _BEGINNINGS = (
     (4, b"ftyp"),
@@ -51,7 +50,7 @@ def looks_like_one(head: bytes) -> bool:
 class OtherSound:
     """The sound of an open file, with as much of `soundfile.SoundFile` as reading needs."""
 
-    format, subtype = FORMAT, "LOSSY"
+    format, subtype = "FFMPEG", "FFMPEG"
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         require("formats")
@@ -66,6 +65,7 @@ class OtherSound:
                 self.samplerate, self.channels = codec.sample_rate, codec.channels
                 self._tags = container.metadata | stream.metadata
                 self._unit = Fraction(stream.time_base) * self.samplerate  # samples in a unit of the packets' time
+                self.stated = round((stream.duration or 0) * self._unit)  # samples; it may be a lie
                 self._begins, self._first_count = self._beginning(container.decode(stream))
             with self._opened() as (container, stream):
                 self.frames = self._length(container.demux(stream))
