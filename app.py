@@ -39,7 +39,9 @@ PROMISE = "Gives old music recordings their sound back"
 HEADING = f"""# babe2
 {PROMISE}. Drop a recording, press **Restore**, and hear the difference at equal loudness. *{IMAGINED}*"""
 READS = "films" if has("formats") else "sound"  # a film's sound, too
-HEAD = f"<script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
+# Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
+FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
+HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
 
 THEME = gr.themes.Base(
     primary_hue="amber",
@@ -159,7 +161,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         elem_id="ltas",
                         **picture,
                     )
-                with gr.Tab("Machine", id="response", visible=False) as response_tab:
+                with gr.Tab("Machine", id="response", visible=False, render_children=True) as response_tab:
                     response_picture = gr.Image(
                         alt_text="How the old machine coloured the sound: gain over frequency",
                         label="Estimated response",

@@ -62,6 +62,17 @@
     new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["class"] });
   });
 
+  // Gradio opens its page for programs when the button is pressed, but not where its address asks for it.
+  if (new URLSearchParams(location.search).get("view") === "api") {
+    history.replaceState(null, "", location.pathname);
+    const opens = setInterval(() => {
+      const button = part("footer .show-api");
+      if (!button) return;
+      clearInterval(opens);
+      button.click();
+    }, 200);
+  }
+
   // Restore and Stop take each other's place. Who pressed one with the keyboard goes on with the other.
   let inBar = false;
   document.addEventListener("focusin", (event) => { inBar = Boolean(event.target.closest("#bar")); });

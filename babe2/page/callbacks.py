@@ -314,7 +314,7 @@ class Callbacks:
         yield {"status": progress_bar(0.0, words, spoken=True)}
         restorer = self.cards.restorer(checkpoint)
         equal = equalised(sound.audio, sound.sample_rate, restorer)
-        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark)
+        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
         for news in restored(checkpoint, sound, options, stop):
             if isinstance(news, Restoration):
                 outcome = Outcome.of(Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference)

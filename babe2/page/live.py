@@ -33,8 +33,8 @@ class Live:
         model_rate: int,
         start: float,
         folder: Path,
-        dark: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        dark: bool = False,
     ) -> None:
         """`sound` is being restored and begins `start` seconds into its recording; files go to `folder`."""
         self.sound, self.equalised, self.model_rate, self.start = sound, equalised, model_rate, start

@@ -231,7 +231,10 @@ def at_night(colour: Any) -> tuple[float, float, float, float]:
     red, green, blue, alpha = to_rgba(colour)
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     black, white = NIGHT_LIGHTNESS
-    return (*colorsys.hls_to_rgb(hue, black + (white - black) * lightness, saturation), alpha)
+    lightness = black + (white - black) * lightness
+    if saturation > 0.2:  # no ink or paper, but a line
+        lightness = max(lightness, 0.6)
+    return (*colorsys.hls_to_rgb(hue, lightness, saturation), alpha)
 
 
 FADING_AT_NIGHT = ListedColormap([at_night(colour) for colour in FADING(np.arange(FADING.N))])
