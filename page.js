@@ -58,9 +58,7 @@
     const box = part("#dark input");
     if (box && box.checked !== document.body.classList.contains("dark")) box.click();
   }
-  document.addEventListener("DOMContentLoaded", () => {
-    new MutationObserver(tellTheme).observe(document.body, { attributeFilter: ["class"] });
-  });
+  new MutationObserver(tellTheme).observe(document.documentElement, { subtree: true, attributeFilter: ["class"] });
 
   // Gradio opens its page for programs when the button is pressed, but not where its address asks for it.
   if (new URLSearchParams(location.search).get("view") === "api") {
