@@ -21,8 +21,9 @@ from babe2.commands.main import build_parser, main
 from babe2.commands.options import settings_of
 from babe2.equalizer import Equalizer, Flank
 from babe2.report.evidence import pack, papers, read_me
-from babe2.report.recipe import command_line, plain_name
+from babe2.report.recipe import command_line
 from babe2.report.verdict import verdict
+from babe2.wording import plain_name
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 CHOSEN: dict[str, Any] = {"preset": "draft", "steps": 3, "churn": 0.1 + 0.2, "seed": 7}
