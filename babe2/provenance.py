@@ -19,7 +19,7 @@ from babe2.wording import plain_name
 SOFTWARE = f"babe2 {__version__}"
 _DIGITS = 12  # of a checkpoint's SHA-256: enough to tell it from all others; reports have all
 _LONGEST = 200  # letters of a checkpoint's name
-_MARK = re.compile(r"\b(Restored|Generated) with babe2 (\d[0-9A-Za-z.+]{0,30})")
+_MARK = re.compile(r"\b(Restored|Generated) with babe2 (\d[0-9A-Za-z.+]{0,30})")  # a version alone is repeated
 _NOISY = "what noise had covered is generated"
 
 
@@ -86,7 +86,8 @@ class Provenance:
         if 0 < self.amount < 1:
             told.append(f"This was mixed with the recording as it was: {self.amount:.0%} and {1 - self.amount:.0%}.")
         if self.gain_db:
-            told.append(f"It was then made {abs(self.gain_db):.1f} dB {'louder' if self.gain_db > 0 else 'softer'}.")
+            louder = "louder" if self.gain_db > 0 else "softer"
+            told.append(f"It was then made {abs(self.gain_db):.1f} dB {louder}, to be as loud as the recording.")
         if self.stopped_seconds is not None:
             told.append(f"The run was stopped: these are the {self.stopped_seconds:.1f} s that were finished.")
         return " ".join(told)
