@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import re
@@ -318,6 +319,13 @@ def test_it_can_be_taken_as_loud_as_it_was_heard(restored_page: Page, recording:
     assert level_db(louder) == pytest.approx(heard - ask(page, "gains()")["recording"], abs=0.1)
     page.get_by_label("As loud as the recording").uncheck()
     taken_when(page, lambda file: abs(level_db(file)) < 0.01)
+
+
+def test_beside_the_file_stands_what_it_says_of_itself(restored_page: Page) -> None:
+    file = taken(restored_page, "file")
+    said = restored_page.locator("#said")
+    expect(said).to_contain_text(soundfile.SoundFile(file).comment, timeout=PATIENCE)
+    expect(said).to_contain_text(hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 def test_rate_and_kind_are_the_listeners_choice(restored_page: Page, recording: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -198,9 +199,10 @@ class Home:
 
     @property
     def words(self) -> str:
-        """What the file says of itself, and by what it can be known again, as Markdown."""
-        known = f"SHA-256 of the file: `{recipe.fingerprint(self.file)['sha256']}`"
-        return f"The file says of itself: {self.restoration.provenance.statement}\n\n{known}"
+        """What the file says of itself, and by what it can be known again, as HTML."""
+        said = escape(self.restoration.provenance.statement)
+        known = recipe.fingerprint(self.file)["sha256"]
+        return f"<p>The file says of itself: {said}</p><p>Its SHA-256: <code>{known}</code></p>"
 
     def papers(self, licence: str = "", credit: str = "") -> dict[str, bytes]:
         """Pictures, numbers and words, by file name."""
