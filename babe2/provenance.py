@@ -94,11 +94,11 @@ class Provenance:
 
     @property
     def _what(self) -> str:
-        """What was done below `limit_hz`."""
+        """What was done below `limit_hz`; whether the recording itself is one throughout, nobody knows here."""
         if self.is_unchanged:
-            return "at amount 0 this is the recording as it was, nothing in it is equalised or generated"
+            return "at amount 0 this is the recording as it was, nothing was equalised or generated"
         if not self.generates:
-            return "the recording was re-equalised, nothing in it is generated"
+            return "the recording was re-equalised, nothing was generated"
         if not self.band_known:
             return "where the recorded band ends is not known, so what sounds may be generated at any frequency"
         if self.end_hz is None:

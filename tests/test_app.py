@@ -655,6 +655,8 @@ def test_a_program_restores_with_progress_and_hears_what_the_library_makes(clien
     expected = restorer.restore(excerpt.audio, 22_050, preset="draft", seed=5)
     assert soundfile.info(file).subtype == "PCM_24"
     np.testing.assert_allclose(soundfile.read(file)[0].T, expected.audio, atol=2**-23)
+    assert soundfile.SoundFile(file).comment == report["statement"] == expected.provenance.statement
+    assert report["result"]["sha256"] == hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def test_cancelling_a_job_ends_its_computation(house: House, long_recording: Path) -> None:

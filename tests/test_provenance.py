@@ -58,14 +58,14 @@ GENERATED = (
             "the recorded band ends at 3400 Hz, beyond what this file holds: the recording was re-equalised, and what "
             "noise had covered is generated.",
         ),
-        ({"generates": False}, "the recording was re-equalised, nothing in it is generated."),
+        ({"generates": False}, "the recording was re-equalised, nothing was generated."),
         (
             {"generates": False, "limit_hz": 11_025.0},
-            "the recording was re-equalised, nothing in it is generated; above 11025 Hz it is the recording as it was.",
+            "the recording was re-equalised, nothing was generated; above 11025 Hz it is the recording as it was.",
         ),
         (
             {"amount": 0.0, "limit_hz": 11_025.0},
-            "at amount 0 this is the recording as it was, nothing in it is equalised or generated.",
+            "at amount 0 this is the recording as it was, nothing was equalised or generated.",
         ),
         ({"amount": 0.75}, f"{GENERATED}. This was mixed with the recording as it was: 75% and 25%."),
         ({"gain_db": 2.04}, f"{GENERATED}. It was then made 2.0 dB louder, to be as loud as the recording."),
@@ -137,13 +137,13 @@ def test_the_rate_of_the_file_decides_what_in_it_is_generated(restoration: Resto
 def test_above_the_checkpoints_band_it_is_the_recording(recording: audio.Recording) -> None:
     small = Restorer.from_checkpoint(CHECKPOINT, device="cpu")
     told = small.restore(recording.audio, recording.sample_rate, method="ltas-eq").provenance.statement
-    assert told.endswith("nothing in it is generated; above 4000 Hz it is the recording as it was.")
+    assert told.endswith("nothing was generated; above 4000 Hz it is the recording as it was.")
 
 
 def test_equalising_alone_generates_nothing(restorer: Restorer, recording: audio.Recording) -> None:
     equalised = restorer.restore(recording.audio, recording.sample_rate, method="ltas-eq")
     assert not equalised.report["generates"] and not equalised.provenance.is_generated
-    assert equalised.provenance.statement.endswith("the recording was re-equalised, nothing in it is generated.")
+    assert equalised.provenance.statement.endswith("the recording was re-equalised, nothing was generated.")
 
 
 def test_saving_from_python_marks_the_file_and_keeps_its_tags(restoration: Restoration, tmp_path: Path) -> None:

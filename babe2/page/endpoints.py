@@ -67,7 +67,7 @@ class Endpoints:
                     yield None, {"share": news.share, "state": news.words}, []
                     continue
                 place = f"{folder}/{plain_name(Path(recording).stem)}"
-                file = news.save(f"{place}.restored.wav")
+                file = news.save(f"{place}.restored.wav", tags=sound.tags)
                 before, after = as_long(sound, news), (news.audio, news.sample_rate)
                 drawn = figures.of_restoration(before, after, news, reference)
                 pictures = [str(figures.save(picture(), f"{place}.{name}.png")) for name, picture in drawn.items()]

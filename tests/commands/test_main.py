@@ -134,7 +134,7 @@ def test_people_are_told_what_the_file_says(wav: Path, capsys: pytest.CaptureFix
     assert restore(wav, "--amount", "0.25") == 0
     (last,) = capsys.readouterr().out.splitlines()[-1:]
     assert last.strip() == sf.SoundFile(wav.with_name("old.restored.wav")).comment
-    assert "nothing in it is generated. This was mixed with the recording as it was: 25% and 75%." in last
+    assert "nothing was generated. This was mixed with the recording as it was: 25% and 75%." in last
 
 
 @pytest.mark.parametrize("kind", ["wav", "rf64", "aiff", "flac", "ogg", "mp3"])
