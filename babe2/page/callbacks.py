@@ -333,11 +333,11 @@ class Callbacks:
         if outcome is None:
             return
         hidden = gr.update(visible=False)
-        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden}
+        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden, "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
-            yield {"file": gr.update(value=str(home.file), interactive=True)}
+            yield {"file": gr.update(value=str(home.file), interactive=True), "said": home.words}
 
     @on_the_page
     def hear_amount(self, outcome: Outcome | None, amount: float) -> Iterator[Update]:
