@@ -189,6 +189,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
                     pack = gr.DownloadButton("Evidence pack (ZIP)", visible=False, elem_id="pack")
+                said = gr.HTML(elem_id="said", padding=False)
                 with gr.Accordion("Pictures and numbers of the pack", open=False, elem_id="papers"):
                     papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
     with gr.Group(elem_id="bar"):  # always in view

@@ -610,7 +610,7 @@ def _encode(
     with _new_sound(file, channels, sample_rate, container, subtype) as sound:
         # A WAV's text is ours to write: libsndfile would break a WAV with a long comment.
         for word in () if container in ("WAV", "RF64") else (*INFO_FIELDS, "license"):
-            if words := _fitting(tags.text.get(word, ""), container):
+            if words := _fitting(tags.text.get(word, ""), container, tags.mark if word == "comment" else ""):
                 with suppress(sf.LibsndfileError):  # not every container has a place for every word
                     setattr(sound, word, words)
         rows = max(1, _ENCODE_VALUES // channels)
@@ -618,13 +618,22 @@ def _encode(
             for begin in range(0, block.shape[1], rows):
                 sound.write(_steps(block[:, begin : begin + rows].T, subtype))
     if container in ("WAV", "RF64"):
-        append_tags(file, container, tags, sample_rate)
+        append_tags(file, container, tags, sample_rate, _coding(subtype, sample_rate, channels))
 
 
-def _fitting(words: str, container: str) -> str:
-    """Shortens a text to what libsndfile stores intact."""
-    if container == "AIFF":
-        return words[:_MAX_AIFF_TEXT]
+def _coding(subtype: str, sample_rate: int, channels: int) -> str:
+    """Returns how samples are stored, as a line of a coding history begins (EBU R 98)."""
+    bits = (_INTEGER_BITS | _FLOAT_BITS).get(subtype)
+    mode = {1: "mono", 2: "stereo"}.get(channels)
+    algorithm = subtype if bits is None else "PCM"
+    parts = [f"A={algorithm}", f"F={sample_rate}", bits and f"W={bits}", mode and f"M={mode}"]
+    return ",".join(part for part in parts if part)
+
+
+def _fitting(words: str, container: str, ending: str = "") -> str:
+    """Shortens a text to what libsndfile stores intact; its `ending` is kept."""
+    if container == "AIFF" and len(words) > _MAX_AIFF_TEXT:
+        return words[: max(0, _MAX_AIFF_TEXT - len(ending))] + ending
     if container == "MP3":  # stored as UTF-8 but labelled Latin-1: better without accents than garbled
         return unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
     return words

@@ -15,6 +15,7 @@ from babe2.dsp.curves import Curve, SampledCurve, behind
 from babe2.dsp.tape import Tape
 from babe2.dsp.waveform import as_sample_rate
 from babe2.errors import RestorationError
+from babe2.provenance import SOFTWARE, Provenance
 from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Audio, OnBlock, Recorded
@@ -41,6 +42,21 @@ class Restoration:
     def response(self) -> Curve:
         """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
         return behind(self.equalizer, self.ltas_response)
+
+    @property
+    def provenance(self) -> Provenance:
+        """By what it was made, and which of its sound is generated."""
+        return Provenance.of(
+            self.report,
+            model_rate=self.recorded.model_rate,
+            recorded_rate=self.recorded.rate,
+            sample_rate=self.sample_rate,
+            seconds=None if self.seconds is None else self.samples / self.sample_rate,
+        )
+
+    def marked(self, tags: Tags | None = None) -> Tags:
+        """Its recording's tags, and behind them the mark that says what in a file of it is generated."""
+        return (tags or Tags()).marked(self.provenance.statement, SOFTWARE)
 
     @property
     def samples(self) -> int:
@@ -84,7 +100,11 @@ class Restoration:
         overwrite: bool = True,
         on_block: OnBlock = lambda seconds: None,
     ) -> Path:
-        """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
+        """Writes the audio: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped.
+
+        The file says of itself, wherever its format has a place for it, what in it is generated (its mark); the
+        recording's own `tags` stay beside it.
+        """
 
         def blocks() -> Iterator[Audio]:
             done = 0
@@ -98,7 +118,7 @@ class Restoration:
             blocks,
             self.sample_rate,
             subtype=subtype,
-            tags=tags,
+            tags=self.marked(tags),
             overwrite=overwrite,
             draft=self.storage.draft(Path(path)),
         )

@@ -37,6 +37,7 @@ from babe2.process import (
     threads,
     versions,
 )
+from babe2.provenance import already_made
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.recorded import Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
@@ -246,9 +247,9 @@ class Restorer:
                 )
         except Cancelled as stopped:
             if stopped.partial is not None:
-                stopped.partial.report["warnings"][:0] = source.warnings
+                stopped.partial.report["warnings"][:0] = [*source.warnings, *already_made(source.tags)]
             raise
-        restoration.report["warnings"][:0] = source.warnings
+        restoration.report["warnings"][:0] = [*source.warnings, *already_made(source.tags)]
         return restoration
 
     def _restore(

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
+from babe2.analysis.response import estimate_response
+from babe2.analysis.spectrum import Spectrum
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
@@ -98,7 +100,7 @@ class Run:
         if isinstance(begun, Filtered):
             self.ltas_response = begun.response
             return begun.tape
-        self.ltas_response, self.band = begun.ltas_response, begun.band
+        self.ltas_response, self.band = begun.ltas_response, begun.band or self._measured_band()
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
         self.canvas = self._canvas()
@@ -119,6 +121,13 @@ class Run:
                     self.history.clear()  # the first run begins again
                 self.batch = fewer
         return self.canvas
+
+    def _measured_band(self) -> RecordedBand | None:
+        """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
+        if self.work.reference is None:
+            return None
+        spectrum, _ = Spectrum.at_unit_level(self.work.observation, self.work.sample_rate)
+        return estimate_response(spectrum, self.work.reference).band
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""
@@ -280,6 +289,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         "batch": run.batch,
         "evaluations": run.evaluations,
         "band": run.band and run.band.as_dict(),
+        "generates": run.method.generates,
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
             {

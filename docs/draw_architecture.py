@@ -23,7 +23,10 @@ BEGIN, END = "<!-- drawn by draw_architecture.py -->", "<!-- drawn until here --
 
 # The modules beside the folders, and what they are together.
 SHELF = {
-    "front": ("The front door: a recording in, its restoration out.", ("restorer", "restoration", "run", "estimate")),
+    "front": (
+        "The front door: a recording in, its restoration out.",
+        ("restorer", "restoration", "provenance", "run", "estimate"),
+    ),
     "paper": ("The paper's method: the loop (Algorithm 1) and the prior.", ("sampler", "prior")),
     "equalizer": ("The paper's equalizer (Figure 1) and its fit.", ("equalizer",)),
     "network": ("The paper's network and the transform that it lives in.", ("network", "cqt", "convolution")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import re
@@ -324,6 +325,13 @@ def test_it_can_be_taken_as_loud_as_it_was_heard(restored_page: Page, recording:
     taken_when(page, lambda file: abs(level_db(file)) < 0.01)
 
 
+def test_beside_the_file_stands_what_it_says_of_itself(restored_page: Page) -> None:
+    file = taken(restored_page, "file")
+    said = restored_page.locator("#said")
+    expect(said).to_contain_text(soundfile.SoundFile(file).comment, timeout=PATIENCE)
+    expect(said).to_contain_text(hashlib.sha256(file.read_bytes()).hexdigest())
+
+
 def test_rate_and_kind_are_the_listeners_choice(restored_page: Page, recording: Path) -> None:
     page = restored_page
 
@@ -360,9 +368,9 @@ def test_the_evidence_pack_is_made_when_it_is_wanted(restored_page: Page) -> Non
     assert "babe2 restore" in text and "--threads 1" in text and "/tmp" not in text
     page.get_by_text("Pictures and numbers of the pack").click()
     links = page.locator("#papers a[download]")
-    expect(links).to_have_count(9, timeout=PATIENCE)
+    expect(links).to_have_count(10, timeout=PATIENCE)
     kinds = [Path(str(name)).suffix for name in links.evaluate_all("links => links.map((each) => each.download)")]
-    assert sorted(kinds) == [".csv"] * 2 + [".json"] + [".png"] * 3 + [".svg"] * 3
+    assert sorted(kinds) == [".csv"] * 2 + [".json"] * 2 + [".png"] * 3 + [".svg"] * 3
     expect(page.locator("#papers").get_by_label("Remove this file").first).to_be_hidden()  # they are for taking
     with page.expect_download(timeout=PATIENCE) as download:
         links.nth(kinds.index(".csv")).click()
@@ -795,6 +803,8 @@ def test_a_program_restores_with_progress_and_hears_what_the_library_makes(clien
     expected = restorer.restore(excerpt.audio, 22_050, preset="draft", seed=5)
     assert soundfile.info(file).subtype == "PCM_24"
     np.testing.assert_allclose(soundfile.read(file)[0].T, expected.audio, atol=2**-23)
+    assert soundfile.SoundFile(file).comment == report["statement"] == expected.provenance.statement
+    assert report["result"]["sha256"] == hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def test_cancelling_a_job_ends_its_computation(house: House, long_recording: Path) -> None:

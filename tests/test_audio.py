@@ -982,6 +982,121 @@ def test_more_notes_than_a_reasonable_file_has_are_left_behind(tmp_path: Path) -
     assert b"bext" in dict(read(path).tags.chunks)
 
 
+# The mark of a restored file
+
+MARK = "Restored with babe2 0.1.0 from the checkpoint a & b (sha256 01), method x: sound above 3400 Hz is generated."
+MARKED_BY = "babe2 0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("a.wav", "PCM_24"),
+        ("a.wav", "FLOAT"),
+        ("a.rf64", "PCM_16"),
+        ("a.aiff", "PCM_24"),
+        ("a.flac", "PCM_24"),
+        ("a.ogg", "VORBIS"),
+        ("a.ogg", "OPUS"),
+        ("a.mp3", "MPEG_LAYER_III"),
+    ],
+)
+def test_a_mark_stands_behind_the_tags_that_were_there_and_changes_no_sample(
+    tmp_path: Path, name: str, subtype: str
+) -> None:
+    rate = 48_000 if subtype == "OPUS" else RATE
+    sound, tags = music(rate=rate), Tags(TEXT)
+    plain = read(write(tmp_path / f"plain-{name}", sound, rate, subtype=subtype, tags=tags))
+    marked = read(write(tmp_path / name, sound, rate, subtype=subtype, tags=tags.marked(MARK, MARKED_BY)))
+    np.testing.assert_array_equal(marked.audio, plain.audio)
+    assert (marked.subtype, marked.sample_rate) == (plain.subtype, plain.sample_rate)
+    assert marked.tags.text["comment"] == f"Matrix B-3\n{MARK}"
+    others = ("title", "artist", "date", "genre")
+    assert [marked.tags.text.get(word) for word in others] == [plain.tags.text.get(word) for word in others]
+    if name != "a.mp3":  # whose encoder names itself
+        assert MARKED_BY in marked.tags.text["software"]
+
+
+def test_a_w64_has_no_place_for_a_mark_and_stays_whole(tmp_path: Path) -> None:
+    marked = read(write(tmp_path / "a.w64", music(), RATE, tags=Tags().marked(MARK, MARKED_BY)))
+    assert marked.audio.shape == music().shape and marked.tags.text == {}
+
+
+def test_an_aiffs_long_comment_is_shortened_and_not_its_mark(tmp_path: Path) -> None:
+    tags = Tags({"comment": "x" * 5000}).marked(MARK, MARKED_BY)
+    comment = read(write(tmp_path / "a.aiff", music(), RATE, tags=tags)).tags.text["comment"]
+    assert len(comment) == 2000 and comment.endswith(MARK) and comment.startswith("xxx")
+
+
+def test_a_broadcast_wav_keeps_every_field_and_adds_a_line_to_its_coding_history(tmp_path: Path) -> None:
+    recording = read(archive_wav(tmp_path / "in.wav"))
+    write(tmp_path / "out.wav", recording.audio, RATE, tags=recording.tags.marked(MARK, MARKED_BY))
+    before, after = dict(chunks_of(tmp_path / "in.wav")), dict(chunks_of(tmp_path / "out.wav"))
+    assert after[b"bext"][:602] == before[b"bext"][:602]  # description, originator, UMID, time, loudness
+    history = after[b"bext"][602:].decode("ascii").split("\r\n")
+    line = f"A=PCM,F={RATE},W=24,M=mono,T={MARK.replace(',', ';')}"
+    assert history == ["A=PCM", line, ""]
+    info = read(tmp_path / "out.wav").tags.text
+    assert (info["title"], info["artist"], info["comment"], info["software"]) == ("Café", "Piaf", MARK, MARKED_BY)
+    untouched = {b"cue "}
+    assert all(after[name] == before[name] for name in untouched)
+    lists = [content for name, content in chunks_of(tmp_path / "out.wav") if name == b"LIST"]
+    assert any(b"78 rpm disc" in content for content in lists) and any(content[:4] == b"adtl" for content in lists)
+
+
+def test_a_second_restoration_adds_a_second_line(tmp_path: Path) -> None:
+    once = read(write(tmp_path / "once.wav", music(), RATE, subtype="FLOAT", tags=Tags().marked(MARK, MARKED_BY)))
+    write(tmp_path / "twice.wav", music(), RATE, tags=once.tags.marked(MARK, MARKED_BY))
+    lines = dict(chunks_of(tmp_path / "twice.wav"))[b"bext"][602:].decode("ascii").splitlines()
+    assert [line.partition(",T=")[0] for line in lines] == [
+        f"A=PCM,F={RATE},W=32,M=mono",
+        f"A=PCM,F={RATE},W=24,M=mono",
+    ]
+    text = read(tmp_path / "twice.wav").tags.text
+    assert text["comment"] == f"{MARK}\n{MARK}" and text["software"] == MARKED_BY
+
+
+def test_a_wav_without_broadcast_notes_gets_some_that_claim_no_date_and_no_origin(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", music(), RATE, tags=Tags().marked(MARK, MARKED_BY))
+    content = dict(chunks_of(tmp_path / "a.wav"))[b"bext"]
+    assert content[:256].rstrip(b"\0") == b"Made with babe2 0.1.0: see the coding history."
+    assert content[256:288].rstrip(b"\0") == b"babe2 0.1.0"
+    assert content[288:346] == bytes(58) and content[346:348] == b"\1\0" and content[348:602] == bytes(254)
+    assert content[602:].startswith(b"A=PCM,F=") and content.endswith(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"<BWFXML><NOTE>dusty</NOTE></BWFXML>", b"<BWFXML><NOTE>dusty\n%s</NOTE></BWFXML>"),
+        (b"<BWFXML><TAKE>1</TAKE></BWFXML>\0\0", b"<BWFXML><TAKE>1</TAKE><NOTE>%s</NOTE></BWFXML>\0\0"),
+        (b"<BWFXML><NOTE/></BWFXML>", b"<BWFXML><NOTE/></BWFXML>"),
+        (b"no XML at all", b"no XML at all"),
+        ("<BWFXML></BWFXML>".encode("utf-16"), "<BWFXML></BWFXML>".encode("utf-16")),
+    ],
+)
+def test_the_note_of_an_ixml_is_added_to_where_that_is_simple(tmp_path: Path, before: bytes, after: bytes) -> None:
+    tags = Tags(chunks=((b"iXML", before),), sample_rate=RATE).marked(MARK, MARKED_BY)
+    write(tmp_path / "a.wav", music(), RATE, tags=tags)
+    expected = after.replace(b"%s", MARK.replace("&", "&amp;").encode())
+    assert dict(chunks_of(tmp_path / "a.wav"))[b"iXML"] == expected
+
+
+def test_a_cut_bext_is_left_as_it_is(tmp_path: Path) -> None:
+    tags = Tags(chunks=((b"bext", b"short"),), sample_rate=RATE).marked(MARK, MARKED_BY)
+    write(tmp_path / "a.wav", music(), RATE, tags=tags)
+    assert [content for name, content in chunks_of(tmp_path / "a.wav") if name == b"bext"] == [b"short"]
+
+
+def test_a_signature_for_other_samples_is_not_carried_over(tmp_path: Path) -> None:
+    path = archive_wav(tmp_path / "in.wav")
+    raw = path.read_bytes() + chunk(b"C2PA", b"signed") + chunk(b"id3 ", b"ID3 kept")
+    path.write_bytes(raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:])
+    write(tmp_path / "out.wav", music(), RATE, tags=read(path).tags.marked(MARK, MARKED_BY))
+    names = [name for name, _ in chunks_of(tmp_path / "out.wav")]
+    assert b"C2PA" not in names and dict(chunks_of(tmp_path / "out.wav"))[b"id3 "] == b"ID3 kept"
+
+
 @pytest.mark.parametrize(
     ("loudness", "kept", "times"),
     [(0.9, "PCM_24", 1), (1.5, "FLOAT", 2), (1e-8, "FLOAT", 2)],

@@ -12,6 +12,7 @@ from babe2.analysis.comparison import MATCHED_HZ
 from babe2.commands.options import add_place_options, new_command, places_of
 from babe2.commands.terminal import OCTAVES_HZ, fetch_line
 from babe2.dsp.spectra import ReferenceLtas
+from babe2.provenance import already_made
 
 
 def add_command(subparsers: Any) -> None:
@@ -31,7 +32,7 @@ def run_analyse(options: argparse.Namespace) -> int:
             reference = ReferenceLtas(checkpoint.ltas, checkpoint.model.sample_rate)
     recording = audio.read(options.input)
     found = analyse(recording.audio, recording.sample_rate, reference)
-    found["warnings"] = list(recording.warnings)
+    found["warnings"] = [*recording.warnings, *already_made(recording.tags)]
     print(json.dumps(found, indent=2) if options.json else format_analysis(found))
     return 0
 

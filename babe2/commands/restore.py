@@ -27,6 +27,9 @@ from babe2.commands.targets import (
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
 from babe2.extras import require
 from babe2.methods import BABE2, METHODS
+from babe2.provenance import already_made
+from babe2.report.c2pa import manifest, manifest_name
+from babe2.report.recipe import fingerprint
 from babe2.restoration import check_amount
 from babe2.wording import clock
 
@@ -68,6 +71,12 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subtype", help="PCM_16, PCM_24, FLOAT, ... (default: PCM_24, FLOAT where a peak needs it)")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write there what --json prints")
+    parser.add_argument(
+        "--provenance",
+        metavar="FILE|DIR",
+        type=Path,
+        help="write there what was done as a C2PA manifest definition, ready to be signed",
+    )
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Options:
     subtype: str | None
     plots: Path | None
     report: Path | None
+    provenance: Path | None
     json: bool
     settings: dict[str, Any]
 
@@ -130,6 +140,8 @@ def run_restore(given: argparse.Namespace) -> int:
 def check_targets(targets: list[Path], options: Options) -> None:
     """Says before hours of work what would stop their results from being written, or cost another file."""
     papers = [options.report] if options.report else []
+    if options.provenance:
+        papers += [manifest_of(target, options) for target in targets]
     if options.plots:
         require("plots")
         papers += [plot for target in targets for plot in plots_of(target, options.plots)]
@@ -139,6 +151,8 @@ def check_targets(targets: list[Path], options: Options) -> None:
             check_recording(target, subtype=options.subtype, overwrite=options.overwrite)
     if options.plots:
         make_folder(options.plots)
+    if options.provenance and len(options.inputs) > 1:
+        make_folder(options.provenance)
     for path in papers:
         check_file(path, overwrite=options.overwrite or options.resume)
 
@@ -246,9 +260,17 @@ def save(restoration: Restoration, path: Path, target: Path, subtype: str | None
 
 def report_result(restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: Options) -> Report:
     """Prints and draws what was written, and returns the report of it."""
-    report = restoration.report | {"input": str(path), "output": str(target)}
+    report = restoration.report | {
+        "input": str(path),
+        "output": str(target),
+        "result": {"name": target.name, **fingerprint(target)},
+        "statement": restoration.provenance.statement,
+    }
+    report["warnings"] = [*report["warnings"], *unmarked(target)]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
+    if options.provenance:
+        report["provenance"] = str(write_manifest(restoration, report, path, target, options))
     if options.plots:
         report["plots"] = draw(restorer, restoration, path, target, options)
     if not options.json:
@@ -264,7 +286,35 @@ def format_result(restoration: Restoration, report: Report, highest_hz: float) -
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
     doubt = "" if report["verified"] else f"\n  checkpoint: {report['checkpoint']}, from an unverified source"
-    return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}"
+    done = f"\n  {report['statement']}"
+    return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}{done}"
+
+
+def unmarked(target: Path) -> list[str]:
+    """A sentence about a written file whose format has no place for its mark; none where it is marked."""
+    if already_made(audio.SoundFile(target).tags):
+        return []
+    return [f"{target.name} cannot say of itself that it was restored: its format has no place for that."]
+
+
+def manifest_of(target: Path, options: Options) -> Path:
+    """Where the manifest definition of a result is written."""
+    assert options.provenance is not None
+    if len(options.inputs) > 1 or options.provenance.is_dir():
+        return options.provenance / manifest_name(target.name)
+    return options.provenance
+
+
+def write_manifest(restoration: Restoration, report: Report, path: Path, target: Path, options: Options) -> Path:
+    """Writes what was done as a C2PA manifest definition, and returns where."""
+    place = manifest_of(target, options)
+    recording = {"name": path.name, **fingerprint(path)}
+    text = manifest(target.name, restoration.provenance, report, recording, report["result"])
+    try:
+        place.write_text(text, "utf-8")
+    except OSError as error:
+        raise RestorationError(f"{place} cannot be written ({error.strerror}).") from None
+    return place
 
 
 def earlier_reports(path: Path | None) -> dict[str, Report]:

@@ -11,6 +11,7 @@ from babe2 import Cancelled, audio
 from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
 from babe2.commands.targets import check_recording
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
+from babe2.provenance import sample_tags
 
 
 def add_command(subparsers: Any) -> None:
@@ -40,8 +41,9 @@ def run_sample(options: argparse.Namespace) -> int:
         except Cancelled:
             say("stopped before anything was finished.")
             return INTERRUPTED
+    tags = sample_tags(restorer.name, restorer.sha256)
     for target, piece in zip(targets, music, strict=True):
-        audio.write(target, piece[None], restorer.model.sample_rate, overwrite=options.overwrite)
+        audio.write(target, piece[None], restorer.model.sample_rate, tags=tags, overwrite=options.overwrite)
     files = [str(target) for target in targets]
     print(json.dumps({"files": files, "seed": options.seed}) if options.json else "\n".join(files))
     return 0

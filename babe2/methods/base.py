@@ -193,6 +193,7 @@ class Method(ABC):
     settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
     takes_response: ClassVar[bool] = True  # whether a given response is kept to
+    generates: ClassVar[bool] = False  # whether a prior makes sound that was not in the recording
 
     @classmethod
     def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
@@ -269,6 +270,7 @@ class SegmentMethod(Method):
 
     settings: SegmentSettings
 
+    generates: ClassVar[bool] = True
     keeps_silence: ClassVar[bool] = True  # whether segments without sound stay as they are
 
     @abstractmethod

@@ -30,8 +30,8 @@ from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
-from babe2.report.recipe import plain_name
 from babe2.restoration import Restoration
+from babe2.wording import plain_name
 
 SETTINGS = {  # that a visitor may choose, in the order of their groups
     name: about
@@ -403,11 +403,11 @@ class Callbacks:
         if outcome is None:
             return
         hidden = gr.update(visible=False)
-        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden}
+        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden, "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
-            yield {"file": gr.update(value=str(home.file), interactive=True)}
+            yield {"file": gr.update(value=str(home.file), interactive=True), "said": home.words}
 
     @on_the_page
     def take_example_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:

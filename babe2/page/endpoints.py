@@ -20,7 +20,8 @@ from babe2.page.outcome import as_long
 from babe2.page.stop import Stop
 from babe2.page.zerogpu import check_lease, restored
 from babe2.report import figures
-from babe2.report.recipe import plain_name
+from babe2.report.recipe import fingerprint
+from babe2.wording import plain_name
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ class Endpoints:
                     yield None, {"share": news.share, "state": news.words}, []
                     continue
                 place = f"{folder}/{plain_name(Path(recording).stem)}"
-                file = news.save(f"{place}.restored.wav")
+                file = news.save(f"{place}.restored.wav", tags=sound.tags)
                 before, after = as_long(sound, news), (news.audio, news.sample_rate)
                 drawn = figures.of_restoration(before, after, news, reference)
                 pictures = [str(figures.save(picture(), f"{place}.{name}.png")) for name, picture in drawn.items()]
-                yield str(file), news.report, pictures
+                result = {"name": file.name, **fingerprint(file)}
+                yield str(file), news.report | {"result": result, "statement": news.provenance.statement}, pictures
 
     @in_a_sentence
     def analyse(self, recording: str, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[dict[str, Any]]:

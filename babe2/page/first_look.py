@@ -14,6 +14,7 @@ from babe2.analysis.liveliest import liveliest
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.page.excerpt import EXCERPT_SECONDS
+from babe2.provenance import already_made
 from babe2.recordings.recorded import SILENT, Audio
 from babe2.restorer import Restorer
 from babe2.wording import clock, format_length
@@ -26,7 +27,7 @@ BLOCKS, BLOCK_SECONDS = 15, 10.0  # of a longer one, so many evenly spaced ones
 class FirstLook:
     """A recording at first sight."""
 
-    found: dict[str, Any]  # what `analyse` found
+    found: dict[str, Any]  # what `analyse` found, and warnings
     seconds: float  # of the whole recording
     looked_at: float  # seconds of it
     start: float  # of the liveliest excerpt, seconds
@@ -36,7 +37,7 @@ class FirstLook:
 
     @property
     def words(self) -> str:
-        """Facts and advice, as Markdown."""
+        """Facts, warnings and advice, as Markdown."""
         clips = self.found["clipping"]["runs"]
         facts = {
             "loudness": (self.found["loudness_lufs"], 1, "LUFS"),
@@ -53,7 +54,8 @@ class FirstLook:
         said += [f"clipping **{clips} {'place' if clips == 1 else 'places'}**" if clips else "no clipping"]
         if self.looked_at < self.seconds - 1:
             said += [f"looked at {clock(self.looked_at)} of it, evenly spaced"]
-        return "\n\n".join([" · ".join(said), *(f"- {advice}" for advice in self.found["advice"])])
+        sentences = [*self.found["warnings"], *self.found["advice"]]
+        return "\n\n".join([" · ".join(said), *(f"- {sentence}" for sentence in sentences)])
 
 
 def first_look(
@@ -77,7 +79,7 @@ def first_look(
         seen = np.concatenate(blocks, axis=1)
         start = places[min(int(liveliest(seen, rate, BLOCK_SECONDS) / BLOCK_SECONDS + 0.5), BLOCKS - 1)]
     return FirstLook(
-        found=analyse(seen, rate, reference),
+        found=analyse(seen, rate, reference) | {"warnings": already_made(audio.SoundFile(path).tags)},
         seconds=seconds,
         looked_at=seen.shape[1] / rate,
         start=start,

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from babe2.report import evidence, figures, recipe
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
-from babe2.wording import format_length
+from babe2.wording import format_length, plain_name
 
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
 BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
@@ -119,12 +120,12 @@ class Outcome:
             wished = wished.at_rate(other)
         if amount < 1:
             wished = wished.mixed(amount)
-        file = folder / f"{recipe.plain_name(self.recording.stem)}.restored.{extension}"
+        file = folder / f"{plain_name(self.recording.stem)}.restored.{extension}"
         if loud:
             gain_db = self._gain_db(wished, integer=subtype != "FLOAT")
             wished = replace(wished, report=wished.report | {"gain_db": round(gain_db, 3)})
             louder = wished.audio * np.float32(10 ** (wished.report["gain_db"] / 20))
-            audio.write(file, louder, wished.sample_rate, subtype=subtype, tags=self.tags)
+            audio.write(file, louder, wished.sample_rate, subtype=subtype, tags=wished.marked(self.tags))
         else:
             wished.save(file, subtype, self.tags)
         command = recipe.command_line(
@@ -178,7 +179,8 @@ def sounds_to_compare(before: figures.Sound, after: Audio, equalised: Audio | No
 
 def numbers(restoration: Restoration) -> dict[str, Any]:
     """The report, and what the restored sound is like."""
-    return restoration.report | {"analysis": analyse(restoration.audio, restoration.sample_rate)}
+    found = analyse(restoration.audio, restoration.sample_rate)
+    return restoration.report | {"statement": restoration.provenance.statement, "analysis": found}
 
 
 def numbers_files(restoration: Restoration, found: Verdict, path: Path) -> tuple[str, Path]:
@@ -216,12 +218,20 @@ class Home:
         """The file's name without its endings."""
         return self.file.name.removesuffix(f".restored{self.file.suffix}")
 
+    @property
+    def words(self) -> str:
+        """What the file says of itself, and by what it can be known again, as HTML."""
+        said = escape(self.restoration.provenance.statement)
+        known = recipe.fingerprint(self.file)["sha256"]
+        return f"<p>The file says of itself: {said}</p><p>Its SHA-256: <code>{known}</code></p>"
+
     def papers(self, licence: str = "", credit: str = "") -> dict[str, bytes]:
         """Pictures, numbers and words, by file name."""
         return evidence.papers(
             recording=self.outcome.recording,
             name=self.outcome.recording.name,
             title=self.file.name,
+            restored=self.file,
             restoration=self.restoration,
             command=self.command,
             reference=self.reference,
@@ -238,7 +248,7 @@ class Home:
     def pictures_and_numbers(self, papers: dict[str, bytes]) -> list[Path]:
         """Those of the papers that are pictures or numbers, as files beside the file."""
         chosen = {name: content for name, content in papers.items() if not name.endswith(".txt")}
-        paths = [self.file.with_name(f"{self.stem}.{name}") for name in chosen]
+        paths = [self.file.with_name(f"{self.stem}.{name.removeprefix(f'{self.stem}.')}") for name in chosen]
         for path, content in zip(paths, chosen.values(), strict=True):
             path.write_bytes(content)
         return paths

@@ -1,4 +1,4 @@
-"""Reads and writes the chunks of RIFF-like files: tags, broadcast notes, cues.
+"""Reads and writes the chunks of RIFF-like files: tags, broadcast notes, cues, and the mark of a restored file.
 
 WAV, RF64, W64 and AIFF files are lists of chunks. Here they are found, chosen, kept true and written again, as bytes;
 the samples themselves are left to audio.py.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
@@ -21,12 +22,22 @@ Chunks = tuple[tuple[bytes, bytes], ...]  # (name, content)
 class Tags:
     """The tags and notes of a file, to be carried over to another one.
 
-    `text` has the last word: in a WAV it replaces the INFO fields of the same meaning among the `chunks`.
+    `text` has the last word: in a WAV it replaces the INFO fields of the same meaning among the `chunks`. The `mark`
+    is what the new file is to say of itself, in each place that its format has; `marked` also puts it into the text.
     """
 
     text: Mapping[str, str] = field(default_factory=dict)  # title, artist, album, date, ... as soundfile names them
     chunks: Chunks = ()  # of a WAV: bext, iXML, LIST, cue, ...
     sample_rate: int | None = None  # Hz, in which the chunks count samples
+    mark: str = ""  # how the sound was made, in sentences
+    software: str = ""  # by what: a name and a version
+
+    def marked(self, mark: str, software: str) -> Tags:
+        """Returns these tags with a mark added: behind the comment and the software that are there already."""
+        comment = "\n".join(filter(None, [self.text.get("comment", ""), mark]))
+        before = self.text.get("software", "")
+        both = before if software in before.split("; ") else "; ".join(filter(None, [before, software]))
+        return replace(self, text={**self.text, "comment": comment, "software": both}, mark=mark, software=software)
 
 
 class Layout(NamedTuple):
@@ -61,10 +72,11 @@ INFO_FIELDS = {
     "copyright": b"ICOP",
     "software": b"ISFT",
 }
-# What describes the stored samples belongs to one file only.
-_OWN_CHUNKS = (b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"JUNK", b"junk", b"PAD ", b"FLLR")
+# What describes the stored samples, or is signed for them, belongs to one file only.
+_OWN_CHUNKS = (b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"C2PA", b"JUNK", b"junk", b"PAD ", b"FLLR")
 _POSITION_CHUNKS = (b"cue ", b"plst", b"smpl", b"r64m")  # they point at samples by number
 _BEXT_TIME = 338  # bytes into a bext chunk: samples since midnight, 64 bits
+_BEXT_FIXED = 602  # bytes of a bext chunk; what follows is its coding history
 
 
 # Finding them
@@ -160,9 +172,15 @@ def retimed(chunks: Chunks, shift: int, rate: int, new_rate: int) -> Chunks:
 # Writing them
 
 
-def append_tags(file: BinaryIO, container: str, tags: Tags, sample_rate: int) -> None:
-    """Add the tags to the end of a WAV or RF64 with samples at this rate (Hz), and to the length that it states."""
-    chunks = b"".join(_packed(name, content) for name, content in _outgoing(tags, sample_rate))
+def append_tags(file: BinaryIO, container: str, tags: Tags, sample_rate: int, coding: str = "") -> None:
+    """Add the tags to the end of a WAV or RF64 with samples at this rate (Hz), and to the length that it states.
+
+    `coding` is how the samples are stored, as a coding history begins: "A=PCM,F=44100,W=24".
+    """
+    outgoing = _outgoing(tags, sample_rate)
+    if tags.mark:
+        outgoing = _with_mark(outgoing, tags.mark, tags.software, coding)
+    chunks = b"".join(_packed(name, content) for name, content in outgoing)
     size = file.seek(0, os.SEEK_END)
     file.write(b"\0" * (size % 2) + chunks)
     length = file.tell() - 8
@@ -185,3 +203,53 @@ def _outgoing(tags: Tags, sample_rate: int) -> Chunks:
 
 def _packed(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+# The mark of a restored file
+
+
+def _with_mark(chunks: Chunks, mark: str, software: str, coding: str) -> Chunks:
+    """Returns the chunks with a mark in the broadcast notes: all that they said before stays as it was."""
+    if all(name != b"bext" for name, _ in chunks):
+        chunks = ((b"bext", _new_bext(software)), *chunks)
+    line = _history_line(mark, coding)
+    added, noted = [], False
+    for name, content in chunks:
+        if name == b"bext" and not noted and len(content) >= _BEXT_FIXED:
+            content, noted = content[:_BEXT_FIXED] + _lengthened(content[_BEXT_FIXED:], line), True
+        elif name == b"iXML":
+            content = _with_note(content, mark)
+        added.append((name, content))
+    return tuple(added)
+
+
+def _new_bext(software: str) -> bytes:
+    """Returns a bext chunk (EBU Tech 3285, version 1) without a history; it has no date, as the sound has none."""
+    described = f"Made with {software}: see the coding history.".encode("ascii", "replace")
+    fields = struct.pack("<256s32s", described, software.encode("ascii", "replace"))
+    return fields.ljust(346, b"\0") + struct.pack("<H", 1) + bytes(_BEXT_FIXED - 348)
+
+
+def _history_line(mark: str, coding: str) -> bytes:
+    """Returns a line of a coding history (EBU R 98), in whose text no comma may be."""
+    plain = unicodedata.normalize("NFKD", mark).encode("ascii", "ignore").decode()
+    words = " ".join(plain.replace(",", ";").split())
+    return f"{coding},T={words}\r\n".encode()
+
+
+def _lengthened(history: bytes, line: bytes) -> bytes:
+    history = history.rstrip(b"\0")
+    return history + (b"\r\n" if history and not history.endswith(b"\n") else b"") + line
+
+
+def _with_note(ixml: bytes, mark: str) -> bytes:
+    """Returns an iXML chunk with a mark in its note; one that is written in an unusual way stays as it was."""
+    end, notes, closings = ixml.rfind(b"</BWFXML>"), ixml.count(b"<NOTE"), ixml.count(b"</NOTE>")
+    if end < 0 or notes != closings or notes > 1:
+        return ixml
+    escaped = mark.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    words = escaped.encode("ascii", "xmlcharrefreplace")  # so it is right in whichever encoding the rest is
+    if notes:
+        place = ixml.index(b"</NOTE>")
+        return ixml[:place] + (b"" if ixml[:place].endswith(b">") else b"\n") + words + ixml[place:]
+    return ixml[:end] + b"<NOTE>" + words + b"</NOTE>" + ixml[end:]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from babe2 import audio
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.replacing import replacing
 from babe2.report import figures
+from babe2.report.c2pa import manifest, manifest_name
 from babe2.report.numbers import breakpoints, gains, levels, table
-from babe2.report.recipe import fingerprint, plain_name, portable, recipe
-from babe2.report.verdict import FEWEST_SECONDS, Verdict, format_hertz, verdict
+from babe2.report.recipe import fingerprint, portable, recipe
+from babe2.report.verdict import FEWEST_SECONDS, Verdict, verdict
 from babe2.restoration import Restoration
+from babe2.wording import plain_name
 
+CHECKSUMS = "sha256sums.txt"
 _TIMELESS = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP knows: same contents, same file
 
 
@@ -45,6 +48,7 @@ def papers(
     recording: Path,
     name: str,
     title: str,
+    restored: Path,
     restoration: Restoration,
     command: Sequence[str],
     reference: ReferenceLtas | None = None,
@@ -53,8 +57,8 @@ def papers(
     licence: str = "",
     credit: str = "",
 ) -> dict[str, bytes]:
-    """All that tells how a restoration, a file called `title`, came about, as files by name; nothing in them names
-    this machine.
+    """All that tells how a restoration, the file `restored` called `title`, came about, as files by name; nothing in
+    them names this machine. The last one is a list of the SHA-256 of all others and of the restored file.
 
     `recording` is the untouched file, called `name` by its owner, of which `duration` seconds from `start` on were
     restored; `command` is what `command_line` says. `licence` and `credit` are the checkpoint's.
@@ -63,16 +67,19 @@ def papers(
     before = audio.read(recording, start=start, duration=duration)
     seconds = restoration.samples / restoration.sample_rate  # of a run that was stopped: fewer
     original = before.audio[:, : max(1, round(seconds * before.sample_rate))], before.sample_rate
-    restored = (restoration.audio, restoration.sample_rate)
+    after = (restoration.audio, restoration.sample_rate)
+    provenance = restoration.provenance
     report = portable(restoration.report) | {
         "input": {"name": name, **fingerprint(recording)},
         "excerpt": {"start": start, "seconds": round(seconds, 6)},
+        "result": {"name": title, **fingerprint(restored)},
+        "statement": provenance.statement,
     }
-    done = verdict(original, restored, reference, report.get("band")) if seconds >= FEWEST_SECONDS else None
-    limit_hz = reference.sample_rate / 2 if reference and reference.sample_rate < before.sample_rate else None
+    done = verdict(original, after, reference, report.get("band")) if seconds >= FEWEST_SECONDS else None
     texts = {
-        "README.txt": read_me(title, name, report, done, limit_hz, licence, credit),
+        "README.txt": read_me(title, name, provenance.statement, provenance.is_generated, done, licence, credit),
         "report.json": json.dumps(report, indent=2, ensure_ascii=False) + "\n",
+        manifest_name(title): manifest(title, provenance, report, report["input"], report["result"]),
         "reproduce.txt": recipe(command, report, restoration.seconds),
         "equalizer.csv": table(("frequency_hz", "gain_db"), gains(restoration)),
         "breakpoints.csv": table(
@@ -80,16 +87,17 @@ def papers(
             breakpoints(restoration),
         ),
         "ltas.csv": table(
-            ("frequency_hz", "original_db", "restored_db", "reference_db"), levels([original, restored], reference)
+            ("frequency_hz", "original_db", "restored_db", "reference_db"), levels([original, after], reference)
         ),
     }
     if texts["breakpoints.csv"].count("\n") == 1:  # a response that is known at every frequency has none
         del texts["breakpoints.csv"]
     found = {what: text.encode() for what, text in texts.items()}
-    for what, picture in figures.of_restoration(original, restored, restoration, reference).items():
+    for what, picture in figures.of_restoration(original, after, restoration, reference).items():
         figure = picture()
         found |= {f"{what}.{kind}": figures.encoded(figure, kind) for kind in ("png", "svg")}
-    return found
+    digests = {paper: hashlib.sha256(content).hexdigest() for paper, content in found.items()}
+    return found | {CHECKSUMS: checksums(digests | {title: report["result"]["sha256"]}).encode()}
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -100,52 +108,32 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def read_me(
-    title: str,
-    name: str,
-    report: Mapping[str, Any],
-    done: Verdict | None,
-    limit_hz: float | None,
-    licence: str,
-    credit: str,
+    title: str, name: str, statement: str, generates: bool, done: Verdict | None, licence: str = "", credit: str = ""
 ) -> str:
     """Sentences on what is a recording here and what is not.
 
-    `done` is what was found to have changed, None where the sound is too short to tell. The recording above `limit_hz`
-    was left as it was.
+    `done` is what was found to have changed, None where the sound is too short to tell.
     """
-    checkpoint = report["checkpoint"]
-    lines = [f"{title} was made from {name} by babe2 {report['versions']['babe2']} with the checkpoint {checkpoint}."]
-    lines.append(_what_was_done(report["method"], done))
-    if limit_hz is not None and report["method"] != "ltas-eq":
+    lines = [f"{title} was made from {name}.", statement]
+    if generates:
         lines.append(
-            f"Above {format_hertz(limit_hz)}, where the checkpoint knows no music, the recording was left as it was."
+            "What is generated comes from a model that has learned how such music sounds. It is not a recording, and "
+            "what was played may have sounded otherwise."
         )
-    amount = report.get("amount", 1)
-    if amount < 1:
-        lines.append(f"This file is a mixture: {1 - amount:.0%} is the recording as it was, {amount:.0%} is the above.")
-    if gain := report.get("gain_db"):
-        lines.append(
-            f"It was made {abs(gain):.1f} dB {'louder' if gain > 0 else 'softer'}, to be as loud as the recording."
-        )
+    if done is not None and done.unchanged:
+        lines.append(done.words + (" Hardly anything in it is generated." if generates else ""))
     if licence or credit:
         said = " ".join(f"{what}: {text}." for what, text in (("licence", licence), ("credit", credit)) if text)
         lines.append(f"The checkpoint's {said}")
+    lines.append("Whether the files here are as they were made: sha256sum -c sha256sums.txt")
     return "\n".join(lines) + "\n"
 
 
-def _what_was_done(method: str, done: Verdict | None) -> str:
-    if method == "ltas-eq":
-        return "Its sound was equalised; nothing in it was generated."
-    elsewhere = "the recording was equalised, and where noise had covered it, what sounds is generated, too"
-    if done is not None and done.unchanged:
-        return f"{done.words} Hardly anything in it is generated."
-    if done is None or done.band_end_hz is None:
-        return (
-            f"No end of the recorded band was found: {elsewhere}. What is generated comes from a model that has "
-            "learned how such music sounds. It is not a recording, and what was played may have sounded otherwise."
-        )
-    return (
-        f"Above {done.band_end_hz:.0f} Hz, where the recorded band ends, what sounds is generated by a model that has "
-        "learned how such music sounds. It is not a recording, and what was played may have sounded otherwise. "
-        f"Below, {elsewhere}."
-    )
+def checksums(digests: Mapping[str, str]) -> str:
+    """The list that `sha256sum -c` takes, of SHA-256 by file name."""
+    return "".join(_checksum(name, digest) for name, digest in digests.items())
+
+
+def _checksum(name: str, digest: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"

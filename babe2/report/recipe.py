@@ -5,50 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from babe2.config import as_text
 from babe2.errors import RestorationError
 from babe2.methods import BABE2, SOLVER
+from babe2.provenance import checkpoint_name
 from babe2.restorer import Restorer
-
-LONGEST_NAME = 200  # bytes; most file systems take 255
-
+from babe2.wording import plain_name
 
 # Names
 
 
-def plain_name(name: str) -> str:
-    """A file name as a person gave it, fit for any folder: no path, nothing that cannot be seen."""
-    name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
-    name = "".join("_" if letter in '<>:"|?*' else letter for letter in name if letter.isprintable())
-    name = name.strip(" .") or "recording"
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix) > 10:
-        stem, suffix = name, ""
-    room = LONGEST_NAME - len(f"{dot}{suffix}".encode())
-    stem = stem.encode()[:room].decode(errors="ignore").rstrip(" .")
-    return f"{stem}.{suffix}" if suffix else stem
-
-
 def portable(report: Mapping[str, Any]) -> dict[str, Any]:
     """A report without the place where this machine keeps its checkpoint."""
-    checkpoint = str(report["checkpoint"])
-    if PurePosixPath(checkpoint).is_absolute() or PureWindowsPath(checkpoint).is_absolute():
-        checkpoint = plain_name(checkpoint)
-    return {**report, "checkpoint": checkpoint}
+    return {**report, "checkpoint": checkpoint_name(str(report["checkpoint"]))}
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What tells a file from all others."""
+    """Returns the bytes and the SHA-256 of a file, which is read piece by piece."""
     try:
         with open(path, "rb") as file:
             return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
-        raise RestorationError(f"The recording cannot be read any more ({error.strerror}). Open it again.") from None
+        raise RestorationError(f"{path.name} cannot be read any more ({error.strerror}). Open it again.") from None
 
 
 # How to do it again

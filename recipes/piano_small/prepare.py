@@ -19,17 +19,22 @@ log = logging.getLogger("prepare")
 
 ISHIZAKA = "Kimiko Ishizaka, piano (CC0 1.0)"
 LIGORATTI = "Stefano Ligoratti, piano (CC BY 3.0)"
+SALVATORI = "Jacopo Salvatori, piano (CC BY 3.0)"
 SALAMANDER = "Salamander Grand Piano V3 by Alexander Holm (CC BY 3.0)"
 SPLENDID = "Splendid Grand Piano, AKAI (public domain)"
 FLUID = "FluidR3 GM by Frank Wen (MIT)"
+KAWAI = "FreePats upright piano KW, Gonzalo and Roberto (CC0 1.0)"
+YAMAHA = "VCSL upright piano, Versilian Studios (CC0 1.0)"
+BERKLEE = "Piano samples of OLPC and Berklee (CC BY 3.0)"
 HEADROOM = "Headroom Piano by Bengt Nilsson (CC BY 4.0)"
+OLD_UPRIGHT = "FreePats old piano FB by Piotr Barcz (CC0 1.0)"
 VIENNA = "Vienna 4x22 Piano Corpus, CPJKU (CC BY 4.0)"
 MUSIC21 = "scores of the music21 corpus"
 
 # The splits. Real recordings go in whole, so that no take is on both sides:
 # - train: six tracks, most of the minutes;
 # - validation: two tracks that say when to stop; the same pianist, other music;
-# - test: one track by another pianist in another room, and one by the training pianist in other music.
+# - test: two tracks by other pianists in other rooms, and one by the training pianist in other music.
 REAL = {
     "ishizaka_bach_bwv1008_laboratorio": ("train", ISHIZAKA),
     "ishizaka_bach_contrapunctus_observatory": ("train", ISHIZAKA),
@@ -41,15 +46,21 @@ REAL = {
     "ishizaka_observatory_calibration_variation": ("validation", ISHIZAKA),
     "ligoratti_debussy_le_petit_negre": ("test", LIGORATTI),
     "ishizaka_bach_bwv846_soglia": ("test", ISHIZAKA),
+    "salvatori_debussy_clair_de_lune": ("test", SALVATORI),
 }
 
-# Instruments and performances of the renders. Headroom's microphones and the pieces of the test are in no training
-# render, nor is any other piece that a held-out recording plays.
-SHARES = {"salamander": 0.40, "splendid": 0.35, "fluid": 0.25}
+# Instruments and performances of the renders. Headroom's microphones, the old upright and the pieces of the test are in
+# no training render, nor is any other piece that a held-out recording plays.
+SHARES = {"salamander": 0.28, "splendid": 0.24, "fluid": 0.18, "kawai": 0.14, "yamaha": 0.10, "berklee": 0.06}
 SCORES = (("mozart/",), ("beethoven/",), ("haydn/",), ("bach/",), ("schumann_", "chopin/", "schubert/", "cpebach/"))
 HELD_OUT = ("maple_leaf_rag", "k331", "bwv846", "bwv988")
-TEST_PERFORMANCE = "Mozart_K331_1st-mov_p01.mid"
-TEST_SCORE = "joplin/maple_leaf_rag"
+TEST_PIECES = {  # by what they are called: which held-out piano plays which performance or score
+    "headroom_mozart_k331": ("headroom", "Mozart_K331_1st-mov_p01.mid"),
+    "headroom_maple_leaf_rag": ("headroom", "joplin/maple_leaf_rag"),
+    "headroom_composed": ("headroom", "composed"),
+    "upright_mozart_k331": ("upright", "Mozart_K331_1st-mov_p05.mid"),
+    "upright_bach_bwv846": ("upright", "bach/bwv846"),
+}
 TEST_PLACE = Place(  # dry-ish, and as dark as a good recording
     reverberation=0.5, wet=-16.0, tilt=-4.0, knee=2000.0, bumps=[], low=18.0, noise=-75.0, colour=1.3, tuning=0.0
 )
@@ -127,6 +138,9 @@ class Studio:
             "salamander": [render.sampled(audio / "salamander", "salamander", SALAMANDER, -3.5, velocities)],
             "splendid": [render.sampled(audio / "splendid", "splendid", SPLENDID, -4.5, dynamics, shift=12)],
             "fluid": [render.soundfont_piano(soundfont, name, FLUID, -8.0, left) for name, left in fluid],
+            "kawai": [render.sampled(audio / "freepats_upright_KW", "kawai", KAWAI, -4.0, {"vL": 48, "vH": 100})],
+            "yamaha": [render.sampled(audio / "vcsl_upright_yamaha", "yamaha", YAMAHA, -6.0, {"vl3": 90})],
+            "berklee": [render.sampled(audio / "olpc_berklee_piano", "berklee", BERKLEE, -5.5, {"piano": 80})],
         }
         self.performances = sorted((audio / "midi_vienna4x22").glob("Chopin*.mid"))
         self.scores = corpus_scores()
@@ -205,21 +219,30 @@ def write_renders(folder: Folder, studio: Studio, hours: float, seed: int) -> No
 
 
 def write_test_renders(folder: Folder, audio: Path) -> None:
-    """The held-out piano plays the held-out pieces, a minute each."""
+    """The held-out pianos play the held-out pieces, a minute each."""
     levels = {"l1": 20, "l2": 45, "l4": 90, "l5": 115}
-    piano = render.sampled(audio / "headroom_close", "headroom", HEADROOM, TEST_PLACE.tilt, levels)
+    pianos = {
+        "headroom": render.sampled(audio / "headroom_close", "headroom", HEADROOM, TEST_PLACE.tilt, levels),
+        "upright": render.sampled(audio / "freepats_old_piano_FB", "upright", OLD_UPRIGHT, TEST_PLACE.tilt, {"": 80}),
+    }
     rng = np.random.default_rng(331)
-    recorded = perform.read_midi(audio / "midi_vienna4x22" / TEST_PERFORMANCE)
-    score = perform.humanised(perform.read_score(TEST_SCORE), rng, pace=6.0)
-    for label, notes, credit in (
-        ("headroom_mozart_k331", recorded, VIENNA),
-        ("headroom_maple_leaf_rag", score, MUSIC21),
-    ):
-        dry = render.play(perform.window(notes, 0, 60), piano, TEST_TOUCH, rng)
+    for label, (name, piece) in TEST_PIECES.items():
+        notes, credit = test_notes(audio, piece, rng)
+        dry = render.play(perform.window(notes, 0, 60), pianos[name], TEST_TOUCH, rng)
         sound = render.record(dry, TEST_PLACE, rng)
-        entry = Entry("render", "test", [label], round(len(sound) / RATE, 2), f"{HEADROOM}; {credit}")
+        credits = f"{pianos[name].credit}; {credit}".removesuffix("; ")
+        entry = Entry("render", "test", [label], round(len(sound) / RATE, 2), credits)
         if f"test/{label}.npy" not in folder:
             folder.write(f"test/{label}.npy", sound, entry)
+
+
+def test_notes(audio: Path, piece: str, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """The notes of a held-out piece, and whom to credit."""
+    if piece == "composed":
+        return perform.humanised(perform.composed(rng), rng), ""
+    if piece.endswith(".mid"):
+        return perform.read_midi(audio / "midi_vienna4x22" / piece), VIENNA
+    return perform.humanised(perform.read_score(piece), rng, pace=6.0), MUSIC21
 
 
 def main() -> None:

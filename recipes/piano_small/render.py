@@ -6,6 +6,7 @@ notes on sampled instruments and puts each excerpt into its own room, so that no
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -83,14 +84,28 @@ class Instrument:
         return (tone / np.sqrt((tone[: int(0.4 * RATE)] ** 2).mean())).astype(np.float32)
 
 
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+SHARPS = {"s": 1, "#": 1, "b": -1, "": 0}
+NOTE = re.compile(r"([A-G])([s#b]?)(-?\d)")
+
+
+def pitch_of(name: str) -> int:
+    """The MIDI pitch of a file named by number or by note, where middle C is C4: `060_v10`, `Fs3vH`, `piano_Ab4`."""
+    if name[:3].isdigit():
+        return int(name[:3])
+    letter, sign, octave = NOTE.findall(name)[-1]
+    return 12 * (int(octave) + 1) + SEMITONES[letter] + SHARPS[sign]
+
+
 def sampled(
     folder: Path, name: str, credit: str, tilt: float, velocities: dict[str, int], shift: int = 0
 ) -> Instrument:
-    """An instrument from files named `<MIDI pitch>_<layer>.ogg`; `shift` corrects names that count from elsewhere."""
+    """An instrument from files named by pitch and, where there are several, layer; `shift` corrects names that count
+    from elsewhere."""
     layers: dict[int, dict[int, Source]] = {v: {} for v in velocities.values()}
     for path in sorted(folder.glob("*.ogg")):
-        pitch, layer = path.stem.split("_")
-        layers[velocities[layer]][int(pitch) + shift] = lambda path=path: read_mono(path)
+        layer = next(v for mark, v in velocities.items() if mark in path.stem)
+        layers[layer][pitch_of(path.stem) + shift] = lambda path=path: read_mono(path)
     return Instrument(name, credit, tilt, layers)
 
 

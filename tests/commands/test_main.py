@@ -1,6 +1,7 @@
 """The command line, as a person or a script meets it: real files, exit codes, one sentence on stderr."""
 
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -111,6 +112,74 @@ def test_tags_travel_along(tmp_path: Path) -> None:
     assert restore(tmp_path / "old.flac", "-o", tmp_path / "new.wav") == 0
     with sf.SoundFile(tmp_path / "new.wav") as file:
         assert (file.title, file.artist) == ("Vesti la giubba", "Enrico Caruso")
+
+
+# What a result says of itself
+
+
+def test_the_report_knows_the_result_by_its_hash_and_what_it_says(
+    wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(wav, "--json", method="babe2") == 0
+    told, target = json.loads(capsys.readouterr().out), wav.with_name("old.restored.wav")
+    assert told["result"] == {
+        "name": "old.restored.wav",
+        "bytes": target.stat().st_size,
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+    }
+    assert sf.SoundFile(target).comment == told["statement"] and "method guided" in told["statement"]
+
+
+def test_people_are_told_what_the_file_says(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "--amount", "0.25") == 0
+    (last,) = capsys.readouterr().out.splitlines()[-1:]
+    assert last.strip() == sf.SoundFile(wav.with_name("old.restored.wav")).comment
+    assert "nothing was generated. This was mixed with the recording as it was: 25% and 75%." in last
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "aiff", "flac", "ogg", "mp3"])
+def test_whatever_is_written_is_known_again_when_it_is_analysed(
+    wav: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(wav, "-o", target := wav.with_name(f"new.{kind}")) == 0
+    assert capsys.readouterr().err == "" and sf.info(target).frames == pytest.approx(4800, abs=1200 * (kind == "mp3"))
+    assert main(["analyse", str(target)]) == 0
+    assert capsys.readouterr().out.count("This file was already restored with babe2") == 1
+    assert main(["analyse", str(wav)]) == 0
+    assert "already restored" not in capsys.readouterr().out
+
+
+def test_a_format_that_cannot_say_it_is_warned_of(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(wav, "-o", wav.with_name("new.w64"), "--json") == 0
+    output = capsys.readouterr()
+    warning = "new.w64 cannot say of itself that it was restored: its format has no place for that."
+    assert warning in output.err and warning in json.loads(output.out)["warnings"]
+
+
+def test_a_manifest_definition_is_written_where_it_is_wished(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = wav.with_name("old.c2pa.json")
+    assert restore(wav, "--provenance", place, "--json") == 0
+    report, definition = json.loads(capsys.readouterr().out), json.loads(place.read_text("utf-8"))
+    assert report["provenance"] == str(place) and definition["title"] == "old.restored.wav"
+    (details,) = (each["data"] for each in definition["assertions"] if each["label"] == "babe2.restoration")
+    assert details["recording"] == {
+        "name": "old.wav",
+        "bytes": wav.stat().st_size,
+        "sha256": hashlib.sha256(wav.read_bytes()).hexdigest(),
+    }
+    assert details["unsigned_result"] == report["result"] and not details["generated"]
+    assert restore(wav, "--provenance", place, "-o", wav.with_name("other.wav")) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert restore(wav, "--provenance", wav, "-o", wav.with_name("other.wav"), "--overwrite") == 1
+    assert "is an input" in capsys.readouterr().err
+
+
+def test_of_several_results_the_definitions_lie_in_a_folder(wav: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.flac"
+    sf.write(other, chord(), 8000)
+    assert restore(wav, other, "--provenance", tmp_path / "signed") == 0
+    names = sorted(path.name for path in (tmp_path / "signed").iterdir())
+    assert names == ["old.restored.c2pa.json", "other.restored.c2pa.json"]
 
 
 # Odd recordings are restored
@@ -388,8 +457,11 @@ def test_what_is_kept_of_a_stopped_run_is_the_beginning_of_its_result(
     assert len(report["segments"]) == 4 and not journal.exists()
     whole, _ = sf.read(long_wav.with_name("long.restored.wav"))
     np.testing.assert_array_equal(part, whole[: len(part)])
+    said = sf.SoundFile(long_wav.with_name("long.partial.wav")).comment
+    assert said.endswith(f"The run was stopped: these are the {len(part) / 8000:.1f} s that were finished.")
     assert restore(long_wav, "-o", long_wav.with_name("again.wav"), method="babe2") == 0
-    np.testing.assert_array_equal(whole, sf.read(long_wav.with_name("again.wav"))[0])
+    assert long_wav.with_name("long.restored.wav").read_bytes() == long_wav.with_name("again.wav").read_bytes()
+    assert said.startswith(sf.SoundFile(long_wav.with_name("again.wav")).comment)
     assert restore(long_wav, "--resume", method="babe2") == 0
     assert "is there already" in capsys.readouterr().err
 
@@ -592,6 +664,7 @@ def test_sample_writes_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixt
     files = json.loads(capsys.readouterr().out)["files"]
     assert [Path(file).name for file in files] == ["dream-1.wav", "dream-2.wav"]
     assert all(sf.info(file).frames == 4000 for file in files)
+    assert all(sf.SoundFile(file).comment.endswith("all of its sound is generated.") for file in files)
 
 
 def test_the_number_of_threads_is_a_wish_and_stands_in_the_report(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2 import RestorationError, Restorer
+from babe2 import RestorationError, Restorer, audio
 from babe2.analysis.liveliest import liveliest
 from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, check_sounding, equalised, first_look
+from babe2.recordings.chunks import Tags
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "old_variation.flac"
@@ -46,6 +47,14 @@ def test_facts_and_advice_are_told() -> None:
     facts, *advice = first_look(EXAMPLE).words.split("\n\n")
     assert "length **12 s**" in facts and "music up to **3.0 kHz**" in facts and "no clipping" in facts
     assert all(line.startswith("- ") for line in advice)
+
+
+def test_a_recording_that_was_restored_before_is_said_to_be_one(tmp_path: Path) -> None:
+    assert first_look(EXAMPLE).found["warnings"] == []
+    sound = audio.read(EXAMPLE, duration=2.0)
+    tags = Tags().marked("Restored with babe2 0.1.0 from the checkpoint a, method b: c.", "babe2 0.1.0")
+    seen = first_look(audio.write(tmp_path / "a.wav", sound.audio, sound.sample_rate, tags=tags))
+    assert seen.words.split("\n\n")[1].startswith("- This file was already restored with babe2 0.1.0")
 
 
 def test_it_is_compared_with_what_a_checkpoint_knows(restorer: Restorer) -> None:

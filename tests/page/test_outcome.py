@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import pickle
 import zipfile
@@ -165,12 +166,23 @@ def test_a_file_of_integers_is_made_no_louder_than_it_can_hold(
     assert np.abs(sf.read(home.file)[0]).max() <= max(1.0, np.abs(softly.mixed(0.5).audio).max())
 
 
+def test_a_file_that_is_taken_home_says_what_in_it_is_generated(outcome: Outcome, tmp_path: Path) -> None:
+    for loud in (False, True):
+        folder = tmp_path / str(loud)
+        folder.mkdir()
+        home = home_of(outcome, folder, 0.5, "WAV, 24 bit", "", loud=loud)
+        statement = home.restoration.provenance.statement
+        assert sf.SoundFile(home.file).comment == statement and "50% and 50%" in statement
+        assert statement in home.words and hashlib.sha256(home.file.read_bytes()).hexdigest() in home.words
+        assert ("to be as loud as the recording" in statement) is loud
+
+
 def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Outcome, tmp_path: Path) -> None:
     home = home_of(outcome, tmp_path)
     papers = home.papers(licence="CC BY 4.0", credit="Somebody")
     paths = home.pictures_and_numbers(papers)
     kinds = {f"{what}.{kind}" for what in ("spectrograms", "ltas", "response") for kind in ("png", "svg")}
-    numbers = {"report.json", "equalizer.csv", "ltas.csv"}
+    numbers = {"report.json", "restored.c2pa.json", "equalizer.csv", "ltas.csv"}
     assert {path.name for path in paths} == {f"Grüße.{name}" for name in kinds | numbers}
     assert json.loads((tmp_path / "Grüße.report.json").read_text("utf-8"))["input"]["name"] == "Grüße.flac"
     pack = home.pack(papers)
