@@ -124,17 +124,18 @@ class Callbacks:
         excerpt = outcome.excerpt if outcome else excerpt
         whole = excerpt.duration is None
         with private_folder() as folder:
-            yield self._sight(seen, recording, checkpoint, excerpt, dark, folder) | {
+            fields = {
                 "start": gr.update(value=excerpt.start, interactive=not whole),
                 "duration": gr.update(
                     value=excerpt.duration or min(EXCERPT_SECONDS, round(seen.seconds, 2)), interactive=not whole
                 ),
                 "whole": whole,
             }
-            check_sounding(seen)
             shown = self._outcome(outcome, dark, folder) if outcome else {}
-            # All at once and last: Gradio forgets the picture of a tab that has only just appeared when more follows.
-            yield {"go": gr.update(interactive=True), **shown}
+            sight = self._sight(seen, recording, checkpoint, excerpt, dark, folder)
+            # All at once: Gradio may forget the picture of a tab that has only just appeared when more follows.
+            yield sight | fields | shown | {"go": gr.update(interactive=seen.channels > 0)}
+        check_sounding(seen)
 
     @on_the_page
     def look_again(
@@ -163,9 +164,8 @@ class Callbacks:
         excerpt.check(seen.seconds, float("inf"))
         known = self._beforehand(recording, checkpoint) if whole else None
         with private_folder() as folder:
-            yield self._sight(seen, recording, checkpoint, excerpt, dark, folder)
-            if known is not None:
-                yield self._outcome(known, dark, folder)
+            shown = self._outcome(known, dark, folder) if known else {}
+            yield self._sight(seen, recording, checkpoint, excerpt, dark, folder) | shown
 
     @on_the_page
     def draw_again(
