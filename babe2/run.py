@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
-from babe2.analysis.response import estimate_response
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
@@ -126,8 +125,8 @@ class Run:
         """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
         if self.work.reference is None:
             return None
-        spectrum, _ = Spectrum.at_unit_level(self.work.observation, self.work.sample_rate)
-        return estimate_response(spectrum, self.work.reference).band
+        chain, _ = find_machine_at_unit_level(self.work.observation, self.work.sample_rate, self.work.reference)
+        return chain.band
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""

@@ -99,7 +99,7 @@ def load_network() -> ResponseNetwork:
     """The network that is included."""
     from safetensors.torch import load
 
-    folder = resources.files("babe2.bundled") / WEIGHTS
+    folder = resources.files("babe2") / "bundled" / WEIGHTS
     sizes = json.loads((folder / "config.json").read_text("utf-8"))["network"]
     network = ResponseNetwork(**sizes)
     network.load_state_dict({name: x.float() for name, x in load((folder / "model.safetensors").read_bytes()).items()})

@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import estimate_response
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
@@ -89,8 +88,7 @@ class UndoneSession(Session):
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
-        spectrum, loudness = Spectrum.at_unit_level(work.observation, work.sample_rate)
-        self.chain = estimate_response(spectrum, work.known_music())
+        self.chain, loudness = find_machine_at_unit_level(work.observation, work.sample_rate, work.known_music())
         self.band = self.chain.band
         if work.response is not None:
             self.chain = replace(self.chain, response=work.response)
@@ -103,7 +101,7 @@ class UndoneSession(Session):
         )
         # A channel's noise is as much louder as its music.
         gain = float((self.level * loudness[:, None].to(self.level)).mean())
-        self.degradation = NoisyColouring(self.chain.response, self.chain.noise, work.sample_rate, gain)
+        self.degradation = NoisyColouring(self.chain.response, self.chain.covering, work.sample_rate, gain)
 
     def group(self, waiting: list[int], batch: int) -> list[int]:
         """The first segments, no more than `batch`, that follow one another."""
