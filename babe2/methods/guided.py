@@ -55,9 +55,7 @@ class Guided(SegmentMethod):
             return {}
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
-        chosen = {name: overrides[name] for name in ("sigma_start",) if name in overrides}
-        start = replace(settings, sigma_min=1e-12).changed(**chosen).sigma_start
-        return {"steps": DRAFT_STEPS, "sigma_min": start / DRAFT_RANGE}
+        return {"steps": DRAFT_STEPS, "sigma_min": settings.value("sigma_start", overrides) / DRAFT_RANGE}
 
     def span(self, samples: int) -> Span:
         return Span(self.settings.segment_length)
