@@ -188,6 +188,7 @@ class Method(ABC):
     """One way to restore, with its settings."""
 
     settings: Settings
+    response_known: bool = field(default=False, kw_only=True)  # whether it is given, so that none has to be found
 
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
@@ -195,10 +196,11 @@ class Method(ABC):
     takes_response: ClassVar[bool] = True  # whether a given response is kept to
 
     @classmethod
-    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
+    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any], *, response_known: bool = False) -> Self:
         """The method with the values of a column, a preset and then a person's own."""
         settings = column.settings(cls.settings_class)
-        return cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
+        own = settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides)))
+        return cls(own, response_known=response_known)
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:

@@ -48,7 +48,7 @@ def choose(
     if response_known and not method.takes_response:
         raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
     refuse_foreign(method, chosen, named=name != BABE2)
-    ready = method.of(column, preset, chosen)
+    ready = method.of(column, preset, chosen, response_known=response_known)
     ready.settings.refuse_idle(chosen, response_known)
     return ready
 
