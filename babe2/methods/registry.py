@@ -117,6 +117,18 @@ def values_of(column: Column) -> dict[str, Any]:
     return {name: found[name] for name in all_settings()}
 
 
+def presets_of(column: Column) -> dict[str, dict[str, Any]]:
+    """What each preset takes for a kind of checkpoint: its solver and that solver's settings.
+
+    Besides the presets there are `solver=guided`, as it is in the standard one, and `sample`, music out of nothing.
+    """
+    wishes: dict[str, tuple[str, dict[str, str]]] = {preset: (preset, {}) for preset in PRESETS}
+    wishes[f"{SOLVER}={Guided.name}"] = ("standard", {SOLVER: Guided.name})
+    methods = {name: choose(BABE2, preset, column, chosen) for name, (preset, chosen) in wishes.items()}
+    found = {name: {SOLVER: method.name, **method.settings.as_dict()} for name, method in methods.items()}
+    return found | {"sample": sampling(column, "standard", {})[0].as_dict()}
+
+
 def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple[SampleSettings, dict[str, Any]]:
     """The settings with which a preset makes music out of nothing, and what the sampler is told besides."""
     if preset not in PRESETS:

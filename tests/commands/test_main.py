@@ -613,4 +613,13 @@ def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) ->
     assert found["settings"]["voice"]["sigma_start"] == 10 and "torch" in found
     assert main(["info", "--settings"]) == 0
     shown = capsys.readouterr().out
+    tables = [table.splitlines() for table in shown.split("\n\n")[1:]]
+    assert [table[0].split()[0] for table in tables] == ["piano", "voice", "compact"]
+    for table in tables:
+        assert table[0].split()[1:] == ["paper", "standard", "draft", "solver=guided", "sample", "used", "by"]
+        rows = {row.split()[0]: row.split()[1:] for row in table[1:]}
+        assert len({row.rindex("  ") for row in table}) == 1  # aligned
+        presets = found["presets"][table[0].split()[0]]
+        assert rows["steps"][:5] == [str(taken["steps"]) for taken in presets.values()]
+        assert rows["ltas"][1] == "-" and "ltas" not in presets["standard"]
     assert "guidance_strength" in shown and "1500.0,2000.0" in shown  # as --set takes them, to the last digit
