@@ -13,7 +13,7 @@ from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
-from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
+from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic, settings_of_both
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
 from babe2.replacing import write_text
@@ -42,7 +42,8 @@ def run_synthetic(options: argparse.Namespace) -> int:
         require("plots")
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
-    restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
+    own, _ = settings_of_both(restorer, preset, overrides)
+    restorer.method(preset=preset, **own)  # a wrong setting is better said before the first clip
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]

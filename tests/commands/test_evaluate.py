@@ -81,6 +81,18 @@ def test_json_is_the_report(checkpoint: Path, clips: Path, capsys: pytest.Captur
     assert [row["key"] for row in told["rows"]] == [measure.key for measure in MEASURES]
 
 
+def test_a_setting_of_ltas_eq_alone_changes_its_row_and_no_other(
+    checkpoint: Path, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for settings in ([], ["--set", "ltas_floor_db=-3"]):
+        assert evaluate(checkpoint, clips / "one.wav", "--json", *settings) == 0
+        (clip,) = json.loads(capsys.readouterr().out)["clips"]
+        told.append(clip)
+    assert told[0]["ltas_eq"] != told[1]["ltas_eq"]
+    assert told[0]["ours"] == told[1]["ours"]
+
+
 def test_ctrl_c_ends_with_130_and_a_sentence(
     checkpoint: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +117,8 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
         (["--per-file", "0"], "holds no clip"),
         (["--seeds", "0"], "nothing to evaluate"),
         (["--set", "stepss=3"], "There is no setting stepss"),
+        (["--set", "rho=9"], "rho changes nothing with the method bandwise."),
+        (["--set", "ltas_floor_db=3"], "These settings cannot work: ltas_floor_db = 3.0."),
         (["--set", "segment_length=10000"], "Choose segment_length = 10240"),
         (["--report", "nowhere/report.json"], "The folder of nowhere/report.json does not exist."),
         (["--sheets", "taken"], "taken cannot be a folder to write to (File exists)."),
