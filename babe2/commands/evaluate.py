@@ -53,8 +53,8 @@ def run_synthetic(options: argparse.Namespace) -> int:
         make_folder(options.sheets)
         for sheet in sheets:
             check_file(sheet, overwrite=options.overwrite)
-    with interruptible() as interrupted, progress_line("evaluate") as on_step:
-        try:
+    try:
+        with interruptible() as interrupted, progress_line("evaluate") as on_step:
             evaluation = evaluate_synthetic(
                 restorer,
                 clips,
@@ -67,9 +67,9 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 preset=preset,
                 **overrides,
             )
-        except Cancelled:
-            say("stopped before everything was scored.")
-            return INTERRUPTED
+    except Cancelled:
+        say("stopped before everything was scored.")
+        return INTERRUPTED
     report = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
     text = json.dumps(report, indent=2)
     if options.report:

@@ -7,15 +7,14 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
 from classroom import COMPACT, compact_network, shard, tune
+from terminals import on_a_terminal, read_until
 
-from babe2 import Restorer
 from babe2.checkpoints.checkpoint import Checkpoint, save
 from babe2.commands.main import main
 from babe2.dsp.spectra import ltas
@@ -93,18 +92,16 @@ def test_a_setting_of_ltas_eq_alone_changes_its_row_and_no_other(
     assert told[0]["ours"] == told[1]["ours"]
 
 
-def test_ctrl_c_ends_with_130_and_a_sentence(
-    checkpoint: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    restore = Restorer.restore
-
-    def interrupted(self: Restorer, *arguments: Any, **keywords: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        return restore(self, *arguments, **keywords)
-
-    monkeypatch.setattr(Restorer, "restore", interrupted)
-    assert evaluate(checkpoint, clips / "one.wav") == 130
-    assert capsys.readouterr().err == "babe2: stopped before everything was scored.\n"
+def test_ctrl_c_ends_with_130_and_a_sentence(checkpoint: Path, clips: Path) -> None:
+    command = ["evaluate", "synthetic", "--checkpoint", checkpoint, clips / "one.wav", *QUICK, "--set", "steps=5000"]
+    process, terminal = on_a_terminal(*command)
+    said = read_until(terminal, b"segment 1/")
+    process.send_signal(signal.SIGINT)
+    said += read_until(terminal, b"never said")  # to the end
+    os.close(terminal)
+    process.communicate()
+    assert process.returncode == 130, said
+    assert said.endswith(b"\r\033[Kbabe2: stopped before everything was scored.\r\n")  # on a line of its own
 
 
 @pytest.mark.parametrize(
