@@ -283,6 +283,17 @@ class SegmentMethod(Method):
     def layers(self) -> int:
         return 1 + self.settings.keep_low_band  # the prior's music, and what lies below its band
 
+    def runs(self, segments: int, batch: int) -> list[int]:
+        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
+
+    @property
+    @abstractmethod
+    def steps(self) -> int: ...
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps
+
     def _starts(self, samples: int, *, last_fits: bool) -> list[int]:
         length = self.span(samples).length
         return segment_starts(samples, length, int(self.settings.overlap * length), last_fits=last_fits)
