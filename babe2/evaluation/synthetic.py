@@ -31,7 +31,6 @@ from babe2.evaluation.measures import (
     response_difference,
     response_error,
 )
-from babe2.methods import BABE2
 from babe2.restorer import Restorer
 from babe2.run import OnStep
 
@@ -169,7 +168,7 @@ def settings_of_both(
     restorer: Restorer, preset: str, overrides: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of our restoration, and those of LTAS-EQ; what neither uses is left to ours, which refuses it."""
-    ours, equalising = (restorer.used(name, preset, **overrides) for name in (BABE2, "ltas-eq"))
+    ours, equalising = restorer.used(preset=preset, **overrides), restorer.used("ltas-eq", preset, **overrides)
     return {name: value for name, value in overrides.items() if name in ours or name not in equalising}, equalising
 
 
