@@ -26,8 +26,8 @@ def run_sample(options: argparse.Namespace) -> int:
     for target in targets:
         check_recording(target, overwrite=options.overwrite)
     restorer = restorer_of(options)
-    with interruptible() as interrupted, progress_line(options.output.name) as show:
-        try:
+    try:
+        with interruptible() as interrupted, progress_line(options.output.name) as show:
             music = restorer.sample(
                 options.count,
                 options.seconds,
@@ -37,9 +37,9 @@ def run_sample(options: argparse.Namespace) -> int:
                 cancelled=interrupted,
                 **settings_of(options),
             )
-        except Cancelled:
-            say("stopped before anything was finished.")
-            return INTERRUPTED
+    except Cancelled:
+        say("stopped before anything was finished.")
+        return INTERRUPTED
     for target, piece in zip(targets, music, strict=True):
         audio.write(target, piece[None], restorer.model.sample_rate, overwrite=options.overwrite)
     files = [str(target) for target in targets]
