@@ -22,7 +22,6 @@ import torch
 
 from babe2 import Restorer
 from babe2.config import PIANO
-from babe2.degradations.families import ResponseFamily
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
 from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
@@ -63,7 +62,7 @@ def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any
     """Spoils a clip, restores it with a solver, and returns the scores."""
     assert restorer.reference is not None
     name, audio, rate = clip
-    degraded = spoiled(name, as_truth(audio, rate), seed, ResponseFamily())
+    degraded = spoiled(name, as_truth(audio, rate), seed)
     began = time.process_time()
     audio, response = restoring(restorer, **SOLVERS[solver])(degraded.observation, seed)
     taken = time.process_time() - began

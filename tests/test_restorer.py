@@ -17,7 +17,9 @@ from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
 from babe2.config import Model
-from babe2.degradations.families import Aging, HornResponse, degrade
+from babe2.degradations.aging import Aging, degrade
+from babe2.degradations.horn import HornResponse
+from babe2.degradations.surface import Surface
 from babe2.dsp.curves import FLAT, Curve, SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import at_unit_level, ltas
@@ -478,7 +480,7 @@ def piano(seconds: float, seed: int = 0) -> Tensor:
 
 
 def horned(x: Tensor, noise_db: float = -55.0) -> Tensor:
-    return degrade(x, SMALL_RATE, Aging(HORN, noise_db), torch.Generator().manual_seed(0))
+    return degrade(x, SMALL_RATE, Aging(HORN, surface=Surface(noise_db)), torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

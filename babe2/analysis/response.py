@@ -1,4 +1,4 @@
-"""The response of the recording chain, estimated from a recording's average spectrum.
+"""The response of the recording chain, estimated in closed form from a recording's average spectrum: the baseline.
 
 A spectrum that departs from the music's average does so for two reasons: the recording chain (horn or microphone,
 cutter, pressing, transfer) coloured it, and this music is not the average. Both are known in kind: recording chains
@@ -9,16 +9,16 @@ played. So the most probable response is found in closed form, and where the rec
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from babe2.analysis.band import HEARD, RecordedBand, band_by_level, noise_level_db
+from babe2.analysis.band import HEARD, band_by_level
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.spectrum import PER_OCTAVE, Spectrum
 from babe2.dsp.bands import octave_means
-from babe2.dsp.curves import Curve, SampledCurve
-from babe2.dsp.spectra import ReferenceLtas, amplitude, decibels
+from babe2.dsp.curves import SampledCurve
+from babe2.dsp.spectra import ReferenceLtas, decibels
 
 # A fall of so many dB per octave is a recording chain's doing where it ends below so many Hz; above, piano music itself
 # may fall by 25 dB per octave.
@@ -27,7 +27,6 @@ BEYOND_DB = 60.0  # per octave, at least, assumed where the recording ends
 BELOW_DB = 12.0  # per octave, assumed where it begins
 ABRUPT = 2.0  # where it ends at once, the response is taken to fall by so many times what can be seen, in dB
 STEP = 2 ** (1 / 36)  # the factor in frequency over which it does
-CLEAR_DB = 40.0  # how far below its highest point the response is undone when the music's level is measured
 
 # How much music departs from its average, and recording chains from flatness: (dB, octaves over which it hangs
 # together).
@@ -39,31 +38,6 @@ KNEE, KNEE_DB, KNEE_SPREAD_DB = 0.7, 25.0, 20.0  # so many octaves before its en
 HORN_BASS = (10.0, 180.0)
 MODERN = ((0.7, 0.4), (0.7, 1.5))  # a recording that reaches up all the way
 ROUGHNESS = 0.5  # dB, of a band's measurement
-
-
-@dataclass(frozen=True, eq=False)
-class RecordingChain:
-    """How a recording was made: its response and its noise, as far as they can be told from it."""
-
-    response: Curve
-    noise: SampledCurve  # dB, as power per sample
-    first_hz: float
-    last_hz: float
-    ends: bool  # whether the recorded band ends at `last_hz`; else the recording reaches up as far as its music
-
-    @property
-    def band(self) -> RecordedBand:
-        """The band that was recorded, as a restorer takes it to be: the one to name in reports."""
-        return RecordedBand(self.first_hz, self.last_hz, noise_level_db(self.noise), self.ends)
-
-    def inverse(self, frequencies: Tensor) -> Tensor:
-        """The factor (F,) that undoes the response; zero where no music was heard or hardly any could be."""
-        response = self.response.gain_db(frequencies)
-        heard = (frequencies >= self.first_hz) & (frequencies <= self.last_hz)
-        if not heard.any():  # a whistle or a hum
-            return torch.ones_like(frequencies)
-        highest = response.masked_fill(~heard, -math.inf).amax()
-        return torch.where(heard & (response > highest - CLEAR_DB), amplitude(-response), 0.0)
 
 
 def estimate_response(spectrum: Spectrum, reference: ReferenceLtas) -> RecordingChain:

@@ -11,6 +11,7 @@ from typing import Any
 from babe2.commands.options import add_prior_options, restorer_of, settings_of
 from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
+from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
 from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic, settings_of_both
@@ -31,6 +32,13 @@ def add_commands(subparsers: Any) -> None:
     synthetic.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each clip (default 10)")
     synthetic.add_argument("--per-file", type=int, default=1, metavar="N", help="clips, evenly spaced (default 1)")
     synthetic.add_argument("--seeds", type=int, default=1, metavar="N", help="machines per clip (default 1)")
+    synthetic.add_argument(
+        "--family",
+        action="append",
+        choices=list(FAMILIES),
+        metavar="NAME",
+        help=f"kind of machines, may be repeated: {', '.join(FAMILIES)} (default published)",
+    )
     synthetic.add_argument("--sheets", type=Path, metavar="DIR", help="write each clip's spectrograms there")
     synthetic.add_argument("--report", type=Path, metavar="FILE", help="write there what --json prints")
 
@@ -48,8 +56,10 @@ def run_synthetic(options: argparse.Namespace) -> int:
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
     sheets: list[Path] = []
+    families = list(dict.fromkeys(options.family or ["published"]))
     if options.sheets:
-        sheets = [options.sheets / f"{number:02}.png" for number in range(1, len(clips) * options.seeds + 1)]
+        count = len(clips) * options.seeds * len(families)
+        sheets = [options.sheets / f"{number:02}.png" for number in range(1, count + 1)]
         make_folder(options.sheets)
         for sheet in sheets:
             check_file(sheet, overwrite=options.overwrite)
@@ -59,6 +69,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 restorer,
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
+                families=families,
                 restore_known=with_known_response(
                     restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
                 ),

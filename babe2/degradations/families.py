@@ -1,72 +1,23 @@
-"""How an old machine spoils a recording: the response of horn, groove and diaphragm, and the noise behind the music.
-
-What is done here on purpose to a good recording is what the rest of the house undoes; so it can be scored.
-"""
+"""Families of old machines, from which examples are drawn: for scoring, for choosing and for training."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from babe2.degradations.response import coloured_by
-from babe2.dsp.curves import Curve
+from babe2.degradations.aging import Aging
+from babe2.degradations.horn import Bump, HornResponse
+from babe2.degradations.surface import MEASURED, Hum, Sloping, Surface, measured
+from babe2.degradations.transfer import Coding, Denoiser, Gate
+from babe2.dsp.curves import FLAT, Curve
+from babe2.errors import RestorationError
 
 Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Bump:
-    """A resonance of the horn, or where upside down a dip: a Gaussian over log-frequency."""
-
-    centre_hz: float
-    height_db: float
-    octaves: float  # standard deviation
-
-
-@dataclass(frozen=True)
-class HornResponse(Curve):
-    """The response of an acoustic recording machine: a band with two edges, and resonances between them.
-
-    The upper edge falls as a Butterworth low pass of `order`, -10 log10(1 + (f / high)^(2 order)) dB, and by
-    `slope_db` per octave more: at order 4 by 32 dB/octave, at order 8 by 56. The lower edge is a Butterworth high pass
-    of second order, 12 dB/octave. An edge that is None does not exist.
-    """
-
-    low_hz: float | None = None  # 3 dB down
-    high_hz: float | None = None  # 3 dB down
-    order: float = 6.0  # of the upper edge
-    slope_db: float = 8.0  # per octave above the upper edge, besides that of its order
-    bumps: tuple[Bump, ...] = ()
-
-    def _gain_db(self, frequencies: Tensor) -> Tensor:
-        gain = torch.zeros_like(frequencies)
-        if self.low_hz is not None:
-            gain = gain - _edge_db(torch.log2(self.low_hz / frequencies), order=2)
-        if self.high_hz is not None:
-            octaves = torch.log2(frequencies / self.high_hz)
-            gain = gain - _edge_db(octaves, self.order) - self.slope_db * octaves.clamp(min=0)
-        for bump in self.bumps:
-            away = torch.log2(frequencies / bump.centre_hz) / bump.octaves
-            gain = gain + bump.height_db * torch.exp(-away.square() / 2)
-        return gain
-
-
-def _edge_db(octaves: Tensor, order: float) -> Tensor:
-    """What a Butterworth filter takes off so many octaves beyond its edge, dB."""
-    # log(1 + e^x) in place of a power that would overflow far beyond the edge.
-    return 10 / math.log(10) * F.softplus(2 * order * math.log(2) * octaves, threshold=50)
-
-
-@dataclass(frozen=True)
-class Aging:
-    """What happens to a recording, in this order: it is coloured, then noise is added."""
-
-    response: Curve
-    noise_db: float | None = -58.0  # RMS of the white noise, relative to that of the coloured recording; None: no noise
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(frozen=True)
@@ -93,7 +44,7 @@ class ResponseFamily:
             slope_db=self.slope_db,
             bumps=tuple(self._bump(generator) for _ in range(self.bumps)),
         )
-        return Aging(response, self.noise_db)
+        return Aging(response, surface=Surface(self.noise_db))
 
     def _bump(self, generator: torch.Generator) -> Bump:
         lowest, highest = self.bump_hz
@@ -103,20 +54,183 @@ class ResponseFamily:
         return Bump(centre, height if up else -height, _uniform(self.bump_octaves, generator))
 
 
+@dataclass(frozen=True)
+class Family:
+    """Machines of one kind, with the noise and the later treatment that their records came down to us with.
+
+    Frequencies are drawn evenly over octaves, all else evenly. Chances are between 0 and 1.
+    """
+
+    low_hz: Range = (100.0, 300.0)
+    high_hz: Range | None = (1800.0, 4000.0)  # None: the machine reaches up as far as the music
+    order: Range = (2.0, 9.0)
+    slope_db: Range = (0.0, 24.0)
+    bumps: tuple[int, int] = (2, 5)
+    bump_hz: Range = (150.0, 4000.0)
+    bump_db: Range = (3.0, 11.0)
+    upward: float = 2 / 3
+    bump_octaves: Range = (0.08, 0.45)
+    noise_db: Range = (-45.0, -15.0)
+    slope_of_noise_db: Range = (-6.0, 3.0)
+    measured: float = 0.5  # chance that the noise has a real surface's spectrum
+    white: float = 0.1
+    swell: float = 0.3
+    clicks: float = 0.4
+    clicks_a_second: Range = (0.3, 20.0)
+    click_db: Range = (0.0, 18.0)
+    hum: float = 0.3
+    hum_db: Range = (-45.0, -15.0)
+    rumble: float = 0.3
+    saturation: float = 0.2
+    gate: float = 0.15
+    denoiser: float = 0.15
+    coding: float = 0.25
+    wall_hz: Range = (4500.0, 10500.0)
+    bits: float = 0.1
+
+    def draw(self, generator: torch.Generator) -> Aging:
+        """One machine; the same for the same state of the generator."""
+        dice = _Dice(generator)
+        return Aging(
+            self._response(dice),
+            drive=dice.even((0.3, 1.5)) if dice.luck(self.saturation) else None,
+            surface=self._surface(dice),
+            askew=dice.even((-2e-4, 2e-4)),
+            gate=self._gate(dice) if dice.luck(self.gate) else None,
+            denoiser=self._denoiser(dice) if dice.luck(self.denoiser) else None,
+            coding=Coding(dice.octaves(self.wall_hz), dice.even((20.0, 40.0))) if dice.luck(self.coding) else None,
+            bits=dice.among((8, 16)) if dice.luck(self.bits) else None,
+        )
+
+    def _response(self, dice: _Dice) -> HornResponse:
+        low, high = dice.octaves(self.low_hz), None if self.high_hz is None else dice.octaves(self.high_hz)
+        return HornResponse(
+            low_hz=low,
+            high_hz=high,
+            order=dice.even(self.order),
+            slope_db=dice.even(self.slope_db),
+            bumps=tuple(self._bump(dice) for _ in range(dice.whole(self.bumps))),
+        )
+
+    def _bump(self, dice: _Dice) -> Bump:
+        height = dice.even(self.bump_db) * (1 if dice.luck(self.upward) else -1)
+        return Bump(dice.octaves(self.bump_hz), height, dice.octaves(self.bump_octaves))
+
+    def _surface(self, dice: _Dice) -> Surface:
+        hum = Hum(dice.among((50.0, 60.0)) * dice.even((0.97, 1.03)), dice.even(self.hum_db), dice.even((4.0, 12.0)))
+        return Surface(
+            dice.even(self.noise_db),
+            self._spectrum(dice),
+            swell_db=dice.even((1.0, 6.0)) if dice.luck(self.swell) else 0.0,
+            turns_hz=dice.among((1.3, 1.33, 2.67)),
+            clicks=dice.octaves(self.clicks_a_second) if dice.luck(self.clicks) else 0.0,
+            click_db=dice.even(self.click_db),
+            hum=hum if dice.luck(self.hum) else None,
+            rumble_db=dice.even((-40.0, -12.0)) if dice.luck(self.rumble) else None,
+        )
+
+    def _spectrum(self, dice: _Dice) -> Curve:
+        kind = dice.even((0.0, 1.0))
+        if kind < self.measured:
+            return measured(dice.among(tuple(MEASURED)))
+        if kind < self.measured + self.white:
+            return FLAT
+        return Sloping(dice.even(self.slope_of_noise_db), dice.octaves((1500.0, 8000.0)), dice.even((-18.0, 3.0)))
+
+    def _gate(self, dice: _Dice) -> Gate:
+        return Gate(dice.even((-35.0, -12.0)), dice.even((0.5, 2.0)), dice.even((6.0, 30.0)), dice.even((0.05, 0.4)))
+
+    def _denoiser(self, dice: _Dice) -> Denoiser:
+        return Denoiser(dice.even((6.0, 25.0)), dice.even((1.0, 4.0)))
+
+
+HORN = Family()
+CYLINDER = replace(
+    HORN, low_hz=(150.0, 350.0), high_hz=(1800.0, 3200.0), bumps=(3, 6), noise_db=(-28.0, -10.0), rumble=0.6, swell=0.6
+)
+ELECTRIC = replace(HORN, low_hz=(60.0, 150.0), high_hz=(3500.0, 7000.0), bumps=(2, 4), bump_db=(1.5, 7.0))
+RADIO = replace(
+    HORN,
+    low_hz=(60.0, 120.0),
+    high_hz=(4500.0, 9000.0),
+    order=(4.0, 9.0),
+    slope_db=(0.0, 36.0),
+    bumps=(1, 4),
+    bump_db=(1.0, 5.0),
+    noise_db=(-60.0, -30.0),
+    measured=0.2,
+    white=0.3,
+    clicks=0.2,
+    hum=0.5,
+)
+# A record of any kind that was cleaned and squeezed by those who put it on line.
+TRANSFER = replace(
+    HORN, low_hz=(60.0, 250.0), high_hz=(2200.0, 7000.0), gate=0.5, denoiser=0.6, coding=0.8, bits=0.2, clicks=0.2
+)
+# Nothing was lost: for the cases in which nothing is to be done.
+MODERN = replace(
+    HORN,
+    low_hz=(15.0, 45.0),
+    high_hz=None,
+    bumps=(0, 3),
+    bump_db=(0.0, 1.5),
+    bump_octaves=(0.4, 1.0),
+    noise_db=(-80.0, -50.0),
+    measured=0.2,
+    swell=0.0,
+    clicks=0.0,
+    hum=0.15,
+    hum_db=(-60.0, -35.0),
+    rumble=0.0,
+    saturation=0.0,
+    gate=0.05,
+    denoiser=0.05,
+    coding=0.1,
+    wall_hz=(9500.0, 11000.0),
+    bits=0.2,
+)
+
+FAMILIES: Mapping[str, ResponseFamily | Family] = {
+    "published": ResponseFamily(),
+    "horn": HORN,
+    "cylinder": CYLINDER,
+    "electric": ELECTRIC,
+    "radio": RADIO,
+    "transfer": TRANSFER,
+    "modern": MODERN,
+}
+
+
+def family_of(name: str) -> ResponseFamily | Family:
+    """The family called so, or a RestorationError that lists those there are."""
+    if name not in FAMILIES:
+        raise RestorationError(
+            f"There is no family of machines called {name!r:.80}. Choose from {', '.join(FAMILIES)}."
+        )
+    return FAMILIES[name]
+
+
+class _Dice:
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def even(self, between: Range) -> float:
+        return _uniform(between, self.generator)
+
+    def octaves(self, between: Range) -> float:
+        return float(2 ** self.even((math.log2(between[0]), math.log2(between[1]))))
+
+    def whole(self, between: tuple[int, int]) -> int:
+        return min(int(self.even((between[0], between[1] + 1))), between[1])
+
+    def luck(self, chance: float) -> bool:
+        return self.even((0.0, 1.0)) < chance
+
+    def among(self, several: Sequence[Drawn]) -> Drawn:
+        return several[self.whole((0, len(several) - 1))]
+
+
 def _uniform(between: Range, generator: torch.Generator) -> float:
     low, high = between
     drawn = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
     return low + (high - low) * float(drawn)
-
-
-def degrade(audio: Tensor, sample_rate: int, aging: Aging, generator: torch.Generator) -> Tensor:
-    """audio (T,) or (C, T) as the machine would have recorded it, in the same shape; one response for all channels.
-
-    The noise is drawn from `generator`, on the audio's device.
-    """
-    coloured = coloured_by(audio, sample_rate, aging.response)
-    if aging.noise_db is None:
-        return coloured
-    level = coloured.square().mean().sqrt() * 10 ** (aging.noise_db / 20)
-    noise = torch.randn(coloured.shape, generator=generator, dtype=coloured.dtype, device=coloured.device)
-    return coloured + level * noise

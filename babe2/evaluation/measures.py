@@ -22,6 +22,8 @@ LOST_HZ = (3000.0, SCORING_RATE / 2)
 BRILLIANCE_HZ = (5000.0, 8000.0)
 TONAL_HZ = (3500.0, 8000.0)
 WHOLE_HZ = (RECORDED_HZ[0], LOST_HZ[1])
+PRESENCE_HZ = (2000.0, 5500.0)  # where an old machine's band ends, and the ear is keenest
+LEVELS_HZ = ((125.0, 500.0), (500.0, 2000.0), PRESENCE_HZ, BRILLIANCE_HZ)  # in which levels are told with their sign
 
 _DITHER = 1e-10  # far below 16 bits; keeps digital silence from having no level at all
 

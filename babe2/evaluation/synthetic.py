@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from babe2.degradations.families import Aging, ResponseFamily, degrade
+from babe2.degradations.aging import Aged, Aging, age
+from babe2.degradations.families import family_of
+from babe2.dsp.bands import octave_means
 from babe2.dsp.curves import FLAT, Curve
-from babe2.dsp.distance import at_level, log_spectral_distance
+from babe2.dsp.distance import Band, at_level, log_spectral_distance
 from babe2.dsp.resampling import resample
-from babe2.dsp.spectra import ReferenceLtas
+from babe2.dsp.spectra import ReferenceLtas, average_power
 from babe2.errors import RestorationError
+from babe2.evaluation.baselines import third_octave_ratio
 from babe2.evaluation.measures import (
+    LEVELS_HZ,
     LOST_HZ,
     RECORDED_HZ,
     SCORING_RATE,
@@ -35,6 +40,7 @@ from babe2.restorer import Restorer
 from babe2.run import OnStep
 
 Clip = tuple[str, Tensor, int]  # its name, its sound (T,), its sample rate in Hz
+BAND_STEPS_HZ = 100 * 2.0 ** (torch.arange(39, dtype=torch.float64) / 6)
 RestoreKnown = Callable[[Tensor, int, Curve], Tensor]  # (observation (T,), sample_rate, response) -> restored (T,)
 Restore = Callable[[Tensor, int], tuple[Tensor, Curve]]  # (observation (T,), seed) -> restored (T,), its response
 
@@ -54,6 +60,9 @@ class Scores:
     flatness_excess: float  # dB
     ltas_distance: float  # dB
     lsd_lost: float  # dB
+    lsd_band: float  # dB, over the band that this machine recorded
+    response_error_band: float | None  # dB, over the same
+    levels: tuple[float, ...]  # dB, in LEVELS_HZ, below zero where too little is there
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +74,8 @@ class Degraded:
     degradation: Aging
     truth: Tensor  # (T,) at TRUTH_LEVEL
     observation: Tensor  # (T,)
+    family: str = "published"
+    band: Band = RECORDED_HZ  # Hz, in which its music is stronger than its noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +94,7 @@ class ClipResult:
     degraded: Degraded
     input: Rendition
     ltas_eq: Rendition
+    ratio: Rendition
     ours: Rendition
     seconds: float  # our restoration took per 10 s of sound
     known_si_sdr: float | None  # dB in CORE_HZ, given the true response; None where it cannot be given
@@ -119,6 +131,11 @@ def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: 
         flatness_excess=flatness_excess(x, truth, rate),
         ltas_distance=ltas_distance(x, rate, reference),
         lsd_lost=log_spectral_distance(x, truth, rate, LOST_HZ),
+        lsd_band=log_spectral_distance(x, truth, rate, degraded.band),
+        response_error_band=(
+            None if response is None else response_error(response, degraded.degradation.response, degraded.band)
+        ),
+        levels=tuple(level_error(x, truth, rate, band) for band in LEVELS_HZ),
     )
     return Rendition(x, response, scores)
 
@@ -132,13 +149,14 @@ def evaluate_synthetic(
     *,
     seeds: Sequence[int] = (0,),
     preset: str = "standard",
-    family: ResponseFamily | None = None,
+    families: Sequence[str] = ("published",),
     restore_known: RestoreKnown | None = None,
     on_step: OnStep | None = None,
     cancelled: Callable[[], bool] | None = None,
     **overrides: Any,
 ) -> Evaluation:
-    """Spoils each clip once per seed, restores it blind, and scores the recording, LTAS-EQ's and our restoration.
+    """Spoils each clip once per family and seed, restores it blind, and scores the recording, LTAS-EQ's, a plain
+    ratio's and our restoration.
 
     A seed decides on the recording chain, its noise and the restoration. LTAS distances are those to the restorer's own
     reference. Besides, each clip is restored unspoiled, and one twice. `overrides` are settings by name.
@@ -153,11 +171,13 @@ def evaluate_synthetic(
     blind = restoring(restorer, on_step=on_step, **(options | own))
     ltas_eq = restoring(restorer, **(options | {"method": "ltas-eq"} | equalising))
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
+    kinds = {name: family_of(name) for name in families}  # a wrong name is better said before the first clip
     results = []
     for name, truth in truths:
-        for seed in seeds:
-            degraded = spoiled(name, truth, seed, family or ResponseFamily())
-            results.append(clip_result(degraded, blind, ltas_eq, restore_known, reference))
+        for family in kinds:
+            for seed in seeds:
+                degraded = spoiled(name, truth, seed, family)
+                results.append(clip_result(degraded, blind, ltas_eq, restore_known, reference))
     clean = [clean_result(name, truth, *blind(truth, seeds[0])) for name, truth in truths]
     again, _ = blind(results[0].degraded.observation, seeds[0])
     repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
@@ -187,11 +207,32 @@ def as_truth(audio: Tensor, sample_rate: int) -> Tensor:
     return at_level(resample(audio.float()[None], sample_rate, SCORING_RATE)[0], TRUTH_LEVEL)
 
 
-def spoiled(name: str, truth: Tensor, seed: int, family: ResponseFamily) -> Degraded:
-    """The truth (T,) degraded by one recording chain of a family, the same for the same seed."""
-    generator = torch.Generator().manual_seed(seed)
-    degradation = family.draw(generator)
-    return Degraded(name, seed, degradation, truth, degrade(truth, SCORING_RATE, degradation, generator))
+def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> Degraded:
+    """The truth (T,) degraded by one recording chain of a family, the same for the same seed and name.
+
+    Every clip meets the same published machines, as in all tables; of the other families each meets its own.
+    """
+    own = seed if family == "published" else zlib.crc32(f"{family} {seed} {name}".encode())
+    generator = torch.Generator().manual_seed(own)
+    degradation = family_of(family).draw(generator)
+    aged = age(truth, SCORING_RATE, degradation, generator)
+    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged))
+
+
+def recorded_band(aged: Aged) -> Band:
+    """Where music is stronger than noise, around 1 kHz and at most from 100 Hz to 8 kHz, in steps of a sixth octave."""
+    fft = 4096
+    powers = [average_power(part[None, None], fft, fft // 4).double() for part in (aged.music, aged.noise)]
+    hertz = BAND_STEPS_HZ
+    music, noise = (octave_means(hertz, SCORING_RATE, fft) @ power for power in powers)
+    clear = music > noise
+    middle = int((hertz - 1000).abs().argmin())
+    first = last = middle
+    while last + 1 < len(hertz) and clear[last + 1]:
+        last += 1
+    while first > 0 and clear[first - 1]:
+        first -= 1
+    return float(hertz[first]), float(hertz[max(last, middle + 1)])
 
 
 def clip_result(
@@ -210,6 +251,7 @@ def clip_result(
         degraded,
         input=score(observation, None, degraded, reference),
         ltas_eq=score(*ltas_eq(observation, seed), degraded, reference),
+        ratio=score(*third_octave_ratio(observation, SCORING_RATE, reference), degraded, reference),
         ours=score(*restored, degraded, reference),
         seconds=seconds,
         known_si_sdr=known,

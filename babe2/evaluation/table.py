@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from babe2.evaluation.measures import LEVELS_HZ, PRESENCE_HZ
 from babe2.evaluation.synthetic import ClipResult, Evaluation, Scores
 
 
@@ -44,6 +47,13 @@ MEASURES = (
     Measure("lsd_recorded", "LSD 0.1-3 kHz, dB", "<= 3.7", "<= 3.0"),
     Measure("si_sdr_gain", "SI-SDR 120-2500 Hz, gain, dB", "> 0", ">= 2"),
     Measure("response_error", "response error to 6 kHz, dB", "<= 4", "<= 2.5"),
+    Measure("lsd_band", "LSD to the band's end, dB", "<= 3.7", "<= 3.0"),
+    Measure("response_error_band", "response error to the band's end, dB", "<= 4", "<= 3"),
+    *(
+        Measure(f"level_{k}", f"level {low / 1000:g}-{high / 1000:g} kHz, signed, dB", "within 3", "within 2")
+        for k, (low, high) in enumerate(LEVELS_HZ)
+    ),
+    Measure("presence_error", "level error 2-5.5 kHz, dB", "<= 6", "<= 5"),
     Measure("level_error", "level error 5-8 kHz, dB", "<= 4.5", "<= 3.5"),
     Measure("envelope_correlation", "envelope correlation 5-8 kHz", ">= 0.60", ">= 0.75"),
     Measure("flatness_excess", "flatness over truth 3.5-8 kHz, dB", "<= 7", "<= 3"),
@@ -53,8 +63,15 @@ MEASURES = (
     Measure("clean_lsd", "clean input: LSD change, dB", "<= 1.5", "<= 1.5"),
     Measure("clean_deviation", "clean input: response off flat, dB", "<= 2", "<= 2"),
 )
-COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ours": "ours [95 %]"}
+COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ratio": "ratio", "ours": "ours [95 %]"}
+PAIRED = ("lsd_band", "response_error_band")  # in which ours is compared with each other column, clip by clip
 
+# How each measure is read off the scores of a sound.
+SCORED: dict[str, Callable[[Scores], float | None]] = {
+    **{field.name: attrgetter(field.name) for field in fields(Scores) if field.name != "levels"},
+    **{f"level_{k}": partial(lambda scores, k: scores.levels[k], k=k) for k in range(len(LEVELS_HZ))},
+    "presence_error": lambda scores: abs(scores.levels[LEVELS_HZ.index(PRESENCE_HZ)]),
+}
 Values = list[tuple[str, float | None]]  # by the names of clips, of which several may be the same
 
 
@@ -63,6 +80,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "rows": [measure._asdict() | _columns(evaluation, measure.key) for measure in MEASURES],
         "repeatable": evaluation.repeatable,
+        "paired": {key: _paired(evaluation, key) for key in PAIRED},
         "clips": [_numbers(result) for result in evaluation.clips],
         "clean": [asdict(result) for result in evaluation.clean],
     }
@@ -71,9 +89,9 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
 def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | None]:
     """A measure's mean with its interval in each column, None where it says nothing."""
     results = evaluation.clips
-    if key in {field.name for field in fields(Scores)}:
+    if key in SCORED:
         return {
-            column: _over_clips([(r.degraded.name, getattr(getattr(r, column).scores, key)) for r in results])
+            column: _over_clips([(r.degraded.name, SCORED[key](getattr(r, column).scores)) for r in results])
             for column in COLUMNS
         }
     ours: dict[str, Values] = {
@@ -83,6 +101,16 @@ def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | N
         "clean_deviation": [(result.name, result.deviation) for result in evaluation.clean],
     }
     return {column: _over_clips(ours[key]) if column == "ours" else None for column in COLUMNS}
+
+
+def _paired(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | None]:
+    """By how much ours is above each other column, clip by clip; below zero is better."""
+    read, found = SCORED[key], {}
+    for column in COLUMNS:
+        pairs = [(r.degraded.name, read(r.ours.scores), read(getattr(r, column).scores)) for r in evaluation.clips]
+        if column != "ours":
+            found[column] = _over_clips([(n, None if a is None or b is None else a - b) for n, a, b in pairs])
+    return found
 
 
 def _over_clips(values: Values) -> dict[str, float] | None:
@@ -102,7 +130,10 @@ def _over_clips(values: Values) -> dict[str, float] | None:
 def _numbers(result: ClipResult) -> dict[str, Any]:
     """The numbers of one clip."""
     scores = {column: asdict(getattr(result, column).scores) for column in COLUMNS}
-    about = {"name": result.degraded.name, "seed": result.degraded.seed}
+    for each in scores.values():
+        each["levels"] = list(each["levels"])
+    degraded = result.degraded
+    about = {"name": degraded.name, "seed": degraded.seed, "family": degraded.family, "band_hz": list(degraded.band)}
     return about | scores | {"seconds": result.seconds, "known_si_sdr": result.known_si_sdr}
 
 
@@ -113,7 +144,14 @@ def table(found: Mapping[str, Any]) -> str:
         cells = [_cell(row[column], whole=column == "ours") for column in COLUMNS]
         lines.append([row["title"], *cells, row["floor"], row["wanted"]])
     same = "bit-identical" if found["repeatable"] else "different"
-    lines.append(["same seed twice", "-", "-", same, "bit-identical", "bit-identical"])
+    nothing = ["-"] * (len(COLUMNS) - 1)
+    titles = {measure.key: measure.title for measure in MEASURES}
+    for key, columns in found["paired"].items():
+        for column, interval in columns.items():
+            if interval is not None:
+                against = f"  against {COLUMNS[column]}, {titles[key].removesuffix(', dB')}"
+                lines.append([against, *nothing, _cell(interval, whole=True), "< 0", "< 0"])
+    lines.append(["same seed twice", *nothing, same, "bit-identical", "bit-identical"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babe2.degradations.families import ResponseFamily, degrade
+from babe2.degradations.aging import degrade
+from babe2.degradations.families import ResponseFamily
 from babe2.dsp.distance import at_level, log_spectral_distance
 from babe2.networks.models import next_length
 from babe2.replacing import write_text

@@ -90,7 +90,7 @@ NOTE = re.compile(r"([A-G])([s#b]?)(-?\d)")
 
 
 def pitch_of(name: str) -> int:
-    """The MIDI pitch of a file named by its number, or by its note, middle C being C4: `060_v10`, `Fs3vH`, `piano_Ab4`."""
+    """The MIDI pitch of a file named by number or by note, where middle C is C4: `060_v10`, `Fs3vH`, `piano_Ab4`."""
     if name[:3].isdigit():
         return int(name[:3])
     letter, sign, octave = NOTE.findall(name)[-1]

@@ -17,8 +17,10 @@ from babe2.analysis.description import SILENT_CHANNEL
 from babe2.analysis.hum import mains_hum
 from babe2.analysis.response import estimate_response
 from babe2.analysis.spectrum import Spectrum
-from babe2.degradations.families import Aging, HornResponse, degrade
+from babe2.degradations.aging import Aging, degrade
+from babe2.degradations.horn import HornResponse
 from babe2.degradations.response import coloured_by
+from babe2.degradations.surface import Surface
 from babe2.dsp.curves import FLAT, Curve, SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas
@@ -41,7 +43,7 @@ def music() -> Tensor:
 
 @cache
 def recorded(response: Curve, noise_db: float = -58.0) -> Tensor:
-    return degrade(music(), RATE, Aging(response, noise_db), torch.Generator().manual_seed(1))
+    return degrade(music(), RATE, Aging(response, surface=Surface(noise_db)), torch.Generator().manual_seed(1))
 
 
 def reference() -> ReferenceLtas:

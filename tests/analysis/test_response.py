@@ -19,8 +19,10 @@ from babe2.analysis.response import (
     steepest_fall,
 )
 from babe2.analysis.spectrum import Spectrum, knots
-from babe2.degradations.families import Aging, Bump, HornResponse, degrade
+from babe2.degradations.aging import Aging, degrade
+from babe2.degradations.horn import Bump, HornResponse
 from babe2.degradations.response import coloured_by
+from babe2.degradations.surface import Surface
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum
 from babe2.dsp.excerpts import excerpts
 from babe2.dsp.resampling import resample
@@ -52,7 +54,7 @@ def reference() -> ReferenceLtas:
 
 def recorded(response: Curve, noise_db: float | None = -58.0, x: Tensor | None = None) -> Tensor:
     x = music() if x is None else x
-    return degrade(x, RATE, Aging(response, noise_db), torch.Generator().manual_seed(1))
+    return degrade(x, RATE, Aging(response, surface=Surface(noise_db)), torch.Generator().manual_seed(1))
 
 
 def found(x: Tensor) -> RecordingChain:

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from babe2.degradations.families import Aging, Bump, HornResponse, ResponseFamily, degrade
+from babe2.degradations.aging import Aging, degrade
+from babe2.degradations.families import ResponseFamily
+from babe2.degradations.horn import Bump, HornResponse
 from babe2.degradations.response import coloured_by
+from babe2.degradations.surface import Surface
 from babe2.dsp.curves import SampledCurve
 
 RATE = 22050  # Hz
@@ -72,7 +75,7 @@ def test_what_is_drawn_lies_within_the_family() -> None:
         assert lowest <= min(values) < lowest + (highest - lowest) / 10  # and all of the range is used
         assert highest - (highest - lowest) / 10 < max(values) <= highest
     assert {len(response.bumps) for response in responses} == {3}
-    assert {degradation.noise_db for degradation in drawn} == {-58.0}
+    assert {degradation.surface.noise_db for degradation in drawn} == {-58.0}
     # Two in three, and 900 coins scatter by 0.016; half of the bumps lie below the middle of the octaves.
     assert sum(bump.height_db > 0 for bump in bumps) / len(bumps) == pytest.approx(2 / 3, abs=0.05)
     assert sum(bump.centre_hz < math.sqrt(250 * 2600) for bump in bumps) / len(bumps) == pytest.approx(1 / 2, abs=0.06)
@@ -113,7 +116,7 @@ def test_a_tone_comes_out_at_its_gain_and_in_phase(hertz: float) -> None:
 def test_a_flat_machine_without_noise_changes_nothing_but_the_offset() -> None:
     audio = torch.randn(2, RATE, generator=seeded(), dtype=torch.float64)
     audio = audio - audio.mean(dim=-1, keepdim=True)  # nothing passes at DC
-    flat = Aging(SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2)), noise_db=None)
+    flat = Aging(SampledCurve(torch.tensor([1.0, 2.0]), torch.zeros(2)), surface=Surface(None))
     torch.testing.assert_close(degrade(audio, RATE, flat, seeded()), audio)
     assert degrade(torch.ones(RATE), RATE, flat, seeded()).abs().max() < 0.6  # half, beside a second of silence
 
@@ -130,7 +133,7 @@ def test_the_end_does_not_ring_into_the_beginning() -> None:
 def test_the_noise_is_white_and_as_loud_as_it_says(noise_db: float) -> None:
     audio, response = tone(440, 4.0), HornResponse(120, 3000, 6, bumps=(Bump(440, 8.0, 0.3),))
     coloured = coloured_by(audio, RATE, response)
-    noise = degrade(audio, RATE, Aging(response, noise_db), seeded()) - coloured
+    noise = degrade(audio, RATE, Aging(response, surface=Surface(noise_db)), seeded()) - coloured
     ratio_db = 20 * math.log10(float(noise.std() / coloured.std()))
     assert ratio_db == pytest.approx(noise_db, abs=0.1)
     power = torch.fft.rfft(noise).abs().square()

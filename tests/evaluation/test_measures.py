@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from babe2.degradations.families import Bump, HornResponse
+from babe2.degradations.horn import Bump, HornResponse
 from babe2.dsp.curves import Curve, SampledCurve, WeightedSum
 from babe2.dsp.distance import log_spectral_distance
 from babe2.dsp.spectra import ReferenceLtas

@@ -10,7 +10,6 @@ from conftest import REFERENCE
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
-from babe2.degradations.families import ResponseFamily
 from babe2.dsp.curves import Curve
 from babe2.dsp.distance import at_level
 from babe2.dsp.spectra import ReferenceLtas
@@ -39,7 +38,7 @@ WHITE = ReferenceLtas(torch.ones(1025), RATE)
 
 
 def test_the_truth_itself_has_full_marks() -> None:
-    degraded = spoiled("a clip", music(), 0, ResponseFamily())
+    degraded = spoiled("a clip", music(), 0)
     scores = score(0.3 * degraded.truth, degraded.degradation.response, degraded, WHITE).scores
     assert (scores.lsd_recorded, scores.lsd_lost) == pytest.approx((0, 0), abs=1e-3)
     assert (scores.level_error, scores.flatness_excess) == pytest.approx((0, 0), abs=1e-3)
@@ -49,7 +48,7 @@ def test_the_truth_itself_has_full_marks() -> None:
 
 
 def test_a_spoiled_recording_gains_nothing_over_itself_and_lacks_its_brilliance() -> None:
-    degraded = spoiled("a clip", music(), 0, ResponseFamily())
+    degraded = spoiled("a clip", music(), 0)
     scores = score(degraded.observation, None, degraded, WHITE).scores
     assert scores.si_sdr_gain == pytest.approx(0, abs=1e-3)
     assert scores.response_error is None

@@ -1,0 +1,124 @@
+"""The machine that made a recording: found by weighing all that the recording tells (evidence.py, estimator.py).
+
+The closed form (response.py), which knows a recording's average spectrum only, is the baseline that this has to beat,
+and what a recording too short for anything else is judged by.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from babe2.analysis.chain import RecordingChain
+from babe2.analysis.estimator import Guess, load_network
+from babe2.analysis.evidence import Evidence, band_centres, beside, evidence_of_channels, reference_levels
+from babe2.analysis.response import estimate_response
+from babe2.analysis.spectrum import FAINTEST, Spectrum
+from babe2.dsp.curves import SampledCurve
+from babe2.dsp.excerpts import excerpts, excerpts_and_deviation
+from babe2.dsp.spectra import ReferenceLtas, decibels
+from babe2.dsp.tape import Tape
+
+BEYOND_DB = 60.0  # per octave, by which the response falls beyond where the band ends
+BELOW_DB = 12.0  # and below where it begins
+CORE_HZ = (200.0, 1500.0)  # where the response is 0 dB on average
+STEP = 2 ** (1 / 36)  # the factor in frequency over which the band's end is made out
+WITHIN = math.log(10)  # of a Laplace distribution, nine in ten lie within so many scales
+
+
+def find_machine(
+    x: Tensor | Tape, sample_rate: int, reference: ReferenceLtas, *, same_room: bool = False
+) -> RecordingChain:
+    """The recording chain of x (C, T); of more than five minutes, evenly spaced excerpts are looked at.
+
+    `reference` is the average spectrum of such music; `same_room` says that it was played by the same instrument and in
+    the same room, so that the recording's own music can be expected to sound like it.
+    """
+    return _found(list(excerpts(x, sample_rate).audio), sample_rate, reference, same_room)
+
+
+def find_machine_at_unit_level(
+    tape: Tape, sample_rate: int, reference: ReferenceLtas, *, same_room: bool = False
+) -> tuple[RecordingChain, Tensor]:
+    """The same of a tape, each channel brought to a standard deviation of one; and those it had (C,).
+
+    The tape is read once. No channel may be silent.
+    """
+    found, deviation = excerpts_and_deviation(tape, sample_rate)
+    unit = [channel * gain for channel, gain in zip(found.audio, (1 / deviation).to(found.audio), strict=True)]
+    return _found(unit, sample_rate, reference, same_room), deviation
+
+
+def _found(
+    channels: list[Tensor], sample_rate: int, reference: ReferenceLtas, same_room: bool = False
+) -> RecordingChain:
+    """The recording chain of channels (excerpts, T)."""
+    evidence = evidence_of_channels(channels, sample_rate)
+    if evidence is None:
+        return estimate_response(Spectrum.of_channels(channels, sample_rate), reference)
+    return weighed(evidence, reference, same_room)
+
+
+@torch.no_grad()
+def weighed(evidence: Evidence, reference: ReferenceLtas, same_room: bool = False) -> RecordingChain:
+    """What follows from the evidence."""
+    features = beside(evidence, reference_levels(reference))
+    guess = load_network()(features[None].float(), torch.tensor([float(same_room)]))
+    return chain_of(Guess(*(column[0].double() for column in guess)), evidence.power)
+
+
+def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
+    """A guess as curves; `power` (K,) is the recording's in each band."""
+    hertz = band_centres()
+    noise = (power / (1 + 10 ** (guess.snr / 10))).clamp(min=max(float(FAINTEST * power.mean()), 1e-20))
+    curve = SampledCurve(hertz, decibels(noise))
+    first_hz, last_hz = heard_band(guess.snr)
+    ends = bool(guess.ends > 0) and last_hz < float(hertz[-1])
+    inside = (hertz >= first_hz) & (hertz <= last_hz)
+    core = inside & (hertz > CORE_HZ[0]) & (hertz < CORE_HZ[1])
+    response = guess.response - guess.response[core if core.any() else inside].mean()
+    points, response = _continued(hertz, response, first_hz, last_hz, ends)
+    unsure = SampledCurve(hertz, WITHIN * guess.scale)
+    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure)
+
+
+def heard_band(snr: Tensor) -> tuple[float, float]:
+    """Where music is stronger than noise, around 1 kHz, Hz; the whole where it is nowhere. snr (K,) is in dB."""
+    hertz = band_centres()
+    octaves = hertz.log2()
+    clear = snr > 0
+    if not clear.any():
+        return float(hertz[0]), float(hertz[-1])
+    first = last = int((octaves - math.log2(1000)).abs().masked_fill(~clear, math.inf).argmin())
+    while first > 0 and clear[first - 1]:
+        first -= 1
+    while last + 1 < len(clear) and clear[last + 1]:
+        last += 1
+    return _crossing(octaves, snr, first, first - 1), _crossing(octaves, snr, last, last + 1)
+
+
+def _crossing(octaves: Tensor, snr: Tensor, inside: int, outside: int) -> float:
+    """Where music and noise are equally strong between two neighbouring bands, Hz."""
+    if not 0 <= outside < len(snr):
+        return float(2 ** octaves[inside])
+    share = float(snr[inside] / (snr[inside] - snr[outside]))
+    return float(2 ** (octaves[inside] + share * (octaves[outside] - octaves[inside])))
+
+
+def _continued(hertz: Tensor, response: Tensor, first_hz: float, last_hz: float, ends: bool) -> tuple[Tensor, Tensor]:
+    """Frequencies and response (P,) that go on as machines do where nothing is heard."""
+    known = SampledCurve(hertz, response)
+    inside = hertz[(hertz > first_hz) & (hertz < last_hz)]
+    points = torch.cat([hertz.new_tensor([first_hz]), inside, hertz.new_tensor([last_hz])])
+    levels = known.gain_db(points)
+    below = hertz[hertz < first_hz]
+    points, levels = (
+        torch.cat([below, points]),
+        torch.cat([levels[0] + BELOW_DB * (below / first_hz).log2(), levels]),
+    )
+    if not ends:
+        return points, levels
+    beyond = last_hz * 2.0 ** torch.linspace(0.25, 4, 16, dtype=torch.float64)
+    return torch.cat([points, beyond]), torch.cat([levels, levels[-1] - BEYOND_DB * (beyond / last_hz).log2()])
