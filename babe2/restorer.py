@@ -34,6 +34,7 @@ from babe2.process import (
     choose_device,
     enough_memory,
     has_bfloat16,
+    thread_count,
     threads,
     versions,
 )
@@ -232,15 +233,16 @@ class Restorer:
         wish = Wish.of(**wishes)
         source = SoundFile(path, start=wish.start, duration=wish.duration)
         provenance = self._provenance(wish)
-        begun = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
-        storage = Journal(Path(journal), provenance | begun, unfinished)
+        about = provenance | {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
+        kept = ("threads", "seed") if wish.seed is None else ("threads",)  # nobody has chosen a seed that was drawn
+        storage = Journal(Path(journal), about, unfinished, kept)
         try:
-            with storage.kept(), threads(storage.threads):
+            with storage.kept():
                 restoration = self._restore(
                     source,
                     storage,
                     wish,
-                    provenance | {"threads": storage.threads},
+                    provenance | {name: storage.begun[name] for name in kept},
                     on_step=on_step,
                     on_block=on_block,
                     cancelled=cancelled,
@@ -264,40 +266,41 @@ class Restorer:
         on_block: OnBlock = lambda seconds: None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Restoration:
+        poll = polled(cancelled)
+
         def read(seconds: float) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled
+            poll()
             on_block(seconds)
 
         method = self._method(wish)
-        recording = Recorded.of(
-            original,
-            self.model.sample_rate,
-            wish.output_rate,
-            fold=method.folds,
-            blank=partial(storage.blank, "recording"),
-            on_block=read,
-        )
-        run = Run(
-            method,
-            recording,
-            storage,
-            prior_of=partial(self.prior, cancelled=cancelled),
-            device=self.device,
-            noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
-            reference=self.reference,
-            response=wish.response,
-            on_step=on_step,
-            batch=provenance["batch"],
-        )
-        try:
-            with enough_memory():
-                restored = run.restore()
-            if cancelled is not None and cancelled():
-                raise Cancelled
-        except Cancelled:
-            raise Cancelled(finished_part(run, provenance)) from None
-        return finished(run, restored, provenance)
+        with threads(provenance["threads"], poll):
+            recording = Recorded.of(
+                original,
+                self.model.sample_rate,
+                wish.output_rate,
+                fold=method.folds,
+                blank=partial(storage.blank, "recording"),
+                on_block=read,
+            )
+            run = Run(
+                method,
+                recording,
+                storage,
+                prior_of=partial(self.prior, cancelled=cancelled),
+                device=self.device,
+                noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
+                reference=self.reference,
+                response=wish.response,
+                on_step=on_step,
+                batch=provenance["batch"],
+            )
+            try:
+                with enough_memory():
+                    restored = run.restore()
+                poll()
+            except Cancelled:
+                raise Cancelled(finished_part(run, provenance)) from None
+            return finished(run, restored, provenance)
 
     def _method(self, wish: Wish) -> Method:
         return self.method(wish.method, wish.preset, response_known=wish.response is not None, **wish.settings)
@@ -315,6 +318,11 @@ class Restorer:
         """A response that was given: for people at some frequencies, and a digest of it at many."""
         if response is None:
             return {}
+        if not isinstance(response, Curve):
+            raise RestorationError(
+                f"A response is a Curve of babe2.dsp.curves, not of the type {type(response).__name__}. Give "
+                "SampledCurve(frequencies in Hz, decibels), both as tensors, or the response of a Restoration."
+            )
         exact = response.magnitude(2**14, self.model.sample_rate).cpu().numpy().tobytes()
         return {"response": response.as_dict(), "response_sha256": hashlib.sha256(exact).hexdigest()}
 
@@ -332,8 +340,10 @@ class Restorer:
             "seed": None if replayed else checked_seed(wish.seed),
             "batch": self.batch_of(wish.batch),
             "precision": str(self._network.dtype).removeprefix("torch."),
+            # What is fused is rounded otherwise; saving memory computes the same twice, to the same bits.
+            "compile": isinstance(self._network, CQTDiffPlus) and self._network.is_compiled,
             "device": self.device.type,
-            "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
+            "threads": thread_count(),  # sums in float32 depend on how they are shared out
             "versions": versions(),
             "warnings": method.doubts(self.model),
         }
@@ -361,7 +371,7 @@ class Restorer:
         whole = next_length(self.model, max(length, settings.segment_length))
         prior = self.prior(whole, cancelled)
         shape = torch.Size((count, whole))
-        with enough_memory():
+        with threads(thread_count(), polled(cancelled)), enough_memory():
             drawn = sample(
                 prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step=on_step, **hooks
             )
@@ -373,14 +383,17 @@ class Restorer:
         self._transforms[length] = transform  # the latest is the last to be forgotten
         for forgotten in list(self._transforms)[:-MOST_TRANSFORMS]:
             self._transforms.pop(forgotten, None)
-        poll = None
-        if cancelled is not None:
+        return build_prior(self.model, self._network, transform, None if cancelled is None else polled(cancelled))
 
-            def poll() -> None:
-                if cancelled():
-                    raise Cancelled
 
-        return build_prior(self.model, self._network, transform, poll)
+def polled(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
+    """A function that raises `Cancelled` once `cancelled()` is true."""
+
+    def poll() -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+
+    return poll
 
 
 def checked_seed(seed: int | None) -> int:

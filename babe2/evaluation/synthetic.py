@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,9 +167,9 @@ def evaluate_synthetic(
     if not clips or not seeds:
         raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
     options = {"preset": preset, "cancelled": cancelled}
-    equalising = {"method": "ltas-eq"} | restorer.used("ltas-eq", preset, **overrides)
-    blind = restoring(restorer, on_step=on_step, **(options | overrides))
-    ltas_eq = restoring(restorer, **(options | equalising))
+    own, equalising = settings_of_both(restorer, preset, overrides)
+    blind = restoring(restorer, on_step=on_step, **(options | own))
+    ltas_eq = restoring(restorer, **(options | {"method": "ltas-eq"} | equalising))
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
     kinds = {name: family_of(name) for name in families}  # a wrong name is better said before the first clip
     results = []
@@ -182,6 +182,14 @@ def evaluate_synthetic(
     again, _ = blind(results[0].degraded.observation, seeds[0])
     repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
     return Evaluation(tuple(results), tuple(clean), repeatable)
+
+
+def settings_of_both(
+    restorer: Restorer, preset: str, overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of our restoration, and those of LTAS-EQ; what neither uses is left to ours, which refuses it."""
+    ours, equalising = restorer.used(preset=preset, **overrides), restorer.used("ltas-eq", preset, **overrides)
+    return {name: value for name, value in overrides.items() if name in ours or name not in equalising}, equalising
 
 
 def restoring(restorer: Restorer, **options: Any) -> Restore:

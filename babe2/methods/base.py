@@ -188,6 +188,7 @@ class Method(ABC):
     """One way to restore, with its settings."""
 
     settings: Settings
+    response_known: bool = field(default=False, kw_only=True)  # whether it is given, so that none has to be found
 
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
@@ -196,10 +197,11 @@ class Method(ABC):
     generates: ClassVar[bool] = False  # whether a prior makes sound that was not in the recording
 
     @classmethod
-    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
+    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any], *, response_known: bool = False) -> Self:
         """The method with the values of a column, a preset and then a person's own."""
         settings = column.settings(cls.settings_class)
-        return cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
+        own = settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides)))
+        return cls(own, response_known=response_known)
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:
@@ -282,6 +284,17 @@ class SegmentMethod(Method):
     @property
     def layers(self) -> int:
         return 1 + self.settings.keep_low_band  # the prior's music, and what lies below its band
+
+    def runs(self, segments: int, batch: int) -> list[int]:
+        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
+
+    @property
+    @abstractmethod
+    def steps(self) -> int: ...
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps
 
     def _starts(self, samples: int, *, last_fits: bool) -> list[int]:
         length = self.span(samples).length

@@ -61,15 +61,8 @@ class UndoneMethod(SegmentMethod):
         """The part of a segment's sound that is restored; here all of it."""
         return segment
 
-    def runs(self, segments: int, batch: int) -> list[int]:
-        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
-
     @property
     def steps(self) -> int:
-        return self.settings.steps
-
-    @property
-    def evaluations(self) -> int:
         return self.settings.steps
 
     @torch.no_grad()
