@@ -31,8 +31,9 @@ Z = math.log(1 / (1 - WITHIN))  # in scales of a Laplace distribution
 def load(folder: Path, split: str) -> dict[str, Tensor]:
     """All examples of a split."""
     shards = [np.load(path) for path in sorted(folder.glob(f"{split}-*.npz")) if ".part" not in path.name]
-    names = shards[0].files
-    return {name: torch.from_numpy(np.concatenate([s[name] for s in shards]).astype(np.float32)) for name in names}
+    found = {name: np.concatenate([s[name] for s in shards]).astype(np.float32) for name in shards[0].files if name != "background"}
+    found["background"] = np.concatenate([s["background"] if "background" in s else 0 * s["same"] for s in shards]).astype(np.float32)
+    return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
 def recoloured(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -74,7 +75,9 @@ def loss_of(guess: Guess, batch: dict[str, Tensor]) -> Tensor:
     snr = batch["snr"].clamp(-40, 50)
     noise = (guess.snr - snr).abs() / guess.snr_scale + guess.snr_scale.log()
     ends = torch.nn.functional.binary_cross_entropy_with_logits(guess.ends, batch["ends"])
-    return (likely * weight).sum() / weight.sum() + 0.3 * noise.mean() + 0.3 * ends
+    known = batch["background"][:, None]
+    noise = (noise * known).sum() / (known.sum() * noise.shape[1]).clamp(min=1)
+    return (likely * weight).sum() / weight.sum() + 0.3 * noise + 0.3 * ends
 
 
 def measured(network: ResponseNetwork, data: dict[str, Tensor]) -> tuple[dict[str, float], Tensor, Tensor]:
@@ -93,7 +96,8 @@ def measured(network: ResponseNetwork, data: dict[str, Tensor]) -> tuple[dict[st
     found |= {"above 1.5k signed": error[above].mean(), "above 1.5k abs": error[above].abs().mean()}
     ended = data["ends"] > 0.5
     found |= {"ends right": ((guess.ends > 0) == ended).float().mean()}
-    found |= {"snr abs": (guess.snr - data["snr"].clamp(-40, 50)).abs()[heard].mean()}
+    known = heard & (data["background"] > 0)[:, None]
+    found |= {"snr abs": (guess.snr - data["snr"].clamp(-40, 50)).abs()[known].mean()}
     for family in data["family"].unique().tolist():
         mine = (data["family"] == family)[:, None] & heard
         found[f"family {int(family)}"] = error[mine].abs().mean()
