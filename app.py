@@ -16,6 +16,7 @@ except ModuleNotFoundError:
 
 from babe2.checkpoints.shelf import Shelf
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
+from babe2.extras import has
 from babe2.methods import SOLVER
 from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
@@ -37,7 +38,10 @@ RATES = ("as the recording", "44100", "48000", "96000")
 PROMISE = "Gives old music recordings their sound back"
 HEADING = f"""# babe2
 {PROMISE}. Drop a recording, press **Restore**, and hear the difference at equal loudness. *{IMAGINED}*"""
-HEAD = f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>"
+READS = "films" if has("formats") else "sound"  # a film's sound, too
+# Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
+FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
+HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
 
 THEME = gr.themes.Base(
     primary_hue="amber",
@@ -76,6 +80,8 @@ cards = callbacks.cards
 
 with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
     kept = gr.State(None, time_to_live=3600)
+    mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
+    dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
     gr.Markdown(HEADING)
     with gr.Row(elem_id="columns"):
         with gr.Column(scale=2, min_width=320):
@@ -87,8 +93,13 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 elem_id="recording",
                 buttons=["download"],  # Gradio's share button would send a recording elsewhere
             )
-            another = gr.UploadButton("Another recording", file_types=["audio"], size="sm", elem_id="another")
-            gr.Examples([[str(EXAMPLES / "old_variation.flac")]], [recording], label="Or an example")
+            another = gr.UploadButton("Another recording", file_types=["audio", "video"], size="sm", elem_id="another")
+            gr.Examples(
+                [[str(EXAMPLES / "old_variation.flac")]],
+                [recording],
+                label="Or an example",
+                example_labels=["Piano, as a horn of 1910 heard it"],
+            )
             checkpoint = gr.Dropdown(
                 cards.choices(),
                 value=DEFAULT_CHECKPOINT,
@@ -150,7 +161,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         elem_id="ltas",
                         **picture,
                     )
-                with gr.Tab("Machine", id="response", visible=False) as response_tab:
+                with gr.Tab("Machine", id="response", visible=False, render_children=True) as response_tab:
                     response_picture = gr.Image(
                         alt_text="How the old machine coloured the sound: gain over frequency",
                         label="Estimated response",
@@ -158,7 +169,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         **picture,
                     )
                 with gr.Tab("Numbers", id="numbers", visible=False) as numbers_tab:
-                    numbers = gr.JSON(label="Report")
+                    numbers = gr.HTML(elem_id="numbers", padding=False)
+                    report = gr.DownloadButton("All of them (JSON)", size="sm", elem_id="report")
             with gr.Column(visible=False) as take:
                 gr.Markdown("## Take it home")
                 amount = gr.Slider(
@@ -171,8 +183,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     elem_id="loud",
                 )
                 with gr.Row():
-                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File")
-                    rate = gr.Dropdown(list(RATES), value=RATES[0], label="Sample rate, Hz")
+                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File", min_width=220)
+                    rate = gr.Dropdown(list(RATES), value=RATES[0], label="Sample rate, Hz", min_width=220)
                 with gr.Row():
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
@@ -194,9 +206,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     parts = {
         name: part
         for name, part in list(globals().items())
-        if isinstance(part, gr.blocks.Block)
-        and not isinstance(part, gr.Blocks)
-        and name not in ("recording", "another")
+        if isinstance(part, gr.blocks.Block) and not isinstance(part, gr.Blocks) and name != "another"
     }
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     at_once = private | {"queue": False}
@@ -219,24 +229,30 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     place = [whole, start, duration]
     chosen = [recording, checkpoint, preset, *place, *texts]
     seen = [recording, checkpoint, *place, kept]
+    wished = [kept, amount, kind, rate, loud]
+    is_dark = "(token) => [token, document.body.classList.contains('dark')]"
 
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once)
-    first = recording.change(inputs=[recording, checkpoint], **shown(callbacks.look), **latest)
+    first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
     first.then(inputs=chosen, **shown(callbacks.time), **private)
+    first.then(inputs=wished, **shown(callbacks.take_home), **private)
+    demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
+    dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
     checkpoint.change(callbacks.card, [checkpoint], [card], **private)
     solver = texts[list(SETTINGS).index(SOLVER)]
     method = [checkpoint, preset, solver]
     gr.on([checkpoint.change, preset.change, solver.blur], callbacks.preset_values, method, texts, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
-    elsewhere = gr.on([checkpoint.change, *places], inputs=seen, **shown(callbacks.look_again), **latest)
+    elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
     choices = [preset.change, *(text.blur for text in texts)]
     elsewhere.then(inputs=chosen, **shown(callbacks.time), **private)
+    elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
     gr.on(choices, inputs=chosen, **shown(callbacks.time), **latest)
 
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
-        inputs=[*chosen[:3], seed, *chosen[3:]],
+        inputs=[mine, dark, *chosen[:3], seed, *chosen[3:]],
         **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",
@@ -245,7 +261,6 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     run.then(**shown(callbacks.rest), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
-    wished = [kept, amount, kind, rate, loud]
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
     gr.on([amount.change, kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)
     amount.change(inputs=[kept, amount], **shown(callbacks.hear_amount), **latest)

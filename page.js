@@ -2,7 +2,10 @@
 // before it is sent.
 "use strict";
 (() => {
-  const REFUSED = /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi)$/i;
+  const films = document.currentScript.dataset.reads === "films"; // whether FFmpeg is there to read them
+  const REFUSED = films
+    ? /\.(dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i
+    : /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i;
   const part = (selector) => document.querySelector(selector);
 
   function refuse(files) { // says so and returns true where the first file cannot be read
@@ -19,10 +22,25 @@
   document.addEventListener("change", (event) => { // chosen in a dialog
     const input = event.target;
     if (!(input instanceof HTMLInputElement) || input.type !== "file" || !input.files.length) return;
-    if (!refuse(input.files)) return;
-    event.stopImmediatePropagation();
-    input.value = "";
+    if (refuse(input.files)) {
+      event.stopImmediatePropagation();
+      input.value = "";
+    } else if (!input.files[0].type.startsWith("audio/")) { // Gradio would refuse a film, and a FLAC of some systems
+      event.stopImmediatePropagation();
+      give(input, input.files[0]);
+    }
   }, true);
+  document.addEventListener("click", (event) => { // the dialog that follows shows films, too
+    if (films && event.target.matches?.("#recording input[type=file]")) event.target.accept = "audio/*,video/*";
+  }, true);
+
+  function give(input, file) { // as a sound, by its name where its system knows no better
+    const sound = new DataTransfer();
+    const type = file.type.startsWith("audio/") ? file.type : `audio/${file.name.split(".").pop().toLowerCase()}`;
+    sound.items.add(new File([file], file.name, { type }));
+    input.files = sound.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
 
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); }, true);
@@ -32,13 +50,26 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     if (refuse(files)) return;
-    const first = new DataTransfer();
-    const kind = files[0].name.split(".").pop().toLowerCase();
-    const type = files[0].type || `audio/${kind}`; // some systems know no type for FLAC, and Gradio goes by it
-    first.items.add(new File([files[0]], files[0].name, { type }));
-    input.files = first.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
+    give(input, files[0]);
   }, true);
+
+  // Pictures are drawn for a dark page or a light one: a box that nobody sees tells which.
+  function tellTheme() {
+    const box = part("#dark input");
+    if (box && box.checked !== document.body.classList.contains("dark")) box.click();
+  }
+  new MutationObserver(tellTheme).observe(document.documentElement, { subtree: true, attributeFilter: ["class"] });
+
+  // Gradio opens its page for programs when the button is pressed, but not where its address asks for it.
+  if (new URLSearchParams(location.search).get("view") === "api") {
+    history.replaceState(null, "", location.pathname);
+    const opens = setInterval(() => {
+      const button = part("footer .show-api");
+      if (!button) return;
+      clearInterval(opens);
+      button.click();
+    }, 200);
+  }
 
   // Restore and Stop take each other's place. Who pressed one with the keyboard goes on with the other.
   let inBar = false;

@@ -1,7 +1,8 @@
 """Reads and writes audio files.
 
-libsndfile decodes and encodes. What it leaves to us lives here: refusing in sentences, never believing a header,
-carrying a file's notes over (chunks.py finds them), and leaving either a whole new file behind or none.
+libsndfile decodes and encodes, and FFmpeg decodes what it does not know (other_formats.py). What they leave to us lives
+here: refusing in sentences, never believing a header, carrying a file's notes over (chunks.py finds them), and leaving
+either a whole new file behind or none.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from babe2.recordings.chunks import (
     retimed,
 )
 from babe2.recordings.endings import Corrected, flac_restated, flac_samples, flac_stated, ogg_is_cut_off, ogg_is_damaged
+from babe2.recordings.other_formats import OtherSound, looks_like_one
 from babe2.recordings.own_folder import Draft
 from babe2.recordings.quiet import quiet_decoder
 from babe2.wording import clock
@@ -149,18 +151,19 @@ class SoundFile:
         """Yields the audio, (channels, samples) at a time; afterwards `warnings` tells what was amiss."""
         first, rate = self._first, self.sample_rate
         with self._unchanged() as source, _sound(source) as sound:
-            promised = end = _promised(source, sound.frames)
+            promised = end = sound.stated or sound.frames if _by_ffmpeg(sound) else _promised(source, sound.frames)
             if self.duration is not None:
                 end = min(promised, first + max(1, round(min(self.duration * rate, promised))))
             _seek(source, sound, first)
             held, stumbled = first, False
             rows = max(1, _DECODE_VALUES // sound.channels)
-            while held < end:  # block by block, as `end` may be a lie
-                block, stumbled = _block(source, sound, first, held, min(rows, end - held))
+            last = _UNKNOWN_LENGTH if _by_ffmpeg(sound) and end == promised else end  # to its end, wherever that is
+            while held < last:  # block by block, as `end` may be a lie
+                block, stumbled = _block(source, sound, first, held, min(rows, last - held))
                 held += block.shape[1]
                 if block.shape[1]:
                     yield block
-                if stumbled or block.shape[1] < min(rows, end - held + block.shape[1]):
+                if stumbled or block.shape[1] < min(rows, last - held + block.shape[1]):
                     break
             if held == first:
                 where = f" from {self.start:.1f} s on" if first else ""
@@ -358,10 +361,17 @@ def _sound(source: _Source) -> Any:
                 f"{source.name} is damaged or of a rare kind that we cannot read. "
                 f"Copy it again, or try to convert it: {_conversion(source.name)}"
             ) from error
+        if looks_like_one(_head(source.file)):
+            source.file.seek(0)
+            return OtherSound(source.name, source.file)
         raise _not_audio(source.name) from error
     if sound.format not in _READABLE:
         raise _not_audio(source.name)
     return _straight(sound)
+
+
+def _by_ffmpeg(sound: Any) -> bool:
+    return isinstance(sound, OtherSound)
 
 
 def _straight(sound: Any) -> Any:
@@ -455,8 +465,8 @@ def _shortfall(source: _Source, sound: Any, promised: int, end: int, held: int, 
         return (f"The file breaks off at {held / rate:.1f} s: {cut}",)
     if is_ogg and ogg_is_damaged(source.file, source.size):
         return ("The file is damaged: a part of its sound is missing. What is there was used.",)
-    # The length of an MP3 is an estimate, a few frames off.
-    if held + (rate // 10 if sound.format == "MP3" else 0) < end and promised < _UNKNOWN_LENGTH:
+    # The length of an MP3 is an estimate, a few frames off; so are those of what FFmpeg reads.
+    if held + (rate // 10 if sound.format == "MP3" or _by_ffmpeg(sound) else 0) < end and promised < _UNKNOWN_LENGTH:
         return (f"The file promises {_both(promised, held, rate)}: {cut}",)
     if source.understated and end == promised:
         lengths = _both(_stated(source, sound.frames), held, rate)

@@ -9,14 +9,24 @@ from babe2.errors import RestorationError
 EXTRAS = {  # by extra: what it is for, and the modules it brings
     "hub": ("Fetching and publishing checkpoints", ("huggingface_hub", "httpx2")),
     "plots": ("Drawing", ("matplotlib",)),
+    "formats": ("Reading M4A, MP4 and other files that FFmpeg knows", ("av",)),
     "page": ("The page", ("gradio",)),
 }
 
 
+def has(extra: str) -> bool:
+    """Whether the packages of this extra are installed."""
+    return not _missing(extra)
+
+
 def require(extra: str) -> None:
     """Raises a RestorationError with the install line where a package of this extra is missing."""
-    purpose, modules = EXTRAS[extra]
-    if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+    purpose, _ = EXTRAS[extra]
+    if missing := _missing(extra):
         raise RestorationError(
             f'{purpose} needs {" and ".join(missing)}, which a plain install leaves out: pip install "babe2[{extra}]"'
         )
+
+
+def _missing(extra: str) -> list[str]:
+    return [module for module in EXTRAS[extra][1] if importlib.util.find_spec(module) is None]

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -34,6 +35,9 @@ pytest_plugins = ["browser"]
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "old_variation.flac"
+EXAMPLE_NAME = "Piano, as a horn of 1910 heard it"
+TWELVE_SECONDS = ROOT / "examples" / "variation.flac"  # which was not restored beforehand
+reads_films = pytest.mark.skipif(find_spec("av") is None, reason="the extra formats is not installed")
 PATIENCE = 90_000  # ms; a busy machine is slow
 DONE = re.compile("Done:")
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
@@ -445,15 +449,112 @@ def test_what_is_chosen_keeps_its_mark_under_the_pointer(restored_page: Page) ->
 # Before anything is restored
 
 
-def test_an_example_was_restored_beforehand(page: Page, house: House) -> None:
+def take_example(page: Page) -> None:
+    """Takes the example, and waits until all of it is there."""
+    page.get_by_text(EXAMPLE_NAME).click()
+    expect(page.locator("#desk [data-name=added]")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
+
+
+def test_an_example_has_the_outcome_of_a_run(page: Page, house: House) -> None:
     visit(page, house)
     assert complaints_of_axe(page) == []
-    page.get_by_text("old_variation.flac").click()
-    expect(page.locator("#desk [data-name=restored]")).to_be_visible(timeout=PATIENCE)
+    take_example(page)
     expect(page.locator("#warnings")).to_contain_text("restored beforehand")
+    expect(page.locator("#warnings")).to_contain_text("It gained")
     expect(page.locator("#before-and-after img").last).to_be_visible(timeout=PATIENCE)
-    tabs = page.locator("#tabs").get_by_role("tab")
-    assert tabs.all_inner_texts() == ["Before and after", "Spectrum"]  # none of them is empty
+    for tab, content in {"Spectrum": "#ltas img", "Machine": "#response img", "Numbers": "#numbers td"}.items():
+        page.locator("#tabs").get_by_role("tab", name=tab).click()
+        expect(page.locator(content).first).to_be_visible(timeout=PATIENCE)
+    assert complaints_of_axe(page) == []
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.click("#report")
+    assert json.loads(Path(download.value.path()).read_text("utf-8"))["band"]["ends"] is True
+    assert download.value.suggested_filename == "old_variation.report.json"
+    restored = soundfile.read(EXAMPLE.with_name("old_variation.restored.flac"))[0]
+    np.testing.assert_allclose(soundfile.read(taken(page, "file"))[0], restored, atol=2**-23)
+    page.click("#make-pack")
+    expect(page.locator("#pack")).to_be_visible(timeout=PATIENCE)
+    with zipfile.ZipFile(taken(page, "pack")) as opened:
+        assert "--preset standard --seed 0" in opened.read("reproduce.txt").decode()
+
+
+# Found again
+
+
+def is_dark(page: Page, picture: str) -> bool:
+    """Whether a picture has a dark ground."""
+    return page.locator(f"{picture} img").first.evaluate(
+        """async (img) => {
+          await img.decode();
+          const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+          [canvas.width, canvas.height] = [8, 8];
+          pen.drawImage(img, 0, 0);
+          return pen.getImageData(1, 1, 1, 1).data[0] < 60;
+        }"""
+    )
+
+
+def becomes(page: Page, picture: str, dark: bool) -> bool:
+    for _ in range(100):
+        if is_dark(page, picture) is dark:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def test_pictures_are_dark_on_a_dark_page(page: Page, house: House) -> None:
+    page.emulate_media(color_scheme="dark")
+    upload(page, house, TWELVE_SECONDS)
+    assert becomes(page, "#ltas", dark=True)
+    take_example(page)
+    page.locator("#tabs").get_by_role("tab", name="Machine").click()
+    assert all(becomes(page, picture, dark=True) for picture in ("#before-and-after", "#ltas", "#response"))
+    page.emulate_media(color_scheme="light")
+    assert all(becomes(page, picture, dark=False) for picture in ("#before-and-after", "#ltas", "#response"))
+
+
+def test_a_result_is_there_again_after_a_reload_for_its_visitor_only(
+    page: Page, opened: Opened, house: House, recording: Path
+) -> None:
+    upload(page, house, recording)
+    set_to(page, steps=2)
+    page.get_by_label("Draft").check()
+    begin(page, DONE)
+    before = soundfile.read(taken(page, "file"))[0]
+    page.wait_for_timeout(1000)  # to be left while it asks for nothing
+    page.reload()
+    expect(page.locator("#status")).to_contain_text(DONE, timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("LUFS", timeout=PATIENCE)
+    assert titles(page) == ["recording", "ltas_eq", "restored", "added"]
+    np.testing.assert_array_equal(soundfile.read(taken(page, "file"))[0], before)
+    with opened() as other:
+        upload(other, house, recording)
+        assert titles(other) == ["recording", "ltas_eq"]
+        expect(other.locator("#file")).to_be_hidden()
+    page.get_by_label("Clear").first.click()
+    expect(page.locator("#notice")).to_contain_text("Nothing here yet", timeout=PATIENCE)
+    page.wait_for_timeout(1000)  # to be left while it asks for nothing
+    visit(page, house)
+    page.wait_for_timeout(1000)
+    expect(page.locator("#notice")).to_contain_text("Nothing here yet")
+
+
+def test_nothing_is_cut_off_on_a_phone(page: Page, house: House) -> None:
+    page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
+    visit(page, house)
+    take_example(page)
+    tabs = page.locator("#tabs").get_by_role("tab").filter(visible=True)
+    assert tabs.all_inner_texts() == ["Before and after", "Spectrum", "Machine", "Numbers"]
+    cut = """() => [...document.querySelectorAll("input:not([type=range]):not([type=file])")]
+      .filter((input) => input.offsetParent && input.scrollWidth > input.clientWidth + 1).map((input) => input.value)"""
+    assert page.evaluate(cut) == []
+    expect(page.locator("footer .show-api")).to_be_visible()
+
+
+def test_the_page_for_programs_opens_by_its_address(page: Page, house: House) -> None:
+    page.goto(f"{house.address}?view=api")
+    expect(page.locator(".api-docs")).to_be_visible(timeout=PATIENCE)
 
 
 def test_empty_fields_show_what_they_mean(page: Page, house: House) -> None:
@@ -487,21 +588,68 @@ def test_files_can_be_dropped_on_each_other_and_what_cannot_be_read_is_refused_u
 ) -> None:
     visit(page, house)
     page.set_input_files(
-        "#recording input[type=file]", {"name": "memo.m4a", "mimeType": "audio/mp4", "buffer": b"no sound"}
+        "#recording input[type=file]", {"name": "song.midi", "mimeType": "audio/midi", "buffer": b"no sound"}
     )
-    expect(page.locator("#refusal")).to_contain_text("memo.m4a\u201d cannot be read here. Save it as WAV or FLAC")
+    expect(page.locator("#refusal")).to_contain_text("song.midi\u201d cannot be read here. Save it as WAV or FLAC")
     drop(page, "#recording button", "old.wav", recording.read_bytes())
     expect(page.locator("#notice")).to_contain_text("length 2.0 s", timeout=PATIENCE)
     expect(page.locator("#refusal")).to_be_hidden()
     drop(page, "#desk .desk", "example.flac", EXAMPLE.read_bytes())
     expect(page.locator("#notice")).to_contain_text("length 12 s", timeout=PATIENCE)
-    drop(page, "#recording", "film.mp4", b"no sound")
-    expect(page.locator("#refusal")).to_contain_text("film.mp4")
+    drop(page, "#recording", "song.mid", b"no sound")
+    expect(page.locator("#refusal")).to_contain_text("song.mid")
     expect(page.locator("#notice")).to_contain_text("length 12 s")  # what was there is there
 
 
+@pytest.mark.skipif(find_spec("av") is not None, reason="the extra formats is installed")
+def test_a_memo_is_refused_unsent_where_nothing_can_read_it(page: Page, house: House) -> None:
+    visit(page, house)
+    drop(page, "#recording", "film.mp4", b"no sound")
+    expect(page.locator("#refusal")).to_contain_text("film.mp4")
+
+
+@reads_films
+@pytest.mark.parametrize("how", ["chosen", "dropped"])
+def test_a_film_from_a_telephone_is_restored(page: Page, house: House, tmp_path: Path, how: str) -> None:
+    film = filmed(tmp_path / "film.mp4")
+    visit(page, house)
+    if how == "chosen":
+        page.set_input_files("#recording input[type=file]", film)
+    else:
+        drop(page, "#recording", film.name, film.read_bytes())
+    expect(page.locator("#notice")).to_contain_text("length 2.0 s", timeout=PATIENCE)
+    set_to(page, steps=2)
+    page.get_by_label("Draft").check()
+    begin(page, DONE)
+    file = taken(page, "file")
+    assert soundfile.info(file).frames == 2 * 44_100 and "film.restored.wav" in file.name
+
+
+def filmed(path: Path) -> Path:
+    """Two seconds of the example, in a film."""
+    import av
+
+    sound = np.repeat(soundfile.read(EXAMPLE, frames=44_100, dtype="float32")[0], 2)[None]
+    with av.open(str(path), "w") as container:
+        picture, stream = (
+            container.add_stream("mpeg4", rate=25),
+            container.add_stream("aac", rate=44_100, layout="mono"),
+        )
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        black = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(picture.encode(black))
+        container.mux(picture.encode())
+        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 44_100, 0
+        resampler = av.AudioResampler("fltp", "mono", 44_100, frame_size=1024)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode())
+    return path
+
+
 def test_another_place_is_looked_at_and_an_impossible_one_told(page: Page, house: House) -> None:
-    upload(page, house, EXAMPLE)
+    upload(page, house, TWELVE_SECONDS)
     page.get_by_label("From", exact=True).fill("3")
     page.get_by_label("For", exact=True).fill("2")
     page.keyboard.press("Tab")
@@ -822,6 +970,13 @@ def test_an_assistant_finds_the_tools_and_restores_a_file(house: House, recordin
     }
     said = json.dumps([part.model_dump() for part in answer.content], default=str)
     assert not answer.isError and "restored.wav" in said, said[:2000]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/old.wav", "http://192.168.0.1/old.wav"])
+def test_an_address_that_cannot_be_reached_is_told(client: Client, address: str) -> None:
+    sent = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError, match="no file to be had from this address"):
+        client.predict(sent, api_name="/analyse")
 
 
 @pytest.mark.slow

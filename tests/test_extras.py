@@ -23,7 +23,14 @@ from babe2.extras import EXTRAS
 ROOT = Path(babe2.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # What each room may import beyond the core; all others import the core alone.
-ROOMS = {"checkpoints": "hub", "evaluation": "plots", "report": "plots", "page": "zerogpu", "app.py": "page"}
+ROOMS = {
+    "checkpoints": "hub",
+    "recordings": "formats",
+    "evaluation": "plots",
+    "report": "plots",
+    "page": "zerogpu",
+    "app.py": "page",
+}
 
 
 def plain(name: str) -> str:
@@ -76,7 +83,7 @@ def test_a_recipe_installs_what_it_imports() -> None:
 def test_the_modules_of_an_extra_are_those_it_installs() -> None:
     distributions = packages_distributions()
     for extra, (_, modules) in EXTRAS.items():
-        assert {plain(distributions[module][0]) for module in modules} <= declared(extra) - declared()
+        assert {plain(distributions.get(module, [module])[0]) for module in modules} <= declared(extra) - declared()
 
 
 def test_a_space_installs_everything_for_the_page_within_the_ranges() -> None:
@@ -92,6 +99,7 @@ def test_a_space_installs_everything_for_the_page_within_the_ranges() -> None:
     ("arguments", "extra", "missing"),
     [
         (["restore", "old.wav", "--plots", "plots"], "plots", "matplotlib"),
+        (["analyse", "memo.m4a"], "formats", "av"),
         (["evaluate", "synthetic", "old.wav", "--sheets", "sheets"], "plots", "matplotlib"),
         (["checkpoints", "fetch", "somebody/something"], "hub", "huggingface_hub"),
         (["checkpoints", "publish", CHECKPOINT, "--repo", "me/mine", "--yes"], "hub", "huggingface_hub"),
@@ -107,11 +115,12 @@ def test_what_a_plain_install_lacks_is_told_with_the_line_that_brings_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     sf.write("old.wav", chord(), 8000)
+    Path("memo.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(1000))
     monkeypatch.setitem(sys.modules, missing, None)  # as Python has it where a package is not there
     assert main(arguments) == 1
     told = capsys.readouterr()
     assert missing in told.err and f'pip install "babe2[{extra}]"' in told.err and told.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["old.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["memo.m4a", "old.wav"]
 
 
 def test_the_page_without_gradio_ends_with_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

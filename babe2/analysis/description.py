@@ -17,6 +17,7 @@ from babe2.analysis.clipping import clipping
 from babe2.analysis.comparison import ratio_to_reference
 from babe2.analysis.hum import mains_hum
 from babe2.analysis.machine import find_machine_of_channels
+from babe2.analysis.singing import followed_notes
 from babe2.dsp.excerpts import excerpts
 from babe2.dsp.loudness import loudness_of_excerpts
 from babe2.dsp.resampling import resample
@@ -72,6 +73,7 @@ def analyse(
         "bandwidth_high_hz": _rounded(band.high_hz),
         "noise_floor_dbfs": dbfs(band.floor_db),
         "hum": mains_hum(powers.fine_hertz, powers.steady),
+        "sung": (notes := followed_notes(moving, rate)) is not None and notes.sung,
         "ltas": {
             "frequencies_hz": [round(hertz, 1) for hertz in powers.bands.centres.tolist()],
             "level_db": [dbfs(db) for db in decibels(powers.level).tolist()],

@@ -17,19 +17,21 @@ from babe2 import audio
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import SOLVER, all_settings, users_of
+from babe2.page.beforehand import restored_beforehand
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
-from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look, restored_beforehand
+from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
 from babe2.page.live import Live
 from babe2.page.messages import on_the_page
-from babe2.page.outcome import Outcome, as_long, numbers, pictures, sounds_to_compare
+from babe2.page.outcome import Outcome, as_long, drawn, numbers_files, pictures, sounds_to_compare
+from babe2.page.results import Results
 from babe2.page.stop import Stop
 from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.restoration import Restoration
-from babe2.restorer import Restorer
+from babe2.wording import plain_name
 
 SETTINGS = {  # that a visitor may choose, in the order of their groups
     name: about
@@ -37,7 +39,6 @@ SETTINGS = {  # that a visitor may choose, in the order of their groups
     for name, about in all_settings().items()
     if about.group == group and (name == SOLVER or users_of(name))
 }
-BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
 INVITATION = (
     "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
     "is restored."
@@ -82,20 +83,35 @@ class Callbacks:
     longest: float  # seconds that may be restored at once
     examples: Path
     runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
+    results: Results = field(default_factory=Results)  # by token
 
     # At first sight
 
+    def come_back(self, token: str | None, dark: bool) -> Update:
+        """What a visitor had restored before the page was loaded anew: its recording, which is looked at again."""
+        outcome = self.results.find(token)
+        if outcome is None or not outcome.recording.exists():
+            return {"dark": dark}
+        return {"dark": dark, "recording": str(outcome.recording), "checkpoint": outcome.checkpoint}
+
     @on_the_page
-    def look(self, recording: str | None, checkpoint: str) -> Iterator[Update]:
-        """Says at once all that can be said of a new recording; nothing is sampled, and what was there goes."""
+    def look(self, recording: str | None, checkpoint: str, token: str | None, dark: bool) -> Iterator[Update]:
+        """Says at once all that can be said of a new recording; nothing is sampled, and what was there goes.
+
+        What was restored of the same recording, by its visitor or beforehand, is shown.
+        """
         yield {
-            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers"]),
+            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers", "report"]),
             **dict.fromkeys(["status", "warnings", "time_needed"], ""),
             "notice": "Listening to it\u2026" if recording else INVITATION,
             **dict.fromkeys(["tabs", "take", "running", "pack", "papers"], gr.update(visible=False)),
             "go": gr.update(interactive=False, visible=True),
             **dict.fromkeys(["leave", "stop"], gr.update(visible=False)),
         }
+        mine = self.results.of(recording, token) if recording else None
+        if mine is None:
+            self.results.forget(token)
+            yield {"mine": None}
         if not recording:
             return
         try:
@@ -103,16 +119,23 @@ class Callbacks:
         except Exception:
             yield {"notice": ""}
             raise
-        short = seen.seconds <= EXCERPT_SECONDS
-        excerpt = Excerpt() if short else Excerpt(round(seen.start, 1), EXCERPT_SECONDS)
+        outcome = mine or self._beforehand(recording, checkpoint)
+        excerpt = Excerpt() if seen.seconds <= EXCERPT_SECONDS else Excerpt(round(seen.start, 1), EXCERPT_SECONDS)
+        excerpt = outcome.excerpt if outcome else excerpt
+        whole = excerpt.duration is None
         with private_folder() as folder:
-            yield self._sight(seen, recording, checkpoint, excerpt, folder) | {
-                "start": gr.update(value=excerpt.start, interactive=not short),
-                "duration": gr.update(value=min(EXCERPT_SECONDS, round(seen.seconds, 2)), interactive=not short),
-                "whole": short,
+            fields = {
+                "start": gr.update(value=excerpt.start, interactive=not whole),
+                "duration": gr.update(
+                    value=excerpt.duration or min(EXCERPT_SECONDS, round(seen.seconds, 2)), interactive=not whole
+                ),
+                "whole": whole,
             }
+            shown = self._outcome(outcome, dark, folder) if outcome else {}
+            sight = self._sight(seen, recording, checkpoint, excerpt, dark, folder)
+            # All at once: Gradio may forget the picture of a tab that has only just appeared when more follows.
+            yield sight | fields | shown | {"go": gr.update(interactive=seen.channels > 0)}
         check_sounding(seen)
-        yield {"go": gr.update(interactive=True)}
 
     @on_the_page
     def look_again(
@@ -123,19 +146,49 @@ class Callbacks:
         start: float | None,
         duration: float | None,
         outcome: Outcome | None,
+        token: str | None,
+        dark: bool,
     ) -> Iterator[Update]:
         """Shows the recording beside the music that another checkpoint knows, or another place of it.
 
-        What was restored stays.
+        What a visitor has restored stays.
         """
         yield dict.fromkeys(["start", "duration"], gr.update(interactive=not whole))
-        if not recording or outcome is not None:
+        if not recording:
+            return
+        outcome = outcome or self.results.of(recording, token)
+        if outcome is not None and not outcome.beforehand:
             return
         excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
         seen = self._seen(recording, checkpoint)
         excerpt.check(seen.seconds, float("inf"))
+        known = self._beforehand(recording, checkpoint) if whole else None
         with private_folder() as folder:
-            yield self._sight(seen, recording, checkpoint, excerpt, folder)
+            shown = self._outcome(known, dark, folder) if known else {}
+            yield self._sight(seen, recording, checkpoint, excerpt, dark, folder) | shown
+
+    @on_the_page
+    def draw_again(
+        self,
+        recording: str | None,
+        checkpoint: str,
+        whole: bool,
+        start: float | None,
+        duration: float | None,
+        outcome: Outcome | None,
+        dark: bool,
+    ) -> Iterator[Update]:
+        """The same pictures for a page that has turned dark or light."""
+        if not recording:
+            return
+        with private_folder() as folder:
+            if outcome is not None:
+                sound, _ = self._heard(outcome)
+                yield self._pictures(outcome, outcome.restoration(), sound, dark, folder)
+                return
+            excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
+            sight = self._sight(self._seen(recording, checkpoint), recording, checkpoint, excerpt, dark, folder)
+            yield {"ltas_picture": sight["ltas_picture"]}
 
     def card(self, checkpoint: str) -> str:
         """What a listener should know of a checkpoint."""
@@ -176,30 +229,34 @@ class Callbacks:
     def _seen(self, recording: str, checkpoint: str) -> FirstLook:
         return looked_at(recording, checkpoint if self.cards.is_here(checkpoint) else None)
 
-    def _sight(self, seen: FirstLook, recording: str, checkpoint: str, excerpt: Excerpt, folder: Path) -> Update:
-        """What was seen of an excerpt, on the page."""
+    def _beforehand(self, recording: str, checkpoint: str) -> Outcome | None:
+        """What lies ready of an example, where this checkpoint has made it."""
+        if checkpoint != DEFAULT_CHECKPOINT or (known := restored_beforehand(recording, self.examples)) is None:
+            return None
+        reference = self.cards.reference(checkpoint)
+        sound = audio.read(recording)
+        return Outcome.of(Path(recording), Excerpt(), checkpoint, sound, known, reference, beforehand=True)
+
+    def _sight(
+        self, seen: FirstLook, recording: str, checkpoint: str, excerpt: Excerpt, dark: bool, folder: Path
+    ) -> Update:
+        """What was seen of an excerpt, on the page; nothing of it is restored."""
         some = Excerpt(excerpt.start, min(SEEN_SECONDS, excerpt.seconds_of(seen.seconds)))
         sound, same = part_of(recording, some, checkpoint if self.cards.is_here(checkpoint) else None)
         rate = sound.sample_rate
         sounds, curves = {RECORDING: sound.audio}, {"recording": (sound.audio, rate)}
         if same is not None:
             sounds[LTAS_EQ], curves["LTAS-EQ"] = same, (same, rate)
-        known = restored_beforehand(recording, some, self.examples) if checkpoint == DEFAULT_CHECKPOINT else None
-        update: Update = {
-            "notice": seen.words,
-            "warnings": "" if known is None else BEFOREHAND,
+        picture = figures.ltas_curves(curves, seen.reference)
+        hidden = gr.update(visible=False)
+        return {
+            "kept": None,
+            "notice": f"{seen.words}\n\n{self.cards.advice(checkpoint, seen.found)}".rstrip(),
+            "warnings": "",
             "tabs": gr.update(selected="ltas", visible=True),
-            **dict.fromkeys(["response_tab", "numbers_tab"], gr.update(visible=False)),
-            "before_tab": gr.update(visible=known is not None),
-        }
-        if known is not None:
-            sounds[RESTORED], curves["restored"] = known, (known, rate)
-            pair = figures.spectrogram_pair((sound.audio, rate), (known, rate))
-            update["spectrograms"] = tuple(str(figures.save(one, folder / f"{i}.png")) for i, one in enumerate(pair))
-            update["tabs"] = gr.update(selected="spectrograms", visible=True)
-        return update | {
+            **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], hidden),
             "desk": desk_tracks(sounds, rate, folder, start=excerpt.start),
-            "ltas_picture": str(figures.save(figures.ltas_curves(curves, seen.reference), folder / "ltas.png")),
+            "ltas_picture": drawn(picture, folder / "ltas.png", dark),
         }
 
     # Restoring
@@ -221,8 +278,8 @@ class Callbacks:
         }
 
     @on_the_page
-    def restore_excerpt(self, request: gr.Request, *fields: Any) -> Iterator[Update]:
-        """The visitor's run: how it stands, and in the end what came of it."""
+    def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
+        """The visitor's run: how it stands, and in the end what came of it; `token` is that of his last result."""
         recording, checkpoint, preset, seed, whole, start, duration, *texts = fields
         session = str(request.session_hash)
         stop = self.runs.get(session)
@@ -235,16 +292,19 @@ class Callbacks:
                 yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
                 source = checked_recording(recording)
                 choice = Choice.of(source, checkpoint, preset, whole, start, duration, texts)
-                for update in self._restored(choice, checked_seed(seed), stop, folder):
+                for update in self._restored(choice, checked_seed(seed), stop, dark, folder):
                     if self.runs.get(session) is not stop:
                         yield {"status": ""}
                         return
+                    if "kept" in update:
+                        self.results.forget(token)
+                        update["mine"] = self.results.keep(update["kept"])
                     yield update
         except RestorationError:
             yield {"status": ""}
             raise
 
-    def _restored(self, choice: Choice, seed: int, stop: Stop, folder: Path) -> Iterator[Update]:
+    def _restored(self, choice: Choice, seed: int, stop: Stop, dark: bool, folder: Path) -> Iterator[Update]:
         """A run from its beginning to its outcome."""
         source, checkpoint = str(choice.recording), choice.checkpoint
         options = {"preset": checked_preset(choice.preset), "seed": seed, **self._used(choice)}
@@ -254,11 +314,11 @@ class Callbacks:
         yield {"status": progress_bar(0.0, words, spoken=True)}
         restorer = self.cards.restorer(checkpoint)
         equal = equalised(sound.audio, sound.sample_rate, restorer)
-        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder)
+        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
         for news in restored(checkpoint, sound, options, stop):
             if isinstance(news, Restoration):
                 outcome = Outcome.of(Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference)
-                yield self._outcome(outcome, sound, news, equal, restorer, folder)
+                yield self._outcome(outcome, dark, folder, (sound, equal))
                 return
             words = "stopping; what is finished is kept" if stop() else news.words
             update: Update = {"status": progress_bar(news.share, words)}
@@ -293,36 +353,46 @@ class Callbacks:
         }
 
     def _outcome(
-        self,
-        outcome: Outcome,
-        sound: audio.Recording,
-        restoration: Restoration,
-        equal: Audio | None,
-        restorer: Restorer,
-        folder: Path,
+        self, outcome: Outcome, dark: bool, folder: Path, heard: tuple[audio.Recording, Audio | None] | None = None
     ) -> Update:
-        """A finished run on the page."""
-        before = as_long(sound, restoration)
-        drawn = {
-            name: str(figures.save(figure, folder / f"final-{name}.png"))
-            for name, figure in pictures(before, restoration, restorer.reference).items()
-        }
+        """A finished run on the page; `heard` is its excerpt, and the same with its average spectrum matched."""
+        sound, equal = heard or self._heard(outcome)
+        restoration = outcome.restoration()
         shown = gr.update(visible=True)
-        tracks = sounds_to_compare(before, restoration.audio, equal)
+        tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)
+        name = f"{plain_name(outcome.recording.stem)}.report.json"
+        table, report = numbers_files(restoration, outcome.found, folder / name)
+        status = progress_bar(outcome.seconds / outcome.wanted, outcome.words, spoken=True)
         return {
             "kept": outcome,
-            "status": progress_bar(outcome.seconds / outcome.wanted, outcome.words, spoken=True),
+            "status": "" if outcome.beforehand else status,
             "desk": desk_tracks(tracks, sound.sample_rate, folder, start=outcome.excerpt.start, select=RESTORED),
-            "spectrograms": (drawn["before"], drawn["after"]),
-            "ltas_picture": drawn["ltas"],
-            "response_picture": drawn["response"],
-            "numbers": numbers(restoration),
+            **self._pictures(outcome, restoration, sound, dark, folder),
+            "numbers": table,
+            "report": str(report),
             "tabs": gr.update(selected="spectrograms", visible=True),
             **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], shown),
             "amount": 1,
             "file": gr.update(interactive=False),
             **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
             "warnings": outcome.verdict,
+        }
+
+    def _heard(self, outcome: Outcome) -> tuple[audio.Recording, Audio | None]:
+        """The excerpt of a finished run, and the same with its average spectrum matched."""
+        part = Excerpt(outcome.excerpt.start, outcome.wanted)
+        return part_of(str(outcome.recording), part, outcome.checkpoint)
+
+    def _pictures(
+        self, outcome: Outcome, restoration: Restoration, sound: audio.Recording, dark: bool, folder: Path
+    ) -> Update:
+        """The pictures of a finished run."""
+        made = pictures(as_long(sound, restoration), restoration, self.cards.reference(outcome.checkpoint))
+        paths = {name: drawn(figure, folder / f"final-{name}.png", dark) for name, figure in made.items()}
+        return {
+            "spectrograms": (paths["before"], paths["after"]),
+            "ltas_picture": paths["ltas"],
+            "response_picture": paths["response"],
         }
 
     # Taking it home
@@ -340,12 +410,17 @@ class Callbacks:
             yield {"file": gr.update(value=str(home.file), interactive=True), "said": home.words}
 
     @on_the_page
+    def take_example_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
+        """The same for what an example's visitor has not waited for."""
+        if outcome is not None and outcome.beforehand:
+            yield from self.take_home(outcome, *wishes)
+
+    @on_the_page
     def hear_amount(self, outcome: Outcome | None, amount: float) -> Iterator[Update]:
         """Puts as much of the restoration on the desk as is wished for."""
         if outcome is None:
             return
-        part = Excerpt(outcome.excerpt.start, outcome.wanted)
-        sound, equal = part_of(str(outcome.recording), part, outcome.checkpoint)
+        sound, equal = self._heard(outcome)
         restoration = outcome.restoration().mixed(amount)
         with private_folder() as folder:
             tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)

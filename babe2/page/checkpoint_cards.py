@@ -117,6 +117,16 @@ class CheckpointCards:
         state = format_state(row)
         return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
 
+    def advice(self, checkpoint: str, found: Mapping[str, Any]) -> str:
+        """What speaks against a checkpoint for a recording of which `analyse` `found` this, as Markdown."""
+        entry = self.shelf.manifest.get(checkpoint)
+        if entry is None or "piano" not in entry.intended.lower() or not found["sung"]:
+            return ""
+        return (
+            "- **This sounds sung, bowed or blown, and this checkpoint knows the piano only: it would change the "
+            "sound.** Choose a voice under \u201cWhich music\u201d, or try the draft first."
+        )
+
     def rights(self, checkpoint: str) -> dict[str, str]:
         """Licence and credit of a checkpoint of the manifest."""
         entry = self.shelf.manifest.get(checkpoint)

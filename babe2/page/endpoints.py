@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +45,7 @@ class Endpoints:
         """Restore an old music recording: imagine what the recording machine lost, undo how it coloured the rest.
 
         Args:
-            recording: a sound file (WAV, FLAC, OGG, MP3, AIFF)
+            recording: a sound file (WAV, FLAC, OGG, MP3, AIFF), or the address of one that everybody can reach
             checkpoint: which music the model knows; /checkpoints lists them
             preset: draft, standard or paper
             seed: same seed, same sound
@@ -98,10 +98,27 @@ class Endpoints:
         return self.cards.rows()
 
 
+def told_of_addresses(fetch: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:
+    """The same, where an address that leads nowhere, or into somebody's own network, is an error in a sentence."""
+
+    async def fetched(place: Any) -> str | None:
+        try:
+            return await fetch(place)
+        except Exception as error:
+            if not str(place).startswith(("http://", "https://")):
+                raise
+            told = "There is no file to be had from this address. Give one that everybody can reach, or send the file."
+            raise gr.Error(told, print_exception=False) from error
+
+    return fetched
+
+
 def add_endpoints(endpoints: Endpoints, at_once: int) -> None:
     """Within `gr.Blocks`: makes them callable, `at_once` restorations at a time."""
     with gr.Group(visible=False):
         recording = gr.Audio(label="recording", type="filepath")
+        fetch = "async_move_resource_to_block_cache"  # Gradio's own, of which only a traceback would tell
+        setattr(recording, fetch, told_of_addresses(getattr(recording, fetch)))
         checkpoint = gr.Textbox(DEFAULT_CHECKPOINT, label="checkpoint")
         preset = gr.Textbox("standard", label="preset")
         seed = gr.Number(0, precision=0, label="seed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from babe2.analysis.description import analyse
 from babe2.analysis.liveliest import liveliest
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt
+from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.provenance import already_made
 from babe2.recordings.recorded import SILENT, Audio
 from babe2.restorer import Restorer
@@ -107,12 +106,3 @@ def equalised(sound: Audio, sample_rate: int, restorer: Restorer | None) -> Audi
     if restorer is None or restorer.ltas is None or not sound.any():
         return None
     return restorer.restore(sound, sample_rate, method="ltas-eq").audio
-
-
-def restored_beforehand(recording: str | Path, excerpt: Excerpt, examples: Path) -> Audio | None:
-    """The excerpt of an example's restoration, which lies beside the example; None for any other recording."""
-    for restored in examples.glob("*.restored.flac"):
-        example = restored.with_name(restored.name.replace(".restored", ""))
-        if filecmp.cmp(example, recording, shallow=False):
-            return audio.read(restored, start=excerpt.start, duration=excerpt.duration).audio
-    return None

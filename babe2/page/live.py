@@ -13,7 +13,7 @@ import torch
 from babe2 import audio
 from babe2.dsp.resampling import resample
 from babe2.page.job import Moment
-from babe2.page.outcome import sounds_to_compare
+from babe2.page.outcome import drawn, sounds_to_compare
 from babe2.page.tracks import RESTORED, desk_tracks
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
@@ -34,10 +34,11 @@ class Live:
         start: float,
         folder: Path,
         clock: Callable[[], float] = time.monotonic,
+        dark: bool = False,
     ) -> None:
         """`sound` is being restored and begins `start` seconds into its recording; files go to `folder`."""
         self.sound, self.equalised, self.model_rate, self.start = sound, equalised, model_rate, start
-        self.folder, self.clock = folder, clock
+        self.folder, self.dark, self.clock = folder, dark, clock
         self.so_far: Audio = np.zeros((len(sound.audio), 0), np.float32)  # at the model's rate
         self.count = 0
         self.next = clock() + PAUSE
@@ -54,7 +55,7 @@ class Live:
         picture = figures.live((moment.sound, self.model_rate), moment.equalizer)
         self.count += 1
         update = {
-            "live_picture": str(figures.save(picture, self.folder / f"{self.count}.png")),
+            "live_picture": drawn(picture, self.folder / f"{self.count}.png", self.dark),
             "desk": self._desk(),
         }
         took = self.clock() - began

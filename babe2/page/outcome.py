@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 import shutil
@@ -19,6 +20,7 @@ from babe2 import audio
 from babe2.analysis.description import analyse
 from babe2.dsp.loudness import integrated_loudness
 from babe2.dsp.spectra import ReferenceLtas
+from babe2.page import number_table
 from babe2.page.excerpt import Excerpt
 from babe2.page.tracks import LTAS_EQ, PEAK_DB, RECORDING, RESTORED
 from babe2.recordings.chunks import Tags
@@ -30,6 +32,7 @@ from babe2.restorer import Restorer
 from babe2.wording import format_length, plain_name
 
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
+BEFOREHAND = "This example was restored beforehand. Press **Restore** to watch it being done."
 KINDS = {"WAV, 24 bit": ("wav", "PCM_24"), "FLAC, 24 bit": ("flac", "PCM_24"), "WAV, 32-bit float": ("wav", "FLOAT")}
 
 
@@ -46,6 +49,7 @@ class Outcome:
     report: dict[str, Any]
     found: Verdict
     folder: Path
+    beforehand: bool = False  # whether it is an example's, which nobody waited for
 
     @classmethod
     def of(
@@ -56,6 +60,7 @@ class Outcome:
         sound: audio.Recording,
         restoration: Restoration,
         reference: ReferenceLtas | None,
+        beforehand: bool = False,
     ) -> Outcome:
         """Keeps a restoration of an excerpt's `sound`; `reference` is the checkpoint's music."""
         folder = Path(tempfile.mkdtemp(prefix="babe2-kept-"))
@@ -72,6 +77,7 @@ class Outcome:
             report=restoration.report,
             found=verdict(as_long(sound, restoration), after, reference, restoration.report.get("band")),
             folder=folder,
+            beforehand=beforehand,
         )
         weakref.finalize(outcome, shutil.rmtree, folder, ignore_errors=True)
         return outcome
@@ -85,6 +91,8 @@ class Outcome:
     @property
     def words(self) -> str:
         """How far the run came, in one line."""
+        if self.beforehand:
+            return ""
         if self.seconds < self.wanted - 0.01:
             return f"Stopped after {format_length(self.seconds)} of {format_length(self.wanted)}."
         return f"Done: {format_length(self.seconds)} of sound in {self.report['seconds']:.1f} s."
@@ -94,7 +102,8 @@ class Outcome:
         """What was done and what to beware of, as Markdown."""
         imagined = "" if self.found.unchanged else f" {IMAGINED}"
         warned = [*self.report["warnings"], *self.found.warnings]
-        return "\n\n".join([f"**{self.found.words}**{imagined}", *(f"- {warning}" for warning in warned)])
+        said = [f"**{self.found.words}**{imagined}", *(f"- {warning}" for warning in warned)]
+        return "\n\n".join([BEFOREHAND, *said] if self.beforehand else said)
 
     def take_home(
         self, folder: Path, restorer: Restorer, amount: float = 1.0, kind: str = "", rate: str = "", loud: bool = False
@@ -174,12 +183,24 @@ def numbers(restoration: Restoration) -> dict[str, Any]:
     return restoration.report | {"statement": restoration.provenance.statement, "analysis": found}
 
 
+def numbers_files(restoration: Restoration, found: Verdict, path: Path) -> tuple[str, Path]:
+    """The numbers as a table, and the file `path` with all of them."""
+    known = numbers(restoration)
+    path.write_text(json.dumps(recipe.portable(known), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return number_table.as_html(number_table.rows(restoration, found, known["analysis"])), path
+
+
 def pictures(before: figures.Sound, restoration: Restoration, reference: ReferenceLtas | None) -> dict[str, Figure]:
     """The pictures on the page by name: two to lie over each other, the average spectra, the response."""
     after = (restoration.audio, restoration.sample_rate)
     drawn = figures.of_restoration(before, after, restoration, reference)
     left, right = figures.spectrogram_pair(before, after)
     return {"before": left, "after": right, "ltas": drawn["ltas"](), "response": drawn["response"]()}
+
+
+def drawn(figure: Figure, path: Path, dark: bool) -> str:
+    """The path of a figure's picture, made for a page that is dark or light."""
+    return str(figures.save(figures.by_night(figure) if dark else figure, path))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import math
 import os
@@ -17,8 +18,9 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import ListedColormap, LogNorm, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -48,6 +50,9 @@ OCTAVES_HZ = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 INK, PAPER, GRID = "#222222", "white", "#dddddd"
 # Okabe and Ito's colours, told apart by every eye; line styles serve those who print in grey.
 LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."))
+# The listening desk's colours: a sound has the same one wherever it is drawn.
+SOUND_LINES = {"recording": LINES[0], "restored": LINES[1], "LTAS-EQ": LINES[2]}
+NIGHT_LIGHTNESS = (0.93, 0.10)  # of what is black on a light figure, and of what is white
 # Viridis without its yellow end, which vanishes on paper; late estimates are the dark ones.
 FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
 
@@ -95,12 +100,12 @@ def spectrogram_pair(
     figures = []
     sides: list[Literal["left", "right"]] = ["left", "right"]
     for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
-        figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)  # a layout would follow what is written in it
-        axes = figure.add_axes((0.115, 0.15, 0.745, 0.76))
+        figure = Figure(figsize=(5, 2.8), dpi=180, facecolor=PAPER)  # a layout would follow what is written in it
+        axes = figure.add_axes((0.145, 0.19, 0.695, 0.69))
         image = _draw_spectrogram(axes, picture, "")
-        axes.set_title(title, loc=side, fontsize=18, color=INK)
+        axes.set_title(title, loc=side, fontsize=14, color=INK)
         _time_ticks(axes, picture.longest)
-        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.88, 0.15, 0.02, 0.76))))
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.86, 0.19, 0.02, 0.69))), "Level (dB)")
         figures.append(figure)
     return figures[0], figures[1]
 
@@ -110,13 +115,13 @@ def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Fig
 
     Small and quickly drawn, as the restoration waits for it.
     """
-    figure = Figure(figsize=(7.5, 4.2), facecolor=PAPER)
-    above = figure.add_axes((0.105, 0.52, 0.875, 0.405))
+    figure = Figure(figsize=(6, 3.36), dpi=150, facecolor=PAPER)
+    above = figure.add_axes((0.115, 0.54, 0.865, 0.37))
     (picture,) = _pictures([estimate], columns=400, frames_per_column=1)
     _draw_spectrogram(above, picture, title)
     above.set_ylabel("Hz", fontsize=12, color=INK)
     _time_ticks(above, picture.longest)
-    below = figure.add_axes((0.105, 0.125, 0.875, 0.24))
+    below = figure.add_axes((0.115, 0.155, 0.865, 0.2))
     hertz = np.geomspace(LOWEST_HZ, estimate[1] / 2, 200)
     gain = np.zeros_like(hertz) if equalizer is None else equalizer.gain_db(hertz)
     below.axhline(0, color=INK, linewidth=0.8)
@@ -150,7 +155,9 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     axes = figure.subplots()
     top_hz = max([rate for _, rate in curves.values()] + [reference.sample_rate if reference else 0]) / 2
     drawn = []
-    for (name, sound), (colour, style) in zip(curves.items(), cycle(LINES), strict=False):
+    others = cycle(LINES)
+    for name, sound in curves.items():
+        colour, style = SOUND_LINES.get(name) or next(others)
         drawn.append(third_octaves(average_spectrum(sound), sound[1], pitches(sound[1])))
         width = 4.5 if len(drawn) == 1 else 2.2  # where they agree, the first shines out from under the others
         axes.plot(*drawn[-1], color=colour, linestyle=style, linewidth=width, label=name)
@@ -203,6 +210,36 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
     return figure
 
 
+def by_night(figure: Figure) -> Figure:
+    """The same figure, with light ink on dark paper. Spectrograms keep their colours, which are dark already."""
+    figure.draw_without_rendering()  # labels at ticks appear only when they are drawn
+    for artist in figure.findobj(lambda artist: not isinstance(artist, (Figure, Axes))):  # whose paper is a patch
+        for part in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+            colour: Any = getattr(artist, f"get_{part}", lambda: None)()
+            if np.ndim(colour) < 2 and is_color_like(colour):
+                getattr(artist, f"set_{part}")(at_night(colour))
+    for axes in figure.axes:
+        axes.tick_params(color=at_night(INK), labelcolor=at_night(INK))
+        for bar in axes.collections:  # of earlier estimates
+            if isinstance(bar, QuadMesh) and bar.get_cmap() is FADING:
+                bar.set_cmap(FADING_AT_NIGHT)
+    return figure
+
+
+def at_night(colour: Any) -> tuple[float, float, float, float]:
+    """A colour for dark paper: the same hue, light where it was dark and dark where it was light."""
+    red, green, blue, alpha = to_rgba(colour)
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    black, white = NIGHT_LIGHTNESS
+    lightness = black + (white - black) * lightness
+    if saturation > 0.2:  # no ink or paper, but a line
+        lightness = max(lightness, 0.6)
+    return (*colorsys.hls_to_rgb(hue, lightness, saturation), alpha)
+
+
+FADING_AT_NIGHT = ListedColormap([at_night(colour) for colour in FADING(np.arange(FADING.N))])
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes a PNG or an SVG, as the extension says; it appears under its name only when it is complete."""
     path = Path(path)
@@ -222,7 +259,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
     # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
     rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=120, facecolor=PAPER, **rest)
+    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **rest)
     return file.getvalue()
 
 
@@ -325,8 +362,8 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
 
 
-def _level_bar(bar: Colorbar) -> None:
-    bar.set_label("Level (dB, 0 is the loudest point)", fontsize=12, color=INK)
+def _level_bar(bar: Colorbar, label: str = "Level (dB, 0 is the loudest point)") -> None:
+    bar.set_label(label, fontsize=12, color=INK)
     bar.ax.tick_params(colors=INK, labelsize=11)
 
 

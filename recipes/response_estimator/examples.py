@@ -168,8 +168,11 @@ def example(tracks: list[Track], chances: np.ndarray, seed: tuple[int, ...]) -> 
         "features": ev.beside(found, ev.reference_levels(reference)).numpy().astype(np.float16),
         "same": np.float16(same),
         "response": true_response(aging).numpy().astype(np.float16),
-        "through": (decibels(music) - decibels(before)).clamp(-120, 60).numpy().astype(np.float16),
         "snr": (decibels(music) - decibels(noise)).clamp(-80, 80).numpy().astype(np.float16),
+        "clean": (decibels(before) - decibels(ev.power_in(before, ev.LEVEL_HZ)))
+        .clamp(-120, 60)
+        .numpy()
+        .astype(np.float16),
         "background": np.float16(1.0),
         "ends": np.float16(aging.response.high_hz is not None),
         "family": np.int16(list(FAMILIES).index(name)),

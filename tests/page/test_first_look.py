@@ -10,8 +10,7 @@ import soundfile as sf
 
 from babe2 import RestorationError, Restorer, audio
 from babe2.analysis.liveliest import liveliest
-from babe2.page.excerpt import Excerpt
-from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, check_sounding, equalised, first_look, restored_beforehand
+from babe2.page.first_look import BLOCK_SECONDS, BLOCKS, check_sounding, equalised, first_look
 from babe2.recordings.chunks import Tags
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -79,20 +78,3 @@ def test_silent_channels_are_not_counted_and_silence_is_refused(tmp_path: Path) 
     sf.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
     with pytest.raises(RestorationError, match="This recording is silent"):
         check_sounding(first_look(tmp_path / "silence.wav"))
-
-
-def test_an_example_is_known_by_what_is_in_it(tmp_path: Path) -> None:
-    upload = tmp_path / "anything.flac"
-    upload.write_bytes(EXAMPLE.read_bytes())
-    known = restored_beforehand(upload, Excerpt(2.0, 5.0), EXAMPLES)
-    whole, rate = sf.read(EXAMPLES / "old_variation.restored.flac", dtype="float32")
-    assert known is not None
-    np.testing.assert_array_equal(known[0], whole[2 * rate : 7 * rate])
-    assert restored_beforehand(EXAMPLES / "variation.flac", Excerpt(), EXAMPLES) is None
-
-
-def test_the_example_restored_beforehand_is_as_long_and_small() -> None:
-    restored, example = EXAMPLES / "old_variation.restored.flac", sf.info(EXAMPLE)
-    told = sf.info(restored)
-    assert (told.frames, told.samplerate, told.channels) == (example.frames, example.samplerate, example.channels)
-    assert restored.stat().st_size < 1.5e6

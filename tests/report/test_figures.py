@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from babe2.dsp.curves import SampledCurve
@@ -18,6 +19,10 @@ from babe2.errors import RestorationError
 from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Recorded, Samples
 from babe2.report.figures import (
+    INK,
+    LINES,
+    at_night,
+    by_night,
     encoded,
     live,
     ltas_curves,
@@ -102,6 +107,46 @@ def test_the_pair_lies_over_each_other_to_the_pixel() -> None:
     assert before.axes[0].get_xlim() == (0, 3)  # a second is as wide in both
     sizes = [int.from_bytes(encoded(figure, "png")[16:24]) for figure in (before, after)]
     assert sizes[0] == sizes[1]
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    """How light a colour is, after WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def night_contrast(colour: object) -> float:
+    light, dark = luminance(at_night(colour)), luminance(at_night("white"))
+    return (max(light, dark) + 0.05) / (min(light, dark) + 0.05)
+
+
+@pytest.mark.parametrize("colour", [INK, *(colour for colour, _ in LINES)])
+def test_ink_and_lines_stand_out_from_dark_paper(colour: str) -> None:
+    assert night_contrast(colour) > 4.5
+
+
+def test_by_night_paper_is_dark_and_sound_keeps_its_colours() -> None:
+    history = [(sigma, equalizer(2000 + 1000 * i)) for i, sigma in enumerate((0.5, 0.1, 0.01))]
+    for figure in (
+        by_night(spectrogram_pair((tone(440), RATE), (tone(880), RATE))[0]),
+        by_night(ltas_curves({"recording": (tone(440), RATE), "restored": (tone(880), RATE)})),
+        by_night(response(history, equalizer(5000), 22050)),
+        by_night(live((tone(440), RATE), equalizer(5000))),
+    ):
+        assert luminance(figure.get_facecolor()) < 0.02 and encoded(figure, "png")
+        for axes in figure.axes:
+            words = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()]
+            assert all(luminance(to_rgba(text.get_color())) > 0.5 for text in words if text.get_text())
+            assert all(image.get_cmap().name == "magma" for image in axes.images)
+            assert all(luminance(to_rgba(line.get_color())) > 0.1 for line in axes.lines if line.get_linewidth() < 5)
+
+
+def test_a_sound_has_one_colour_in_every_picture() -> None:
+    looked = ltas_curves({"recording": (tone(440), RATE), "LTAS-EQ": (tone(880), RATE)})
+    done = ltas_curves({"recording": (tone(440), RATE), "restored": (tone(880), RATE)})
+    colours = {line.get_label(): line.get_color() for figure in (looked, done) for line in figure.axes[0].lines}
+    assert len(set(colours.values())) == 3
+    assert looked.axes[0].lines[0].get_color() == done.axes[0].lines[0].get_color() == colours["recording"]
 
 
 def test_while_it_runs_sound_and_response_are_drawn_small() -> None:
