@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from babe2.analysis.evidence import COUNT, FEATURES
 
 HEADS, EXPAND = 4, 3
-# Of each band: response and its log-scale, signal over noise and its log-scale, music and its log-scale, and how far what
-# the recording departs from the reference is the machine's doing.
+# Of each band: response, signal over noise and music, each with its log-scale, and how far what the recording departs
+# from the reference is the machine's doing.
 OUTPUTS = 7
 DB = 10.0  # of one unit of the network's output
 WEIGHTS = "response-estimator"

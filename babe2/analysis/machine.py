@@ -81,7 +81,8 @@ def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
     response = guess.response - guess.response[core if core.any() else inside].mean()
     points, response = _continued(hertz, response, first_hz, last_hz, ends)
     unsure = SampledCurve(hertz, WITHIN * guess.scale)
-    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure)
+    music = SampledCurve(hertz, guess.music)
+    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure, music)
 
 
 def heard_band(snr: Tensor) -> tuple[float, float]:
