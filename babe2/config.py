@@ -6,10 +6,10 @@ Settings are declared once, in small groups; a method's own settings (methods/) 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import count, pairwise
-from typing import Any, Literal, NamedTuple, Self, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, get_origin, get_type_hints
 
 from babe2.errors import RestorationError
 
@@ -133,6 +133,15 @@ class Settings:
         changed.check()
         return changed
 
+    def value(self, name: str, overrides: Mapping[str, Any]) -> Any:
+        """One setting as some overrides have it, or as it stands; a value that cannot work by itself is refused."""
+        if name not in overrides:
+            return getattr(self, name)
+        value = _read(name, get_type_hints(type(self))[name], overrides[name])
+        if not self.about()[name].bounds(value):
+            refuse({name: value})
+        return value
+
     @classmethod
     def about(cls) -> dict[str, About]:
         """What is said of each setting, in the order in which people are shown them."""
@@ -146,12 +155,9 @@ class Settings:
     def check(self) -> None:
         """Refuses values that cannot work, alone or together."""
         broken = {name for name, about in self.about().items() if not about.bounds(getattr(self, name))}
-        broken.update(self.contradictions())
-        if broken:
-            values = ", ".join(f"{name} = {getattr(self, name)}" for name in self.names() if name in broken)
-            raise RestorationError(
-                f"These settings cannot work: {values:.300}. See the defaults with `babe2 info --settings`."
-            )
+        # What contradicts a value that cannot work by itself is mostly nobody's choice.
+        if broken := broken or set(self.contradictions()):
+            refuse({name: getattr(self, name) for name in self.names() if name in broken})
 
     def contradictions(self) -> Iterable[str]:
         """The settings that do not go together with others."""
@@ -540,6 +546,12 @@ def column_for(name: str, sample_rate: int, segment: int | None) -> Column:
 
 
 # Reading
+
+
+def refuse(values: Mapping[str, Any]) -> NoReturn:
+    """Raises the sentence for values that cannot work."""
+    told = ", ".join(f"{name} = {value}" for name, value in values.items())
+    raise RestorationError(f"These settings cannot work: {told:.300}. See the defaults with `babe2 info --settings`.")
 
 
 def unknown_setting(unknown: list[str], known: Iterable[str]) -> str:

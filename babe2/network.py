@@ -128,6 +128,11 @@ class CQTDiffPlus(nn.Module):
                 module.to(dtype)
         return self
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the arithmetic between convolutions is compiled."""
+        return any(isinstance(module, ResidualBlock) and module.pointwise is not EAGER for module in self.modules())
+
     def compile_pointwise(self) -> CQTDiffPlus:
         """Compiles the arithmetic between convolutions; the first evaluation then takes half a minute longer."""
         for module in self.modules():

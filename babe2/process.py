@@ -6,7 +6,8 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -83,15 +84,94 @@ def _quota(folder: Path) -> Iterator[float]:
             yield float(quota) / float(period)
 
 
+class _Inside(threading.local):
+    """What the current thread of this program is inside of."""
+
+    count: int | None = None
+
+
+_INSIDE = _Inside()
+_DOOR = threading.Lock()  # held by work that has a number of its own, and in passing by whoever enters
+_SHARING = threading.Condition()
+_sharing = 0  # how many compute with the program's number
+_usual: int | None = None  # the program's number, while work has another
+_POLLED_SECONDS = 0.1
+
+
+def thread_count() -> int:
+    """The number of threads that new work computes with: torch's, but for what work of another number has set it to."""
+    return _INSIDE.count or _usual or torch.get_num_threads()
+
+
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Torch computes with `count` threads inside, and with as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+def threads(count: int, poll: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Torch computes with `count` threads inside, whatever else runs in this program.
+
+    Torch has one number for the whole program, or for each of its threads, of which a new one begins with the number
+    that was set last. So work with the program's own number goes on side by side, and work with another one is alone:
+    it waits until nobody else computes, and whoever comes later waits for it. `poll` is called while this one waits;
+    what it raises ends the waiting.
+    """
+    if _INSIDE.count is not None:
+        if count != _INSIDE.count:
+            raise RestorationError(
+                f"Work with {count} threads cannot be done in the middle of work with {_INSIDE.count}. Do it after it."
+            )
+        yield
+        return
+    with _alone(count, poll) if count != thread_count() else _shared(count, poll):
+        _INSIDE.count = count
+        try:
+            yield
+        finally:
+            _INSIDE.count = None
+
+
+@contextmanager
+def _shared(count: int, poll: Callable[[], None]) -> Iterator[None]:
+    """Inside nobody changes the number of threads, which is `count`."""
+    global _sharing
+    _wait(lambda: _DOOR.acquire(timeout=_POLLED_SECONDS), poll)
+    with _SHARING:
+        _sharing += 1
+    _DOOR.release()
     try:
+        if torch.get_num_threads() != count:  # this thread was new while other work was alone
+            torch.set_num_threads(count)
         yield
     finally:
-        torch.set_num_threads(before)
+        with _SHARING:
+            _sharing -= 1
+            _SHARING.notify_all()
+
+
+@contextmanager
+def _alone(count: int, poll: Callable[[], None]) -> Iterator[None]:
+    """Inside nobody else computes; torch does so with `count` threads, and with as many as before afterwards."""
+    global _usual
+    _wait(lambda: _DOOR.acquire(timeout=_POLLED_SECONDS), poll)
+    try:
+        _wait(_nobody_shares, poll)
+        _usual = torch.get_num_threads()
+        torch.set_num_threads(count)
+        yield
+    finally:
+        if _usual is not None:
+            torch.set_num_threads(_usual)
+            _usual = None
+        _DOOR.release()
+
+
+def _nobody_shares() -> bool:
+    """Whether nobody computes with the program's number, now or in a moment."""
+    with _SHARING:
+        return _SHARING.wait_for(lambda: _sharing == 0, _POLLED_SECONDS)
+
+
+def _wait(came: Callable[[], bool], poll: Callable[[], None]) -> None:
+    """Returns when it came; until then it is asked again and again, and `poll` is called in between."""
+    while not came():
+        poll()
 
 
 # Memory

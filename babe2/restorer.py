@@ -20,7 +20,9 @@ from babe2.audio import SoundFile
 from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.dsp.curves import Curve
-from babe2.dsp.spectra import ReferenceLtas
+from babe2.dsp.resampling import resample
+from babe2.dsp.spectra import ReferenceLtas, ltas
+from babe2.dsp.waveform import as_channels, as_sample_rate
 from babe2.errors import Cancelled, RestorationError
 from babe2.methods.base import Method
 from babe2.methods.registry import BABE2, choose, sampling, used
@@ -34,12 +36,13 @@ from babe2.process import (
     choose_device,
     enough_memory,
     has_bfloat16,
+    thread_count,
     threads,
     versions,
 )
 from babe2.provenance import already_made
 from babe2.recordings.journal import Journal, Storage, Unfinished
-from babe2.recordings.recorded import Audio, OnBlock, Recorded, Samples, Sound
+from babe2.recordings.recorded import SILENT, Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
 from babe2.run import OnStep, Run, finished, finished_part
 from babe2.sampler import Noise, Progress, sample
@@ -47,6 +50,8 @@ from babe2.sampler import Noise, Progress, sample
 AT_ONCE = {"cuda": 8}  # segments
 MOST_AT_ONCE = 256
 LONGEST_SAMPLE = 2**22  # samples of music out of nothing
+MOST_BRIGHTNESS = 6.0  # dB per octave
+REFERENCE_SECONDS, REFERENCE_FFT = 5.0, 4096
 MOST_TRANSFORMS = 4  # kept, each of some megabytes; short recordings have lengths of their own
 
 
@@ -60,6 +65,8 @@ class Wish:
     batch: int | None = None
     output_rate: int | None = None
     response: Curve | None = None
+    brightness: float = 0.0  # dB per octave above 1 kHz, brighter or darker than is most probable
+    reference: ReferenceLtas | None = None  # how music by this instrument in this room sounds, where that is known
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to its end
@@ -187,6 +194,8 @@ class Restorer:
         on_step: OnStep | None = None,
         cancelled: Callable[[], bool] | None = None,
         response: Curve | None = None,
+        brightness: float = 0.0,
+        reference: ReferenceLtas | None = None,
         batch: int | None = None,
         **overrides: Any,
     ) -> Restoration:
@@ -196,11 +205,16 @@ class Restorer:
         that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given, else
         from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
         recording's duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to
-        instead of being estimated. `batch` segments are restored at once, in agreement where they overlap; by default
-        several on a graphics card and one elsewhere. When `cancelled()` turns true, raises `Cancelled` with the
-        finished part.
+        instead of being estimated.
+
+        How bright the music was is not in the recording. `brightness` makes it brighter or, below zero, darker than is
+        most probable, in dB per octave above 1 kHz; `reference`, from `reference_of` a modern recording of the same
+        instrument, says how it is to sound.
+
+        `batch` segments are restored at once, in agreement where they overlap; by default several on a graphics card
+        and one elsewhere. When `cancelled()` turns true, raises `Cancelled` with the finished part.
         """
-        wish = Wish(method, preset, seed, batch, output_rate, response, overrides)
+        wish = Wish(method, preset, seed, batch, output_rate, response, brightness, reference, overrides)
         return self._restore(
             Samples.of(audio, sample_rate),
             Storage(),
@@ -232,15 +246,16 @@ class Restorer:
         wish = Wish.of(**wishes)
         source = SoundFile(path, start=wish.start, duration=wish.duration)
         provenance = self._provenance(wish)
-        begun = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
-        storage = Journal(Path(journal), provenance | begun, unfinished)
+        about = provenance | {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
+        kept = ("threads", "seed") if wish.seed is None else ("threads",)  # nobody has chosen a seed that was drawn
+        storage = Journal(Path(journal), about, unfinished, kept)
         try:
-            with storage.kept(), threads(storage.threads):
+            with storage.kept():
                 restoration = self._restore(
                     source,
                     storage,
                     wish,
-                    provenance | {"threads": storage.threads},
+                    provenance | {name: storage.begun[name] for name in kept},
                     on_step=on_step,
                     on_block=on_block,
                     cancelled=cancelled,
@@ -264,42 +279,73 @@ class Restorer:
         on_block: OnBlock = lambda seconds: None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Restoration:
+        poll = polled(cancelled)
+
         def read(seconds: float) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled
+            poll()
             on_block(seconds)
 
         method = self._method(wish)
-        recording = Recorded.of(
-            original,
-            self.model.sample_rate,
-            wish.output_rate,
-            fold=method.folds,
-            blank=partial(storage.blank, "recording"),
-            on_block=read,
-        )
-        run = Run(
-            method,
-            recording,
-            storage,
-            prior_of=partial(self.prior, cancelled=cancelled),
-            device=self.device,
-            noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
-            reference=self.reference,
-            response=wish.response,
-            on_step=on_step,
-            batch=provenance["batch"],
-        )
-        try:
-            with enough_memory():
-                restored = run.restore()
-            if cancelled is not None and cancelled():
-                raise Cancelled
-        except Cancelled:
-            raise Cancelled(finished_part(run, provenance)) from None
-        return finished(run, restored, provenance)
+        with threads(provenance["threads"], poll):
+            recording = Recorded.of(
+                original,
+                self.model.sample_rate,
+                wish.output_rate,
+                fold=method.folds,
+                blank=partial(storage.blank, "recording"),
+                on_block=read,
+            )
+            run = Run(
+                method,
+                recording,
+                storage,
+                prior_of=partial(self.prior, cancelled=cancelled),
+                device=self.device,
+                noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
+                reference=wish.reference or self.reference,
+                same_room=wish.reference is not None,
+                brightness=wish.brightness,
+                response=wish.response,
+                on_step=on_step,
+                batch=provenance["batch"],
+            )
+            try:
+                with enough_memory():
+                    restored = run.restore()
+                poll()
+            except Cancelled:
+                raise Cancelled(finished_part(run, provenance)) from None
+            return finished(run, restored, provenance)
+
+    def reference_of(self, audio: Any, sample_rate: int) -> ReferenceLtas:
+        """The average spectrum of a good recording (samples,) or (channels, samples), to restore others like it."""
+        channels = as_channels(audio, as_sample_rate(sample_rate))
+        x = resample(channels, as_sample_rate(sample_rate), self.model.sample_rate)
+        x = x[x.std(dim=1) > SILENT * x.std().clamp(min=1e-12)]
+        if x.shape[0] == 0 or x.shape[1] < REFERENCE_SECONDS * self.model.sample_rate:
+            raise RestorationError(
+                f"A reference is a good recording of {REFERENCE_SECONDS:g} s or more, and not silent. Choose another."
+            )
+        fft = REFERENCE_FFT if self.ltas is None else 2 * (len(self.ltas) - 1)
+        power = ltas(x / x.std(dim=1, keepdim=True), fft, fft, fft // 4)
+        return ReferenceLtas(power.double(), self.model.sample_rate)
 
     def _method(self, wish: Wish) -> Method:
+        if not -MOST_BRIGHTNESS <= wish.brightness <= MOST_BRIGHTNESS:
+            raise RestorationError(
+                f"The brightness lies between -{MOST_BRIGHTNESS:g} and {MOST_BRIGHTNESS:g} dB per octave, "
+                f"not at {wish.brightness:g}."
+            )
+        method = self._chosen(wish)
+        if not method.takes_brightness and (wish.brightness or wish.reference is not None):
+            what = "brightness" if wish.brightness else "reference"
+            raise RestorationError(
+                f"A {what} changes nothing with {method.name}, which follows the recording alone. "
+                "Leave it out, or take the preset standard."
+            )
+        return method
+
+    def _chosen(self, wish: Wish) -> Method:
         return self.method(wish.method, wish.preset, response_known=wish.response is not None, **wish.settings)
 
     def batch_of(self, wished: int | None) -> int:
@@ -315,28 +361,39 @@ class Restorer:
         """A response that was given: for people at some frequencies, and a digest of it at many."""
         if response is None:
             return {}
+        if not isinstance(response, Curve):
+            raise RestorationError(
+                f"A response is a Curve of babe2.dsp.curves, not of the type {type(response).__name__}. Give "
+                "SampledCurve(frequencies in Hz, decibels), both as tensors, or the response of a Restoration."
+            )
         exact = response.magnitude(2**14, self.model.sample_rate).cpu().numpy().tobytes()
         return {"response": response.as_dict(), "response_sha256": hashlib.sha256(exact).hexdigest()}
 
     def _provenance(self, wish: Wish, *, replayed: bool = False) -> dict[str, Any]:
         """Everything that decides the numbers, but for the recording; `replayed` noise has no seed."""
         method = self._method(wish)
-        return self._given(wish.response) | {
-            "checkpoint": self.name,
-            "sha256": self.sha256,
-            "verified": self.verified,
-            "method": wish.method,
-            "solver": method.name,
-            "preset": wish.preset,
-            "settings": method.settings.as_dict(),
-            "seed": None if replayed else checked_seed(wish.seed),
-            "batch": self.batch_of(wish.batch),
-            "precision": str(self._network.dtype).removeprefix("torch."),
-            "device": self.device.type,
-            "threads": torch.get_num_threads(),  # sums in float32 depend on how they are shared out
-            "versions": versions(),
-            "warnings": method.doubts(self.model),
-        }
+        return (
+            self._given(wish.response)
+            | _heard_with(wish)
+            | {
+                "checkpoint": self.name,
+                "sha256": self.sha256,
+                "verified": self.verified,
+                "method": wish.method,
+                "solver": method.name,
+                "preset": wish.preset,
+                "settings": method.settings.as_dict(),
+                "seed": None if replayed else checked_seed(wish.seed),
+                "batch": self.batch_of(wish.batch),
+                "precision": str(self._network.dtype).removeprefix("torch."),
+                # What is fused is rounded otherwise; saving memory computes the same twice, to the same bits.
+                "compile": isinstance(self._network, CQTDiffPlus) and self._network.is_compiled,
+                "device": self.device.type,
+                "threads": thread_count(),  # sums in float32 depend on how they are shared out
+                "versions": versions(),
+                "warnings": method.doubts(self.model),
+            }
+        )
 
     def sample(
         self,
@@ -361,7 +418,7 @@ class Restorer:
         whole = next_length(self.model, max(length, settings.segment_length))
         prior = self.prior(whole, cancelled)
         shape = torch.Size((count, whole))
-        with enough_memory():
+        with threads(thread_count(), polled(cancelled)), enough_memory():
             drawn = sample(
                 prior, shape, settings, noise or seeded_noise(seed, 0, self.device), on_step=on_step, **hooks
             )
@@ -373,14 +430,25 @@ class Restorer:
         self._transforms[length] = transform  # the latest is the last to be forgotten
         for forgotten in list(self._transforms)[:-MOST_TRANSFORMS]:
             self._transforms.pop(forgotten, None)
-        poll = None
-        if cancelled is not None:
+        return build_prior(self.model, self._network, transform, None if cancelled is None else polled(cancelled))
 
-            def poll() -> None:
-                if cancelled():
-                    raise Cancelled
 
-        return build_prior(self.model, self._network, transform, poll)
+def polled(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
+    """A function that raises `Cancelled` once `cancelled()` is true."""
+
+    def poll() -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+
+    return poll
+
+
+def _heard_with(wish: Wish) -> dict[str, Any]:
+    """What a person said of how it is to sound, where anything was said."""
+    said: dict[str, Any] = {"brightness": float(wish.brightness)} if wish.brightness else {}
+    if wish.reference is not None:
+        said["reference_sha256"] = hashlib.sha256(wish.reference.power.cpu().numpy().tobytes()).hexdigest()
+    return said
 
 
 def checked_seed(seed: int | None) -> int:

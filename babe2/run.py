@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
-from babe2.analysis.response import estimate_response
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
@@ -67,19 +66,31 @@ class Run:
         noise: Callable[[int], Noise],
         reference: ReferenceLtas | None = None,
         response: Curve | None = None,
+        same_room: bool = False,
+        brightness: float = 0.0,
         on_step: OnStep | None = None,
         batch: int = 1,
     ) -> None:
         """`prior_of` gives the prior for segments of some length. `noise` is that of the segment by which a run begins.
         `reference` is the average spectrum of the music that the prior knows, where it is known; `response` that of the
-        machine, and is estimated where it is not. `batch` segments are restored at once, where the method can."""
+        machine, and is estimated where it is not; `same_room` and `brightness` are
+        those of `Work`. `batch` segments are restored at once, where the method can."""
         self.method, self.recording, self.storage = method, recording, storage
         self.noise, self.on_step, self.batch = noise, on_step, batch
         self.channels = int(recording.sounding.sum())
         observation = ScaledChannels(recording.observation, recording.sounding, torch.ones(self.channels), device)
         self.span, self.starts = method.span(observation.samples), method.starts(observation.samples)
         self.work = Work(
-            observation, recording.model_rate, reference, response, self.span, self.starts, prior_of, device
+            observation,
+            recording.model_rate,
+            reference,
+            response,
+            self.span,
+            self.starts,
+            prior_of,
+            device,
+            same_room=same_room,
+            brightness=brightness,
         )
         self.unfinished = set(range(len(self.starts)))
         self.found: dict[int, SegmentResult] = {}  # by segment
@@ -120,14 +131,24 @@ class Run:
                 if not self.found:
                     self.history.clear()  # the first run begins again
                 self.batch = fewer
-        return self.canvas
+        return self.heard()
+
+    def heard(self) -> Tape:
+        """What is finished of it, as it is to be heard (C, T)."""
+        if not self.found:
+            return self.canvas
+        # The first segment that was sampled is finished wherever anything is, but for what it shares with the next.
+        first = min(self.found)
+        start = self.starts[first]
+        later = [other for other in self.starts if other > start]
+        return self.session.finish(self.canvas, start, min([start + self.span.length, *later]))
 
     def _measured_band(self) -> RecordedBand | None:
         """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
         if self.work.reference is None:
             return None
-        spectrum, _ = Spectrum.at_unit_level(self.work.observation, self.work.sample_rate)
-        return estimate_response(spectrum, self.work.reference).band
+        chain, _ = find_machine_at_unit_level(self.work.observation, self.work.sample_rate, self.work.reference)
+        return chain.band
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""
@@ -183,7 +204,7 @@ class Run:
         if not self.unfinished:
             return recording.seconds
         # Near the cut the resampler looks ahead at what is not there yet.
-        margin = max(SHORTEST_SECONDS, 400 / min(rate, recording.output_rate))
+        margin = max(SHORTEST_SECONDS, 400 / min(rate, recording.output_rate)) + self.session.reach / rate
         return max(0.0, self.starts[min(self.unfinished)] / rate - margin)
 
     def _noise(self, group: list[int], overlapping: bool) -> Noise:
@@ -321,7 +342,7 @@ def finished_part(run: Run, about: dict[str, Any]) -> Restoration | None:
     seconds = run.finished_seconds()
     if not run.found or int(seconds * run.recording.output_rate) == 0:
         return None
-    part = finished(run, run.canvas, about, seconds)
+    part = finished(run, run.heard(), about, seconds)
     part.report["warnings"].append(f"The restoration was stopped; this is its finished part, {seconds:.1f} s.")
     return part
 

@@ -15,6 +15,7 @@ import torch
 
 from babe2 import Restorer, audio, config
 from babe2.config import BandwiseArchitecture, Model
+from babe2.dsp.curves import FLAT, Curve
 from babe2.estimate import Estimate, Line, Pace, calibrate, estimate
 from babe2.methods import Method, choose
 from babe2.methods.guided import Guided, GuidedSettings
@@ -85,6 +86,14 @@ def test_one_equalizer_for_all_is_found_on_some_segments_together() -> None:
     assert apart.segments == together.segments == 8
     assert together.evaluations == 101 * 6  # one run for three segments, and one for each of the others
     assert together.memory > apart.memory
+
+
+def test_where_the_response_is_given_no_equalizer_is_looked_for() -> None:
+    wishes = {"solver": "guided", "mode": "time-invariant", "blind_segments": 3}
+    blind = choose("babe2", "standard", config.PIANO, wishes)
+    given = choose("babe2", "standard", config.PIANO, {"solver": "guided"}, response_known=True)
+    assert blind.rehearse_aside(RATE) is not None and given.rehearse_aside(RATE) is None
+    assert blind.runs(8, 1) == [3, 1, 1, 1, 1, 1] and given.runs(8, 1) == [1] * 8
 
 
 def test_the_published_program_averages_the_channels() -> None:
@@ -169,10 +178,19 @@ def test_those_of_a_guided_run_too(guided: Restorer, overrides: dict[str, Any]) 
     assert_counts_are_right(guided, 3.3, quick | overrides)
 
 
-def assert_counts_are_right(restorer: Restorer, seconds: float, overrides: dict[str, Any]) -> None:
+@pytest.mark.parametrize("overrides", [{}, {"preset": "paper"}])
+def test_and_those_of_a_run_with_a_given_response(guided: Restorer, overrides: dict[str, Any]) -> None:
+    quick = {"solver": "guided", "steps": 2, "sigma_min": 0.1}
+    assert_counts_are_right(guided, 3.3, quick | overrides, FLAT)
+
+
+def assert_counts_are_right(
+    restorer: Restorer, seconds: float, overrides: dict[str, Any], response: Curve | None = None
+) -> None:
     recording = audio.read(EXAMPLE, duration=seconds)
-    restoration = restorer.restore(recording.audio, recording.sample_rate, **overrides)
-    needed = estimate(PACE, restorer.method(**overrides), restorer.model, seconds=seconds, channels=1, sample_rate=RATE)
+    restoration = restorer.restore(recording.audio, recording.sample_rate, response=response, **overrides)
+    method = restorer.method(**overrides, response_known=response is not None)
+    needed = estimate(PACE, method, restorer.model, seconds=seconds, channels=1, sample_rate=RATE)
     assert needed.evaluations == restoration.report["evaluations"]
     assert needed.segments == len(restoration.report["segments"])
 

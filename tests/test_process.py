@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 import torch
 
-from babe2.errors import RestorationError
-from babe2.process import MOST_THREADS, set_threads, usable_cores
+from babe2.errors import Cancelled, RestorationError
+from babe2.process import MOST_THREADS, set_threads, thread_count, threads, usable_cores
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -104,6 +106,78 @@ def test_a_wished_number_is_kept_to() -> None:
 def test_an_impossible_number_is_refused(wished: int) -> None:
     with pytest.raises(RestorationError, match="threads"):
         set_threads(wished)
+
+
+# Taking turns
+
+
+def test_work_with_the_programs_number_of_threads_goes_on_side_by_side() -> None:
+    usual, both = thread_count(), Barrier(2)
+
+    def work() -> int:
+        with threads(usual):
+            both.wait(60)
+            return torch.get_num_threads()
+
+    with ThreadPoolExecutor() as pool:
+        assert [future.result() for future in [pool.submit(work), pool.submit(work)]] == [usual, usual]
+
+
+@pytest.mark.parametrize("alone_first", [True, False])
+def test_work_with_another_number_is_alone(alone_first: bool) -> None:
+    usual, waits, done = thread_count(), Event(), list[tuple[str, int]]()
+    counts = {"alone": usual + 2, "as usual": usual}
+    first, second = ("alone", "as usual") if alone_first else ("as usual", "alone")
+
+    def work() -> None:
+        with threads(counts[second], waits.set):
+            done.append((second, torch.get_num_threads()))
+
+    with ThreadPoolExecutor() as pool, threads(counts[first]):
+        future = pool.submit(work)
+        assert waits.wait(60)
+        done.append((first, torch.get_num_threads()))
+    future.result()
+    assert done == [(first, counts[first]), (second, counts[second])]
+    assert torch.get_num_threads() == thread_count() == usual
+
+
+def test_new_work_is_counted_with_the_programs_number_while_other_work_is_alone() -> None:
+    usual = thread_count()
+    with ThreadPoolExecutor() as pool, threads(usual + 1):
+        assert thread_count() == usual + 1
+        assert pool.submit(thread_count).result() == usual
+
+
+def test_waiting_can_be_ended_and_leaves_nothing_behind() -> None:
+    usual = thread_count()
+
+    def stopped() -> None:
+        raise Cancelled
+
+    def work(count: int) -> None:
+        with threads(count, stopped):
+            pass
+
+    with ThreadPoolExecutor() as pool:
+        for first, second in ((usual, usual + 1), (usual + 1, usual), (usual + 1, usual + 2)):
+            with threads(first), pytest.raises(Cancelled):
+                pool.submit(work, second).result()
+        for count in (usual + 1, usual):
+            pool.submit(work, count).result()
+    assert torch.get_num_threads() == usual
+
+
+def test_work_in_the_middle_of_other_work_has_its_number_of_threads() -> None:
+    usual = thread_count()
+    for count in (usual, usual + 1):
+        with threads(count):
+            with threads(count):
+                assert torch.get_num_threads() == count
+            with pytest.raises(RestorationError, match=rf"Work with {count + 1} threads cannot be done in the middle"):
+                threads(count + 1).__enter__()
+            assert torch.get_num_threads() == count
+    assert torch.get_num_threads() == usual
 
 
 SNIPPET = "from babe2.process import set_threads, usable_cores; print(set_threads(), usable_cores())"

@@ -20,7 +20,7 @@ from babe2.config import Model
 from babe2.degradations.aging import Aging, degrade
 from babe2.degradations.horn import HornResponse
 from babe2.degradations.surface import Surface
-from babe2.dsp.curves import FLAT, SampledCurve
+from babe2.dsp.curves import FLAT, Curve, SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import at_unit_level, ltas
 from babe2.dsp.tape import MemoryTape
@@ -534,6 +534,31 @@ def test_a_known_response_is_kept_to(compact: Restorer, solver: str) -> None:
 def test_a_published_checkpoint_keeps_to_a_known_response(restorer: Restorer) -> None:
     restoration = restorer.restore(music(1), SMALL_RATE, response=HORN, solver="guided", steps=2, sigma_min=0.1)
     assert all(curve is HORN for curve in restoration.equalizers) and restoration.ltas_response is None
+
+
+@pytest.mark.parametrize("response", [[0.0, -3.0], {"gain_db": [0.0]}, np.zeros(3), torch.zeros(3), "flat", True])
+def test_a_response_that_is_no_curve_is_refused_in_a_sentence(compact: Restorer, response: Any) -> None:
+    with pytest.raises(RestorationError, match=rf"^A response is a Curve .* type {type(response).__name__}\."):
+        compact.restore(piano(1.0), SMALL_RATE, response=response, **COMPACT_QUICK)
+
+
+class Counted(Curve):
+    """A response that remembers at how many frequencies it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def _gain_db(self, frequencies: Tensor) -> Tensor:
+        self.asked.append(len(frequencies))
+        return torch.zeros(len(frequencies), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("solver", ["bandwise", "closed-form"])
+def test_a_machine_is_undone_once_for_all_segments_that_are_restored_together(compact: Restorer, solver: str) -> None:
+    response, quick = Counted(), COMPACT_QUICK | {"segment_length": 18_432, "solver": solver}
+    restoration = compact.restore(piano(6.0), SMALL_RATE, response=response, **quick)
+    whole = {"bandwise": 18_432 + 2 * MARGIN, "closed-form": 18_432}[solver]
+    assert response.asked.count(whole // 2) == len(restoration.report["segments"]) > 1
 
 
 def test_a_known_response_that_stops_low_sound_does_not_upset_the_level(compact: Restorer) -> None:

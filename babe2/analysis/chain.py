@@ -27,6 +27,8 @@ class RecordingChain:
 
     uncertainty: SampledCurve | None = None  # dB: nine in ten true responses lie so near; None: nobody can say
 
+    music: SampledCurve | None = None  # dB over the reference: how bright this music is, also where none was recorded
+
     @property
     def band(self) -> RecordedBand:
         """The band that was recorded, as a restorer takes it to be: the one to name in reports."""

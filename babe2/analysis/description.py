@@ -16,9 +16,8 @@ from babe2.analysis.band_powers import BandPowers
 from babe2.analysis.clipping import clipping
 from babe2.analysis.comparison import ratio_to_reference
 from babe2.analysis.hum import mains_hum
-from babe2.analysis.response import estimate_response
+from babe2.analysis.machine import find_machine_of_channels
 from babe2.analysis.singing import followed_notes
-from babe2.analysis.spectrum import Spectrum
 from babe2.dsp.excerpts import excerpts
 from babe2.dsp.loudness import loudness_of_excerpts
 from babe2.dsp.resampling import resample
@@ -97,8 +96,8 @@ def restorers_band(x: Tensor, sample_rate: int, reference: ReferenceLtas) -> Rec
     sounding = (spreads > SILENT_CHANNEL * spreads.max()).nonzero().flatten().tolist()
     if not sounding:
         return None
-    unit = (at_rate[i] / spreads[i] for i in sounding)
-    return estimate_response(Spectrum.of_channels(unit, reference.sample_rate), reference).band
+    unit = [at_rate[i] / spreads[i] for i in sounding]
+    return find_machine_of_channels(unit, reference.sample_rate, reference).band
 
 
 def mean_products(x: Tensor) -> Tensor:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from babe2.analysis.evidence import COUNT, FEATURES
 
 HEADS, EXPAND = 4, 3
-OUTPUTS = 5  # of each band: response and its log-scale, signal over noise and its log-scale, how far to trust departure
+# Of each band: response, signal over noise and music, each with its log-scale, and how far what the recording departs
+# from the reference is the machine's doing.
+OUTPUTS = 7
 DB = 10.0  # of one unit of the network's output
 WEIGHTS = "response-estimator"
 
@@ -30,6 +32,8 @@ class Guess(NamedTuple):
     scale: Tensor  # (B, K) dB: mean absolute error to be expected
     snr: Tensor  # (B, K) dB: music over noise
     snr_scale: Tensor  # (B, K) dB
+    music: Tensor  # (B, K) dB, over the reference: how bright this music is, also where nothing of it was recorded
+    music_scale: Tensor  # (B, K) dB
     ends: Tensor  # (B,) log odds that a machine, not the music, ended the band
 
 
@@ -60,7 +64,7 @@ class ResponseNetwork(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x)
-        response, scale, snr, snr_scale, trust = self.out(x).unbind(dim=-1)
+        response, scale, snr, snr_scale, music, music_scale, trust = self.out(x).unbind(dim=-1)
         departure = features[..., 0].clamp(-60, 60)
         ends = self.whole(torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=-1))[:, 0]
         return Guess(
@@ -68,6 +72,8 @@ class ResponseNetwork(nn.Module):
             self.widening * 3 * torch.exp(scale.clamp(-4, 4)),
             2 * DB * snr,
             5 * torch.exp(snr_scale.clamp(-4, 4)),
+            DB * music,
+            3 * torch.exp(music_scale.clamp(-4, 4)),
             ends,
         )
 
@@ -99,7 +105,7 @@ def load_network() -> ResponseNetwork:
     """The network that is included."""
     from safetensors.torch import load
 
-    folder = resources.files("babe2.bundled") / WEIGHTS
+    folder = resources.files("babe2") / "bundled" / WEIGHTS
     sizes = json.loads((folder / "config.json").read_text("utf-8"))["network"]
     network = ResponseNetwork(**sizes)
     network.load_state_dict({name: x.float() for name, x in load((folder / "model.safetensors").read_bytes()).items()})

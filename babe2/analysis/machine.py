@@ -36,7 +36,7 @@ def find_machine(
     `reference` is the average spectrum of such music; `same_room` says that it was played by the same instrument and in
     the same room, so that the recording's own music can be expected to sound like it.
     """
-    return _found(list(excerpts(x, sample_rate).audio), sample_rate, reference, same_room)
+    return find_machine_of_channels(list(excerpts(x, sample_rate).audio), sample_rate, reference, same_room=same_room)
 
 
 def find_machine_at_unit_level(
@@ -48,13 +48,13 @@ def find_machine_at_unit_level(
     """
     found, deviation = excerpts_and_deviation(tape, sample_rate)
     unit = [channel * gain for channel, gain in zip(found.audio, (1 / deviation).to(found.audio), strict=True)]
-    return _found(unit, sample_rate, reference, same_room), deviation
+    return find_machine_of_channels(unit, sample_rate, reference, same_room=same_room), deviation
 
 
-def _found(
-    channels: list[Tensor], sample_rate: int, reference: ReferenceLtas, same_room: bool = False
+def find_machine_of_channels(
+    channels: list[Tensor], sample_rate: int, reference: ReferenceLtas, *, same_room: bool = False
 ) -> RecordingChain:
-    """The recording chain of channels (excerpts, T)."""
+    """The same of channels (excerpts, T), each as loud as it is to count."""
     evidence = evidence_of_channels(channels, sample_rate)
     if evidence is None:
         return estimate_response(Spectrum.of_channels(channels, sample_rate), reference)
@@ -81,7 +81,8 @@ def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
     response = guess.response - guess.response[core if core.any() else inside].mean()
     points, response = _continued(hertz, response, first_hz, last_hz, ends)
     unsure = SampledCurve(hertz, WITHIN * guess.scale)
-    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure)
+    music = SampledCurve(hertz, guess.music)
+    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure, music)
 
 
 def heard_band(snr: Tensor) -> tuple[float, float]:

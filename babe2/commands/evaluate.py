@@ -14,7 +14,7 @@ from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, s
 from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
-from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic
+from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic, settings_of_both
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
 from babe2.replacing import write_text
@@ -50,7 +50,8 @@ def run_synthetic(options: argparse.Namespace) -> int:
         require("plots")
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
-    restorer.method(preset=preset, **overrides)  # a wrong setting is better said before the first clip
+    own, _ = settings_of_both(restorer, preset, overrides)
+    restorer.method(preset=preset, **own)  # a wrong setting is better said before the first clip
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
@@ -62,8 +63,8 @@ def run_synthetic(options: argparse.Namespace) -> int:
         make_folder(options.sheets)
         for sheet in sheets:
             check_file(sheet, overwrite=options.overwrite)
-    with interruptible() as interrupted, progress_line("evaluate") as on_step:
-        try:
+    try:
+        with interruptible() as interrupted, progress_line("evaluate") as on_step:
             evaluation = evaluate_synthetic(
                 restorer,
                 clips,
@@ -77,9 +78,9 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 preset=preset,
                 **overrides,
             )
-        except Cancelled:
-            say("stopped before everything was scored.")
-            return INTERRUPTED
+    except Cancelled:
+        say("stopped before everything was scored.")
+        return INTERRUPTED
     report = summary(evaluation) | {"checkpoint": restorer.name, "sha256": restorer.sha256}
     text = json.dumps(report, indent=2)
     if options.report:

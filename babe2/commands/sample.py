@@ -27,8 +27,8 @@ def run_sample(options: argparse.Namespace) -> int:
     for target in targets:
         check_recording(target, overwrite=options.overwrite)
     restorer = restorer_of(options)
-    with interruptible() as interrupted, progress_line(options.output.name) as show:
-        try:
+    try:
+        with interruptible() as interrupted, progress_line(options.output.name) as show:
             music = restorer.sample(
                 options.count,
                 options.seconds,
@@ -38,9 +38,9 @@ def run_sample(options: argparse.Namespace) -> int:
                 cancelled=interrupted,
                 **settings_of(options),
             )
-        except Cancelled:
-            say("stopped before anything was finished.")
-            return INTERRUPTED
+    except Cancelled:
+        say("stopped before anything was finished.")
+        return INTERRUPTED
     tags = sample_tags(restorer.name, restorer.sha256)
     for target, piece in zip(targets, music, strict=True):
         audio.write(target, piece[None], restorer.model.sample_rate, tags=tags, overwrite=options.overwrite)

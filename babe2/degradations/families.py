@@ -70,7 +70,7 @@ class Family:
     bump_db: Range = (3.0, 11.0)
     upward: float = 2 / 3
     bump_octaves: Range = (0.08, 0.45)
-    noise_db: Range = (-45.0, -15.0)
+    noise_db: Range = (-55.0, -15.0)
     slope_of_noise_db: Range = (-6.0, 3.0)
     measured: float = 0.5  # chance that the noise has a real surface's spectrum
     white: float = 0.1
@@ -146,9 +146,11 @@ class Family:
 
 HORN = Family()
 CYLINDER = replace(
-    HORN, low_hz=(150.0, 350.0), high_hz=(1800.0, 3200.0), bumps=(3, 6), noise_db=(-28.0, -10.0), rumble=0.6, swell=0.6
+    HORN, low_hz=(150.0, 350.0), high_hz=(1800.0, 3200.0), bumps=(3, 6), noise_db=(-30.0, -10.0), rumble=0.6, swell=0.6
 )
-ELECTRIC = replace(HORN, low_hz=(60.0, 150.0), high_hz=(3500.0, 7000.0), bumps=(2, 4), bump_db=(1.5, 7.0))
+ELECTRIC = replace(
+    HORN, low_hz=(60.0, 150.0), high_hz=(3500.0, 7000.0), bumps=(2, 4), bump_db=(1.5, 7.0), noise_db=(-60.0, -25.0)
+)
 RADIO = replace(
     HORN,
     low_hz=(60.0, 120.0),
@@ -165,7 +167,15 @@ RADIO = replace(
 )
 # A record of any kind that was cleaned and squeezed by those who put it on line.
 TRANSFER = replace(
-    HORN, low_hz=(60.0, 250.0), high_hz=(2200.0, 7000.0), gate=0.5, denoiser=0.6, coding=0.8, bits=0.2, clicks=0.2
+    HORN,
+    low_hz=(60.0, 250.0),
+    high_hz=(2200.0, 7000.0),
+    noise_db=(-60.0, -20.0),
+    clicks=0.2,
+    gate=0.5,
+    denoiser=0.6,
+    coding=0.8,
+    bits=0.2,
 )
 # Nothing was lost: for the cases in which nothing is to be done.
 MODERN = replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from babe2.dsp.bands import octave_means
 from babe2.dsp.curves import FLAT, Curve
 from babe2.dsp.distance import Band, at_level, log_spectral_distance
 from babe2.dsp.resampling import resample
-from babe2.dsp.spectra import ReferenceLtas, average_power
+from babe2.dsp.spectra import ReferenceLtas, power_spectrogram
 from babe2.errors import RestorationError
 from babe2.evaluation.baselines import third_octave_ratio
 from babe2.evaluation.measures import (
@@ -167,9 +167,9 @@ def evaluate_synthetic(
     if not clips or not seeds:
         raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
     options = {"preset": preset, "cancelled": cancelled}
-    equalising = {"method": "ltas-eq"} | restorer.used("ltas-eq", preset, **overrides)
-    blind = restoring(restorer, on_step=on_step, **(options | overrides))
-    ltas_eq = restoring(restorer, **(options | equalising))
+    own, equalising = settings_of_both(restorer, preset, overrides)
+    blind = restoring(restorer, on_step=on_step, **(options | own))
+    ltas_eq = restoring(restorer, **(options | {"method": "ltas-eq"} | equalising))
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
     kinds = {name: family_of(name) for name in families}  # a wrong name is better said before the first clip
     results = []
@@ -182,6 +182,14 @@ def evaluate_synthetic(
     again, _ = blind(results[0].degraded.observation, seeds[0])
     repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
     return Evaluation(tuple(results), tuple(clean), repeatable)
+
+
+def settings_of_both(
+    restorer: Restorer, preset: str, overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of our restoration, and those of LTAS-EQ; what neither uses is left to ours, which refuses it."""
+    ours, equalising = restorer.used(preset=preset, **overrides), restorer.used("ltas-eq", preset, **overrides)
+    return {name: value for name, value in overrides.items() if name in ours or name not in equalising}, equalising
 
 
 def restoring(restorer: Restorer, **options: Any) -> Restore:
@@ -212,12 +220,14 @@ def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> D
 
 
 def recorded_band(aged: Aged) -> Band:
-    """Where music is stronger than noise, around 1 kHz and at most from 100 Hz to 8 kHz, in steps of a sixth octave."""
-    fft = 4096
-    powers = [average_power(part[None, None], fft, fft // 4).double() for part in (aged.music, aged.noise)]
-    hertz = BAND_STEPS_HZ
-    music, noise = (octave_means(hertz, SCORING_RATE, fft) @ power for power in powers)
-    clear = music > noise
+    """Where music is stronger than noise, around 1 kHz and at most from 100 Hz to 8 kHz, in steps of a sixth octave.
+
+    The noise is what half of all moments exceed, as clicks hide nothing of what is between them.
+    """
+    fft, hertz = 2048, BAND_STEPS_HZ
+    weights = octave_means(hertz, SCORING_RATE, fft).float()
+    music, noise = (weights @ power_spectrogram(part, fft, fft // 4) for part in (aged.music, aged.noise))
+    clear = music.mean(dim=1) > noise.median(dim=1).values
     middle = int((hertz - 1000).abs().argmin())
     first = last = middle
     while last + 1 < len(hertz) and clear[last + 1]:

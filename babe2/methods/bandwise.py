@@ -9,8 +9,9 @@ closed form of consistency with the recording, and it needs no gradient through 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from babe2.prior import BandwisePrior, Prior
 from babe2.sampler import Constrain, Noise, OnStep, Sampled, churn_factors
 
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
+HighestNeeded = Callable[[Tensor], float]  # noise levels of a recording (T // 2 + 1,) -> where sampling has to begin
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,19 @@ def restore_bandwise(
     settings: BandwiseSettings,
     noise: Noise,
     *,
+    highest_needed: HighestNeeded = lambda level: math.inf,
     constrain: Constrain = lambda clean: clean,
     on_step: OnStep | None = None,
 ) -> Sampled:
     """Music (B, T) the prior believes in that is the recording wherever the recording is clear.
 
-    `prior` takes one noise level per frequency. `constrain` has the last word on every estimate: it keeps what
-    neighbours have settled.
+    `prior` takes one noise level per frequency. Sampling begins at `settings.sigma_start`, or lower where the
+    recording's noise levels need less. `constrain` has the last word on every estimate: it keeps what neighbours have
+    settled.
     """
     recording = degradation.undone(observation)
-    sigmas = noise_levels(settings.steps, settings.sigma_start, settings.sigma_min)
+    start = min(max(highest_needed(recording.level), 2 * settings.sigma_min), settings.sigma_start)
+    sigmas = noise_levels(settings.steps, start, settings.sigma_min)
     churn, highest, own = churn_factors(sigmas, settings).tolist(), float(sigmas[0]), recording.level
     level = own.clamp(max=highest)
 
@@ -99,19 +104,21 @@ class Bandwise(UndoneMethod):
     def sample(
         self, session: UndoneSession, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep
     ) -> Sampled:
-        work, degradation, settings = session.work, session.degradation, self.settings
-        prior = _bandwise(work.prior)
+        work, prior = session.work, _bandwise(session.work.prior)
 
         def denoise(noisy: Tensor, level: Tensor) -> Tensor:
             work.evaluations += 1
             return prior.at_levels(noisy, level)
 
-        # No higher than what the recording lost needs.
-        needed = prior.highest_needed(degradation.undone(observation).level)
-        start = min(max(needed, 2 * settings.sigma_min), settings.sigma_start)
-        settings = replace(settings, sigma_start=start)
         return restore_bandwise(
-            denoise, degradation, observation, settings, noise, constrain=constrain, on_step=on_step
+            denoise,
+            session.degradation,
+            observation,
+            self.settings,
+            noise,
+            highest_needed=prior.highest_needed,
+            constrain=constrain,
+            on_step=on_step,
         )
 
     def rehearse_estimate(self, prior: Prior, noisy: Tensor, level: Tensor) -> Tensor:

@@ -53,12 +53,14 @@ class Work:
 
     observation: Tape  # (C, T) the channels that hold sound, at the model's rate
     sample_rate: int
-    reference: ReferenceLtas | None  # how the music that the prior knows sounds on average
+    reference: ReferenceLtas | None  # how such music sounds on average: the prior's, or what a person gave
     response: Curve | None  # of the machine, where it is given
     span: Span
     starts: list[int]
     prior_of: Callable[[int], Prior]
     device: torch.device
+    same_room: bool = False  # whether the reference is of the same instrument and room
+    brightness: float = 0.0  # dB per octave, by which it is to be brighter than is most probable
     evaluations: int = 0
     # By segment: the sum and the sum of squares of each channel (2, C).
     _powers: dict[int, Tensor] = field(default_factory=dict)
@@ -178,6 +180,12 @@ class Session(ABC):
         """Whether a segment has to be sampled, given where its neighbours have settled it (L,)."""
         return True
 
+    reach: int = 0  # samples beyond a place on which `finish` depends there
+
+    def finish(self, tape: Tape, start: int, stop: int) -> Tape:
+        """What is restored (C, T), as it is to be heard; between two places it is finished in any case."""
+        return tape
+
     @abstractmethod
     def sample(self, group: Group) -> Sampled:
         """Restores a group's segments (S * C, margin + L + margin), at the prior's level."""
@@ -188,18 +196,21 @@ class Method(ABC):
     """One way to restore, with its settings."""
 
     settings: Settings
+    response_known: bool = field(default=False, kw_only=True)  # whether it is given, so that none has to be found
 
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
     takes_response: ClassVar[bool] = True  # whether a given response is kept to
+    takes_brightness: ClassVar[bool] = False  # whether it can be told how bright the music was
     generates: ClassVar[bool] = False  # whether a prior makes sound that was not in the recording
 
     @classmethod
-    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any]) -> Self:
+    def of(cls, column: Column, preset: str, overrides: Mapping[str, Any], *, response_known: bool = False) -> Self:
         """The method with the values of a column, a preset and then a person's own."""
         settings = column.settings(cls.settings_class)
-        return cls(settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides))))
+        own = settings.changed(**(cls.preset(column, settings, preset, overrides) | dict(overrides)))
+        return cls(own, response_known=response_known)
 
     @classmethod
     def as_in(cls, preset: str) -> type[Method]:
@@ -282,6 +293,17 @@ class SegmentMethod(Method):
     @property
     def layers(self) -> int:
         return 1 + self.settings.keep_low_band  # the prior's music, and what lies below its band
+
+    def runs(self, segments: int, batch: int) -> list[int]:
+        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
+
+    @property
+    @abstractmethod
+    def steps(self) -> int: ...
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps
 
     def _starts(self, samples: int, *, last_fits: bool) -> list[int]:
         length = self.span(samples).length

@@ -108,7 +108,7 @@ class ClosedFormMethod(UndoneMethod):
 
     @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        level = settings.changed(**{name: overrides[name] for name in ("level",) if name in overrides}).level
+        level = settings.value("level", overrides)
         steps = DRAFT_STEPS if preset == "draft" else STEPS
         return {"steps": steps, "sigma_start": SIGMA_START * level, "sigma_min": SIGMA_MIN * level}
 

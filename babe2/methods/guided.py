@@ -55,9 +55,7 @@ class Guided(SegmentMethod):
             return {}
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
-        chosen = {name: overrides[name] for name in ("sigma_start",) if name in overrides}
-        start = replace(settings, sigma_min=1e-12).changed(**chosen).sigma_start
-        return {"steps": DRAFT_STEPS, "sigma_min": start / DRAFT_RANGE}
+        return {"steps": DRAFT_STEPS, "sigma_min": settings.value("sigma_start", overrides) / DRAFT_RANGE}
 
     def span(self, samples: int) -> Span:
         return Span(self.settings.segment_length)
@@ -98,7 +96,7 @@ class Guided(SegmentMethod):
     # What it costs
 
     def runs(self, segments: int, batch: int) -> list[int]:
-        if self.settings.mode == "autoregressive":
+        if self.response_known or self.settings.mode == "autoregressive":
             return [1] * segments
         together = self.joint(segments)
         return [together] + [1] * max(0, segments - together)
@@ -121,8 +119,10 @@ class Guided(SegmentMethod):
             degraded = apply_magnitude(noisy.new_ones(settings.filter_fft // 2 + 1), clean)
             return guidance((noisy.detach() - degraded).square().sum() / 2, noisy, settings.guidance_strength)
 
-    def rehearse_aside(self, sample_rate: int) -> tuple[Callable[[], object], float]:
+    def rehearse_aside(self, sample_rate: int) -> tuple[Callable[[], object], float] | None:
         """The equalizer's fit."""
+        if self.response_known:
+            return None
         settings, fft = self.settings, self.settings.filter_fft
         restless = replace(settings, filter_iterations=FIT_TRIED, filter_tolerance_hz=0.0, filter_tolerance_db=0.0)
         noise = torch.randn(2, 4 * fft, generator=torch.Generator().manual_seed(0))

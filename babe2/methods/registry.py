@@ -48,7 +48,7 @@ def choose(
     if response_known and not method.takes_response:
         raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
     refuse_foreign(method, chosen, named=name != BABE2)
-    ready = method.of(column, preset, chosen)
+    ready = method.of(column, preset, chosen, response_known=response_known)
     ready.settings.refuse_idle(chosen, response_known)
     return ready
 
@@ -115,6 +115,18 @@ def values_of(column: Column) -> dict[str, Any]:
         found = column.settings(each).as_dict() | found
     found["sigma_max"] = column.settings(SampleSettings, **column.sampling).sigma_max
     return {name: found[name] for name in all_settings()}
+
+
+def presets_of(column: Column) -> dict[str, dict[str, Any]]:
+    """What each preset takes for a kind of checkpoint: its solver and that solver's settings.
+
+    Besides the presets there are `solver=guided`, as it is in the standard one, and `sample`, music out of nothing.
+    """
+    wishes: dict[str, tuple[str, dict[str, str]]] = {preset: (preset, {}) for preset in PRESETS}
+    wishes[f"{SOLVER}={Guided.name}"] = ("standard", {SOLVER: Guided.name})
+    methods = {name: choose(BABE2, preset, column, chosen) for name, (preset, chosen) in wishes.items()}
+    found = {name: {SOLVER: method.name, **method.settings.as_dict()} for name, method in methods.items()}
+    return found | {"sample": sampling(column, "standard", {})[0].as_dict()}
 
 
 def sampling(column: Column, preset: str, overrides: Mapping[str, Any]) -> tuple[SampleSettings, dict[str, Any]]:

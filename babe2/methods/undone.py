@@ -18,16 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.response import estimate_response
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
-from babe2.dsp.curves import Curve
+from babe2.dsp.curves import Curve, WeightedSum
 from babe2.dsp.spectra import bin_frequencies, equalise, fades
 from babe2.dsp.tape import Tape
 from babe2.errors import RestorationError
 from babe2.methods.base import Group, SegmentMethod, Session, Work
+from babe2.methods.brilliance import REACH, Brilliance, brightened
 from babe2.networks.folded_cqt import GRAIN, next_length
 from babe2.prior import Prior
 from babe2.recordings.segments import agreement
@@ -47,6 +47,7 @@ class UndoneSettings(StartSettings, ResolutionSettings, SegmentSettings):
 class UndoneMethod(SegmentMethod):
     """Finds the machine of the whole recording, then fills in what it lost, segment by segment."""
 
+    takes_brightness = True
     settings: UndoneSettings
 
     def begin(self, work: Work) -> Session:
@@ -62,15 +63,8 @@ class UndoneMethod(SegmentMethod):
         """The part of a segment's sound that is restored; here all of it."""
         return segment
 
-    def runs(self, segments: int, batch: int) -> list[int]:
-        return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)
-
     @property
     def steps(self) -> int:
-        return self.settings.steps
-
-    @property
-    def evaluations(self) -> int:
         return self.settings.steps
 
     @torch.no_grad()
@@ -87,14 +81,20 @@ class UndoneMethod(SegmentMethod):
 class UndoneSession(Session):
     """A recording whose machine is known."""
 
+    response: Curve
+
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
-        spectrum, loudness = Spectrum.at_unit_level(work.observation, work.sample_rate)
-        self.chain = estimate_response(spectrum, work.known_music())
+        self.chain, loudness = find_machine_at_unit_level(
+            work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
+        )
         self.band = self.chain.band
         if work.response is not None:
             self.chain = replace(self.chain, response=work.response)
+        # What makes the music brighter was not the machine's doing.
         self.response = self.chain.response
+        if work.brightness:
+            self.response = WeightedSum((self.response, brightened(work.brightness)), (1.0, -1.0))
         fft = method.settings.filter_fft
         inverse = F.pad(self.chain.inverse(bin_frequencies(work.sample_rate, fft)[1:]), (1, 0))
         inverse = inverse.float().to(work.device)
@@ -103,7 +103,9 @@ class UndoneSession(Session):
         )
         # A channel's noise is as much louder as its music.
         gain = float((self.level * loudness[:, None].to(self.level)).mean())
-        self.degradation = NoisyColouring(self.chain.response, self.chain.noise, work.sample_rate, gain)
+        self.brilliance = Brilliance(self.chain, work.known_music(), work.brightness)
+        self.reach = REACH if self.brilliance.wanted else 0
+        self.degradation = NoisyColouring(self.chain.response, self.chain.covering, work.sample_rate, gain)
 
     def group(self, waiting: list[int], batch: int) -> list[int]:
         """The first segments, no more than `batch`, that follow one another."""
@@ -114,6 +116,9 @@ class UndoneSession(Session):
             together.append(segment)
         return together
 
+    def finish(self, tape: Tape, start: int, stop: int) -> Tape:
+        return self.brilliance.applied(tape, start, stop) if self.brilliance.wanted else tape
+
     def sample(self, group: Group) -> Sampled:
         work, span = self.work, self.work.span
         starts = [work.starts[i] for i in group.segments]
@@ -121,13 +126,14 @@ class UndoneSession(Session):
         heard = torch.cat([faded(with_margins(work.observation, *place)) * self.level for place in places])
         joined = agreement(starts, span.length, span.margin, work.observation.channels)
         settled = group.settled
-        return self.method.sample(
+        sampled = self.method.sample(
             self,
             self.method.heard(work, heard),
             noise=group.noise(True),
             constrain=lambda clean: joined(clean if settled is None else settled.over(clean)),
-            on_step=group.on_step,
+            on_step=lambda progress: group.on_step(replace(progress, equalizer=self.response)),
         )
+        return replace(sampled, equalizer=self.response)
 
 
 def descend_without_gradient(

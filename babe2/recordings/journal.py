@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -33,6 +33,7 @@ RECORDING, SEGMENTS = "recording.f32", "segments.f32"  # the first is made again
 DRAFT = "result"
 # The journal goes last: as long as it is there, it tells what the rest is.
 OURS = (NEW_JOURNAL, DRAFT, RECORDING, SEGMENTS, JOURNAL)
+KEPT = ("threads",)  # what a run goes on with as it was begun, whatever it would be now
 
 _LONGEST_LINE = 2**26  # bytes
 _DIGESTED_AT_ONCE = 2**20  # bytes
@@ -73,11 +74,16 @@ class Storage:
 class Journal(Storage):
     """Where a run keeps what it works on: on a disk, so that another one can go on with what this one finished.
 
-    `about` is everything that decides the numbers; what was begun otherwise is not gone on with. `unfinished` says what
-    becomes of finished segments that lie in the folder.
+    `about` is everything that decides the numbers; what was begun otherwise is not gone on with, but for what is `kept`
+    of it: nobody asks for that in particular, and `begun` tells how it was. `unfinished` says what becomes of finished
+    segments that lie in the folder.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse") -> None:
+    begun: dict[str, Any]  # `about` as it is in force
+
+    def __init__(
+        self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse", kept: Sequence[str] = KEPT
+    ) -> None:
         super().__init__()
         self.folder = folder
         self._tapes: list[FileTape] = []
@@ -87,7 +93,7 @@ class Journal(Storage):
         try:
             with self._own_files():
                 self._own = OwnFolder(folder)
-                self._begin(self._own, json.loads(json.dumps(about)), unfinished)
+                self._begin(self._own, json.loads(json.dumps(about)), unfinished, kept)
         except BaseException:
             if self._own is not None:
                 with suppress(OSError):
@@ -97,17 +103,20 @@ class Journal(Storage):
             self.close()
             raise
 
-    def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished) -> None:
+    def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished, kept: Sequence[str]) -> None:
         left = Left(about, []) if unfinished == "discard" else _left_in(own, about)
         if unfinished == "refuse":
             if left.entries or left.damage:
+                damage = f" {left.damage}" if left.damage else ""
                 raise RestorationError(
-                    f"An unfinished restoration lies in {self.folder}, with {_segments(left.entries)}. "
+                    f"An unfinished restoration lies in {self.folder}, with {_segments(left.entries)}.{damage} "
                     "Go on with it with --resume, or remove that folder to begin anew."
                 )
             left = Left(about, [])
-        self.threads = int(left.begun.get("threads", about["threads"]))
-        if other := differences(left.begun, about | {"threads": self.threads}):
+        self.begun = about | {
+            name: left.begun[name] for name in kept if type(left.begun.get(name)) is type(about[name])
+        }
+        if other := differences(left.begun, self.begun):
             raise RestorationError(
                 f"The unfinished restoration in {self.folder} was begun otherwise ({', '.join(other):.200}). "
                 "Finish it as it was begun, or remove that folder to begin anew."
@@ -269,7 +278,8 @@ def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
     if damaged:
         return Left(begun, entries, f"Line {damaged} of {own.path / JOURNAL} is damaged.")
     known = max((written.offset + written.length for entry in entries for written in entry.written), default=0)
-    if (own.size(SEGMENTS) or 0) > known:
+    # Silence is laid before the first segment is finished, and no line tells of it until then.
+    if entries and (own.size(SEGMENTS) or 0) > known:
         return Left(begun, entries, f"{own.path / SEGMENTS} holds more than {JOURNAL} tells of.")
     return Left(begun, entries)
 

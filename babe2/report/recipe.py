@@ -63,10 +63,12 @@ def command_line(
         "--rate": rate,
         "--subtype": subtype,
         "--amount": report.get("amount"),
+        "--precision": report.get("precision"),
         "--batch": report.get("batch"),  # it and the threads decide how sums are shared out, and so the last bits
         "--threads": report.get("threads"),
     }
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += ["--compile"] if report.get("compile") else []
     for name, value in chosen_settings(report, restorer).items():
         words += ["--set", f"{name}={as_text(value)}"]
     return words

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from babe2.analysis.response import estimate_response
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.machine import find_machine
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, bin_frequencies, decibels
 from babe2.dsp.waveform import as_channels
@@ -130,8 +129,7 @@ def band_end_hz(before: Sound, reference: ReferenceLtas | None) -> float | None:
     if reference is None or audio.shape[1] < FEWEST_SECONDS * rate or not audio.any():
         return None
     heard = resample(audio, rate, reference.sample_rate)
-    chain = estimate_response(Spectrum.of(heard / heard.std(), reference.sample_rate), reference)
-    return chain.last_hz if chain.ends else None
+    return find_machine(heard / heard.std(), reference.sample_rate, reference).band.end_hz
 
 
 def format_hertz(hertz: float) -> str:

@@ -17,7 +17,7 @@ from babe2.degradations.aging import Aging, age
 from babe2.degradations.families import FAMILIES
 from babe2.dsp.bands import octave_means
 from babe2.dsp.curves import Curve
-from babe2.dsp.spectra import ReferenceLtas, average_power, decibels
+from babe2.dsp.spectra import ReferenceLtas, average_power, decibels, power_spectrogram
 
 log = logging.getLogger("examples")
 
@@ -126,6 +126,16 @@ def in_bands(x: Tensor) -> Tensor:
     return octave_means(ev.band_centres(), RATE, fft) @ power
 
 
+def background_in_bands(x: Tensor) -> Tensor:
+    """The power of noise (T,) in each band (K,) between its clicks: what half of all moments exceed, as of hiss."""
+    fft = ev.frame_length(RATE)
+    powers = octave_means(ev.band_centres(), RATE, fft).float() @ power_spectrogram(x, fft, fft // 4)
+    # The median of a band's power is below its mean, the more so the fewer bins it has.
+    degrees = 2 * ev.band_centres() * 0.23 / (RATE / fft) + 2
+    typical = powers.median(dim=1).values.double() / (1 - 2 / (9 * degrees)) ** 3
+    return typical * 2 / (fft * torch.hann_window(fft).square().sum())
+
+
 def true_response(aging: Aging) -> Tensor:
     """The response at each band (K,), dB, over a sixth of an octave."""
     steps = 2.0 ** (torch.arange(-2, 3, dtype=torch.float64) / 24)
@@ -152,13 +162,18 @@ def example(tracks: list[Track], chances: np.ndarray, seed: tuple[int, ...]) -> 
     if same:
         other = excerpt(track, rng, 9.0, faster, colour)
         reference = mean_spectrum([other.numpy() * 1000])
-    music, noise, before = (in_bands(part) for part in (aged.music, aged.noise, clean))
+    music, before = in_bands(aged.music), in_bands(clean)
+    noise = background_in_bands(aged.noise)
     return {
         "features": ev.beside(found, ev.reference_levels(reference)).numpy().astype(np.float16),
         "same": np.float16(same),
         "response": true_response(aging).numpy().astype(np.float16),
-        "through": (decibels(music) - decibels(before)).clamp(-120, 60).numpy().astype(np.float16),
         "snr": (decibels(music) - decibels(noise)).clamp(-80, 80).numpy().astype(np.float16),
+        "clean": (decibels(before) - decibels(ev.power_in(before, ev.LEVEL_HZ)))
+        .clamp(-120, 60)
+        .numpy()
+        .astype(np.float16),
+        "background": np.float16(1.0),
         "ends": np.float16(aging.response.high_hz is not None),
         "family": np.int16(list(FAMILIES).index(name)),
     }

@@ -31,8 +31,17 @@ Z = math.log(1 / (1 - WITHIN))  # in scales of a Laplace distribution
 def load(folder: Path, split: str) -> dict[str, Tensor]:
     """All examples of a split."""
     shards = [np.load(path) for path in sorted(folder.glob(f"{split}-*.npz")) if ".part" not in path.name]
-    names = shards[0].files
-    return {name: torch.from_numpy(np.concatenate([s[name] for s in shards]).astype(np.float32)) for name in names}
+    shards = [dict(shard) for shard in shards]
+    names = ("features", "same", "response", "snr", "clean", "ends", "family", "background")
+    for shard in shards:
+        if "clean" not in shard:
+            snr = shard["snr"].astype(np.float32)
+            music = shard["features"][..., 2] - np.logaddexp(0, -snr * np.log(10) / 10) * 10 / np.log(10)
+            shard["clean"] = music - shard["through"]
+            shard.setdefault("background", 0 * shard["same"])
+    return {
+        name: torch.from_numpy(np.concatenate([shard[name] for shard in shards]).astype(np.float32)) for name in names
+    }
 
 
 def recoloured(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -56,6 +65,14 @@ def recoloured(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str
     return batch | {"features": features, "response": batch["response"] + colour}
 
 
+def errors_of(found: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Error of a level in each band (B, K), dB, without that of the core, which is also returned (B, 1)."""
+    core = (band_centres() > CORE_HZ[0]) & (band_centres() < CORE_HZ[1])
+    difference = found - true
+    level = difference[:, core].mean(dim=1, keepdim=True)
+    return difference - level, level
+
+
 def errors(guess: Guess, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Error of the response (B, K), dB, without its level, and how much each band counts."""
     hertz = band_centres()
@@ -74,7 +91,11 @@ def loss_of(guess: Guess, batch: dict[str, Tensor]) -> Tensor:
     snr = batch["snr"].clamp(-40, 50)
     noise = (guess.snr - snr).abs() / guess.snr_scale + guess.snr_scale.log()
     ends = torch.nn.functional.binary_cross_entropy_with_logits(guess.ends, batch["ends"])
-    return (likely * weight).sum() / weight.sum() + 0.3 * noise.mean() + 0.3 * ends
+    brightness, _ = errors_of(guess.music, batch["clean"] - batch["features"][..., 1])
+    music = (brightness.abs() / guess.music_scale + guess.music_scale.log()).mean()
+    known = batch["background"][:, None]
+    noise = (noise * known).sum() / (known.sum() * noise.shape[1]).clamp(min=1)
+    return (likely * weight).sum() / weight.sum() + 0.3 * noise + 0.5 * music + 0.3 * ends
 
 
 def measured(network: ResponseNetwork, data: dict[str, Tensor]) -> tuple[dict[str, float], Tensor, Tensor]:
@@ -93,7 +114,14 @@ def measured(network: ResponseNetwork, data: dict[str, Tensor]) -> tuple[dict[st
     found |= {"above 1.5k signed": error[above].mean(), "above 1.5k abs": error[above].abs().mean()}
     ended = data["ends"] > 0.5
     found |= {"ends right": ((guess.ends > 0) == ended).float().mean()}
-    found |= {"snr abs": (guess.snr - data["snr"].clamp(-40, 50)).abs()[heard].mean()}
+    known = heard & (data["background"] > 0)[:, None]
+    found |= {"snr abs": (guess.snr - data["snr"].clamp(-40, 50)).abs()[known].mean()}
+    brightness, _ = errors_of(guess.music, data["clean"] - data["features"][..., 1])
+    top = (band_centres() > 5000) & (band_centres() < 8000)
+    found |= {
+        "music 5-8k signed": brightness[:, top].mean(),
+        "music 5-8k abs": brightness[:, top].mean(dim=1).abs().mean(),
+    }
     for family in data["family"].unique().tolist():
         mine = (data["family"] == family)[:, None] & heard
         found[f"family {int(family)}"] = error[mine].abs().mean()

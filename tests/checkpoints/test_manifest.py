@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from my_piano import manifest_entry
 
 from babe2 import RestorationError, checkpoints
 from babe2.checkpoints import manifest
@@ -15,24 +16,7 @@ from babe2.checkpoints.manifest import Entry, collection, own_manifest, read
 from babe2.networks.models import MODELS
 
 IDS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
-GOOD = """
-my-piano:
-  title: Mine
-  description: My own piano.
-  sources:
-    - {repo: me/my-piano, revision: 0123456789abcdef0123456789abcdef01234567, file: model.safetensors}
-    - url: http://localhost/my-piano.pt
-  sha256: null
-  bytes: null
-  sample_rate: 22050
-  segment: 45056
-  settings: compact
-  parameters: 4000000
-  licence: CC BY 4.0
-  credit: me
-  training_data: my recordings
-  intended: my piano
-"""
+GOOD = manifest_entry()
 
 
 def written(folder: Path, text: str) -> Path:

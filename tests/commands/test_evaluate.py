@@ -7,15 +7,14 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
 from classroom import COMPACT, compact_network, shard, tune
+from terminals import on_a_terminal, read_until
 
-from babe2 import Restorer
 from babe2.checkpoints.checkpoint import Checkpoint, save
 from babe2.commands.main import main
 from babe2.dsp.spectra import ltas
@@ -81,18 +80,28 @@ def test_json_is_the_report(checkpoint: Path, clips: Path, capsys: pytest.Captur
     assert [row["key"] for row in told["rows"]] == [measure.key for measure in MEASURES]
 
 
-def test_ctrl_c_ends_with_130_and_a_sentence(
-    checkpoint: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_setting_of_ltas_eq_alone_changes_its_row_and_no_other(
+    checkpoint: Path, clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    restore = Restorer.restore
+    told = []
+    for settings in ([], ["--set", "ltas_floor_db=-3"]):
+        assert evaluate(checkpoint, clips / "one.wav", "--json", *settings) == 0
+        (clip,) = json.loads(capsys.readouterr().out)["clips"]
+        told.append(clip)
+    assert told[0]["ltas_eq"] != told[1]["ltas_eq"]
+    assert told[0]["ours"] == told[1]["ours"]
 
-    def interrupted(self: Restorer, *arguments: Any, **keywords: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        return restore(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Restorer, "restore", interrupted)
-    assert evaluate(checkpoint, clips / "one.wav") == 130
-    assert capsys.readouterr().err == "babe2: stopped before everything was scored.\n"
+def test_ctrl_c_ends_with_130_and_a_sentence(checkpoint: Path, clips: Path) -> None:
+    command = ["evaluate", "synthetic", "--checkpoint", checkpoint, clips / "one.wav", *QUICK, "--set", "steps=5000"]
+    process, terminal = on_a_terminal(*command)
+    said = read_until(terminal, b"segment 1/")
+    process.send_signal(signal.SIGINT)
+    said += read_until(terminal, b"never said")  # to the end
+    os.close(terminal)
+    process.communicate()
+    assert process.returncode == 130, said
+    assert said.endswith(b"\r\033[Kbabe2: stopped before everything was scored.\r\n")  # on a line of its own
 
 
 @pytest.mark.parametrize(
@@ -105,6 +114,8 @@ def test_ctrl_c_ends_with_130_and_a_sentence(
         (["--per-file", "0"], "holds no clip"),
         (["--seeds", "0"], "nothing to evaluate"),
         (["--set", "stepss=3"], "There is no setting stepss"),
+        (["--set", "rho=9"], "rho changes nothing with the method bandwise."),
+        (["--set", "ltas_floor_db=3"], "These settings cannot work: ltas_floor_db = 3.0."),
         (["--set", "segment_length=10000"], "Choose segment_length = 10240"),
         (["--report", "nowhere/report.json"], "The folder of nowhere/report.json does not exist."),
         (["--sheets", "taken"], "taken cannot be a folder to write to (File exists)."),

@@ -1,19 +1,15 @@
 """The command line, as a person or a script meets it: real files, exit codes, one sentence on stderr."""
 
-import fcntl
 import hashlib
 import json
 import os
-import pty
 import resource
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +18,7 @@ import soundfile as sf
 import torch
 from conftest import CHECKPOINT, QUICK
 from music import chord
+from terminals import on_a_terminal, read_until
 
 from babe2.commands.main import main
 from babe2.commands.restore import PLOTS
@@ -382,34 +379,14 @@ def stopped(*arguments: object, journal: Path, finished: int) -> int:
         watcher.join()
 
 
-def on_a_terminal(*arguments: object, under: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], int]:
-    """`babe2 restore` in a process of its own, with a terminal of its own for stderr, and the other end of that."""
-    ours, theirs = pty.openpty()
-    command = [*under, sys.executable, "-m", "babe2", "restore", *map(str, arguments), "--checkpoint", CHECKPOINT]
-    process = subprocess.Popen(
-        [*command, *QUICK, *LONG],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # as a shell does: who closes it hangs up
-    )
-    os.close(theirs)
-    return process, ours
-
-
-def read_until(terminal: int, words: bytes) -> bytes:
-    """What a terminal shows until these words are among it, or to its end."""
-    said = b""
-    with suppress(OSError):  # the other end was closed
-        while words not in said and (more := os.read(terminal, 4096)):
-            said += more
-    return said
+def restoring(*arguments: object, under: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], int]:
+    """`babe2 restore` on a terminal of its own."""
+    return on_a_terminal("restore", *arguments, "--checkpoint", CHECKPOINT, *QUICK, *LONG, under=under)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Signals, long_wav: Path) -> None:
-    process, terminal = on_a_terminal(long_wav, "--json")
+    process, terminal = restoring(long_wav, "--json")
     said = read_until(terminal, b"segment 3/4, step 1")
     process.send_signal(number)
     said += read_until(terminal, b"never said")  # to the end
@@ -424,7 +401,7 @@ def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Sig
 
 
 def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path) -> None:
-    process, terminal = on_a_terminal(long_wav)
+    process, terminal = restoring(long_wav)
     read_until(terminal, b"segment 3/4, step 1")
     os.close(terminal)
     process.communicate()
@@ -433,7 +410,7 @@ def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path
 
 
 def test_a_run_under_nohup_outlives_its_terminal(long_wav: Path) -> None:
-    process, terminal = on_a_terminal(long_wav, under=["nohup"])
+    process, terminal = restoring(long_wav, under=["nohup"])
     read_until(terminal, b"segment 2/4")
     os.close(terminal)
     process.communicate()
@@ -686,4 +663,13 @@ def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) ->
     assert found["settings"]["voice"]["sigma_start"] == 10 and "torch" in found
     assert main(["info", "--settings"]) == 0
     shown = capsys.readouterr().out
+    tables = [table.splitlines() for table in shown.split("\n\n")[1:]]
+    assert [table[0].split()[0] for table in tables] == ["piano", "voice", "compact"]
+    for table in tables:
+        assert table[0].split()[1:] == ["paper", "standard", "draft", "solver=guided", "sample", "used", "by"]
+        rows = {row.split()[0]: row.split()[1:] for row in table[1:]}
+        assert len({row.rindex("  ") for row in table}) == 1  # aligned
+        presets = found["presets"][table[0].split()[0]]
+        assert rows["steps"][:5] == [str(taken["steps"]) for taken in presets.values()]
+        assert rows["ltas"][1] == "-" and "ltas" not in presets["standard"]
     assert "guidance_strength" in shown and "1500.0,2000.0" in shown  # as --set takes them, to the last digit

@@ -8,7 +8,7 @@ import pytest
 
 from babe2.config import COLUMNS, COMPACT, PIANO, PRESETS, VOICE, Column
 from babe2.errors import RestorationError
-from babe2.methods import BABE2, METHODS, all_settings, choose, used, users_of
+from babe2.methods import BABE2, METHODS, all_settings, choose, presets_of, used, users_of
 from babe2.methods.guided import GuidedSettings
 from babe2.methods.paper import PaperSettings
 from babe2.methods.registry import sampling
@@ -91,6 +91,29 @@ def test_a_guided_draft_takes_few_steps_and_does_not_go_down_so_far() -> None:
         # With few steps the published lowest level overshoots in the bands the prior does not carry (section 11).
         assert draft.sigma_min > standard.sigma_min
         assert draft.changed(steps=standard.steps, sigma_min=standard.sigma_min) == standard
+
+
+@pytest.mark.parametrize("preset", ["standard", "draft"])
+@pytest.mark.parametrize("solver", ["guided", "closed-form", "bandwise"])
+@pytest.mark.parametrize("name", ["sigma_start", "level"])
+def test_a_value_that_cannot_work_is_told_without_any_that_follows_from_it(preset: str, solver: str, name: str) -> None:
+    with pytest.raises(RestorationError, match=rf"^These settings cannot work: {name} = 0\.0\. See"):
+        settings(PIANO, preset, solver=solver, **{name: 0})
+
+
+def test_a_guided_draft_begins_as_low_as_it_is_wished() -> None:
+    assert settings(PIANO, "draft", solver="guided", sigma_start=1e-13).sigma_min == pytest.approx(2e-15)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_what_a_preset_takes_is_what_it_runs_with(column: str) -> None:
+    taken = presets_of(COLUMNS[column])
+    assert list(taken) == [*PRESETS, "solver=guided", "sample"]
+    for preset in PRESETS:
+        method = choose(BABE2, preset, COLUMNS[column], {})
+        assert taken[preset] == {"solver": method.name, **method.settings.as_dict()}
+    assert taken["solver=guided"]["solver"] == "guided"
+    assert set().union(*taken.values()) == set(all_settings())
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import refused
+from my_piano import manifest_entry
 
 import babe2
-from babe2.checkpoints import manifest
 from babe2.checkpoints.shelf import Shelf
 from babe2.config import PRESETS, as_text
 from babe2.errors import RestorationError
@@ -26,15 +27,21 @@ def cards(tmp_path: Path) -> CheckpointCards:
     return CheckpointCards(Shelf.at(tmp_path))
 
 
-def test_states_are_fresh_and_the_manifest_is_read_once(
-    cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(manifest, "read", lambda *_: pytest.fail("it was read again"))
-    states = {row["id"]: row["state"] for row in cards.rows()}
-    assert states["piano-small"] == "bundled" and states["piano"] == "remote"
-    monkeypatch.setattr(Shelf, "at_hand", lambda *_: None)
-    assert {row["state"] for row in cards.rows()} == {"remote"}
-    assert not cards.is_here("piano-small")
+def test_states_are_fresh_and_the_manifest_is_read_once(tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text(manifest_entry("bundled: a-folder"), "utf-8")
+    cards = CheckpointCards(Shelf.at(tmp_path / "cache", more))
+    more.unlink()
+
+    def states() -> dict[str, str]:
+        return {row["id"]: row["state"] for row in cards.rows()}
+
+    assert states()["piano-small"] == "bundled" and states()["piano"] == states()["my-piano"] == "remote"
+    assert not cards.is_here("my-piano")
+    (tmp_path / "a-folder").mkdir()
+    assert states()["my-piano"] == "bundled" and cards.is_here("my-piano")
+    (tmp_path / "a-folder").rmdir()
+    assert states()["my-piano"] == "remote"
 
 
 def test_nothing_of_it_names_a_place_on_this_machine(cards: CheckpointCards, tmp_path: Path) -> None:
@@ -124,18 +131,18 @@ def test_without_a_network_the_way_out_is_told(cards: CheckpointCards, monkeypat
 
 
 def test_what_cannot_be_fetched_is_told_with_a_visitors_ways_out(
-    cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def out_of_reach(checkpoint: str, device: str) -> None:
-        raise RestorationError(f"{checkpoint} cannot be had: example.org cannot be reached. Give the path of a copy.")
-
-    monkeypatch.setattr("babe2.page.checkpoint_cards.restorer_of", out_of_reach)
-    with pytest.raises(RestorationError) as told:
-        cards.restorer("piano")
-    assert str(told.value) == (
-        "piano cannot be had: example.org cannot be reached. Choose one that is on this machine already. "
-        "Or try again later."
-    )
+    with refused() as nowhere:
+        more = tmp_path / "more.yaml"
+        more.write_text(manifest_entry(f"url: {nowhere}/my-piano.pt"), "utf-8")
+        monkeypatch.setenv("BABE2_MANIFEST", str(more))
+        cards = CheckpointCards(Shelf.at(tmp_path / "cache"))
+        with pytest.raises(RestorationError) as told:
+            cards.restorer("my-piano")
+    fact, *ways_out = str(told.value).split(". ")
+    assert fact.startswith("my-piano cannot be had: ") and "cannot be reached" in fact
+    assert ways_out == ["Choose one that is on this machine already", "Or try again later."]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

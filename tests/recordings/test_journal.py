@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event, Semaphore, get_ident
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +23,10 @@ import torch
 from conftest import CHECKPOINT, QUICK
 from music import chord
 
-from babe2 import Cancelled, RestorationError, Restorer
+from babe2 import Cancelled, Restoration, RestorationError, Restorer, Step
 from babe2.dsp.curves import SampledCurve
 from babe2.equalizer import Equalizer, Flank, noted, recalled
+from babe2.process import thread_count, threads
 from babe2.recordings.journal import Journal, Unfinished
 
 ABOUT = {"seed": 0, "threads": 1, "settings": {"steps": 5, "overlap": 0.1}}
@@ -127,8 +132,27 @@ def test_where_nothing_was_finished_nothing_is_asked(tmp_path: Path) -> None:
 def test_the_threads_of_the_first_run_are_kept(tmp_path: Path) -> None:
     Journal(tmp_path / "j", ABOUT).close()
     again = Journal(tmp_path / "j", ABOUT | {"threads": 2}, "resume")
-    assert again.threads == 1
+    assert again.begun["threads"] == 1
     again.discard()
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume"])
+def test_silence_that_was_laid_before_anything_was_finished_is_nothing_to_go_on_with(
+    tmp_path: Path, unfinished: Unfinished
+) -> None:
+    journal = Journal(tmp_path / "j", ABOUT)
+    journal.blank("segments", 1).write(10, torch.zeros(1, 10))
+    journal.close()
+    again = Journal(tmp_path / "j", ABOUT, unfinished)
+    assert again.warnings == [] and not again.blank("segments", 1).samples
+    again.discard()
+
+
+def test_why_nothing_of_it_is_whole_is_said_with_the_refusal(tmp_path: Path) -> None:
+    lines = lines_of(path := finished(tmp_path / "j"))
+    path.write_bytes(lines[0] + lines[1][:-5])
+    with pytest.raises(RestorationError, match=r"with 0 finished segments\. Line 2 of .* is damaged\. Go on"):
+        Journal(tmp_path / "j", ABOUT)
 
 
 def test_a_result_is_written_in_the_journal_until_it_is_whole(tmp_path: Path) -> None:
@@ -440,6 +464,115 @@ def test_a_stopped_restoration_goes_on_in_the_same_program(
         restoration.storage.discard()
 
 
+def stopped_after(count: int, restorer: Restorer, source: Path, folder: Path, **wishes: Any) -> None:
+    """Leaves a journal of which something is finished, and something is not."""
+    taken: list[object] = []
+    with pytest.raises(Cancelled) as stopped:
+        restorer.restore_file(source, folder, on_step=taken.append, cancelled=lambda: len(taken) >= count, **wishes)
+    assert stopped.value.partial is not None
+    stopped.value.partial.storage.close()
+
+
+@pytest.mark.thorough
+def test_restorations_with_other_numbers_of_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """While one that was begun with two threads goes on, another one does, and a new one begins."""
+    restorer, source, usual = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", thread_count()
+    sf.write(source, chord(1), 8000, subtype="FLOAT")
+    whole, seen = {}, dict[int, list[int]]()
+    for count in (2, usual):
+        with threads(count):
+            whole[count] = restorer.restore_file(source, tmp_path / f"whole {count}", steps=2)
+            stopped_after(3, restorer, source, tmp_path / f"j {count}", steps=2)
+    began, is_over = Semaphore(0), Event()
+
+    def other_asks_to_stop() -> bool:
+        """Holds the others up, wherever they ask first, until the one with two threads is over."""
+        began.release()
+        return not is_over.wait(60)
+
+    def go_on(count: int, cancelled: Callable[[], bool] = lambda: False) -> Restoration:
+        options = {"on_step": note, "cancelled": cancelled, "steps": 2}
+        return restorer.restore_file(source, tmp_path / f"j {count}", unfinished="resume", **options)
+
+    def begin_anew() -> Restoration:
+        sound, rate = sf.read(source, dtype="float32")
+        return restorer.restore(sound, rate, on_step=note, cancelled=other_asks_to_stop, steps=2)
+
+    def note(step: Step) -> None:
+        seen.setdefault(get_ident(), []).append(torch.get_num_threads())
+        if not others:
+            others.extend((pool.submit(go_on, usual, other_asks_to_stop), pool.submit(begin_anew)))
+            assert began.acquire(timeout=60) and began.acquire(timeout=60)
+
+    others: list[Future[Restoration]] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = [go_on(2)]
+        is_over.set()
+        found += [other.result() for other in others]
+    assert seen.pop(get_ident()) == [2, 2] and {n for numbers in seen.values() for n in numbers} == {usual}
+    assert [restoration.report["threads"] for restoration in found] == [2, usual, usual]
+    for restoration, count in zip(found, (2, usual, usual), strict=True):
+        np.testing.assert_array_equal(restoration.audio, whole[count].audio)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == usual
+    for restoration in (*found, *whole.values()):
+        restoration.storage.discard()
+
+
+def test_a_seed_that_was_drawn_is_gone_on_with(tmp_path: Path) -> None:
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
+    sf.write(source, np.tile(chord(1), (3, 1)), 8000)
+    stopped_after(4, restorer, source, tmp_path / "j", steps=2, seed=None)
+    with pytest.raises(RestorationError, match=r"begun otherwise \(seed\)"):
+        restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2, seed=0)
+    found = restorer.restore_file(source, tmp_path / "j", unfinished="resume", steps=2, seed=None)
+    whole = restorer.restore_file(source, tmp_path / "whole", steps=2, seed=found.seed)
+    np.testing.assert_array_equal(found.audio, whole.audio)
+    assert found.report["seed"] == found.seed
+    for restoration in (found, whole):
+        restoration.storage.discard()
+    again = restorer.restore_file(source, tmp_path / "j", steps=2, seed=None)
+    assert again.seed != found.seed  # a new one is drawn where nothing is gone on with
+    again.storage.discard()
+
+
+def test_what_changes_the_last_bits_of_the_network_is_gone_on_with_as_it_was(tmp_path: Path) -> None:
+    source, load = tmp_path / "x.wav", partial(Restorer.from_checkpoint, CHECKPOINT, device="cpu")
+    sf.write(source, np.tile(chord(1), (3, 1)), 8000)
+    stopped_after(4, load(), source, tmp_path / "j", steps=2)
+    for choice, name in (({"compile": True}, "compile"), ({"precision": "bfloat16"}, "precision")):
+        with pytest.raises(RestorationError, match=rf"begun otherwise \({name}\)"):
+            load(**choice).restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+    whole = load().restore_file(source, tmp_path / "whole", steps=2)
+    found = load(save_memory=True).restore_file(source, tmp_path / "j", unfinished="resume", steps=2)
+    np.testing.assert_array_equal(found.audio, whole.audio)  # which saving memory does not
+    for restoration in (found, whole):
+        restoration.storage.discard()
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume"])
+def test_a_restoration_killed_before_anything_was_finished_begins_anew_without_a_word(
+    tmp_path: Path, unfinished: Unfinished
+) -> None:
+    source, sound = tmp_path / "x.wav", chord(2)
+    sf.write(source, np.concatenate([sound, np.zeros((40_000, 1)), sound]), 8000)  # silence of a segment and more
+    killed = (
+        "import os, signal; from babe2 import Restorer;"
+        f"restorer = Restorer.from_checkpoint({CHECKPOINT!r}, device='cpu');"
+        f"restorer.restore_file({str(source)!r}, {str(tmp_path / 'j')!r}, steps=2,"
+        " on_step=lambda step: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], capture_output=True).returncode == -signal.SIGKILL
+    assert (tmp_path / "j" / "segments.f32").stat().st_size > 0
+    restorer = Restorer.from_checkpoint(CHECKPOINT, device="cpu")
+    found = restorer.restore_file(source, tmp_path / "j", unfinished=unfinished, steps=2)
+    whole = restorer.restore_file(source, tmp_path / "whole", steps=2)
+    np.testing.assert_array_equal(found.audio, whole.audio)
+    assert found.report["warnings"] == whole.report["warnings"]
+    for restoration in (found, whole):
+        restoration.storage.discard()
+
+
 def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tmp_path: Path) -> None:
     restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
     sf.write(source, chord(1), 44100)  # what lies above the model's band is read again in the end
@@ -454,13 +587,10 @@ def test_a_recording_that_was_changed_meanwhile_is_not_mixed_with_what_it_was(tm
 
 @pytest.mark.parametrize("lost", ["all", "the end", "a bit", "a line"])
 def test_finished_sound_that_is_gone_is_made_again_to_the_last_bit(tmp_path: Path, lost: str) -> None:
-    restorer, source, steps = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav", []
+    restorer, source = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), tmp_path / "x.wav"
     sf.write(source, np.tile(chord(1), (9, 1)), 8000)
     whole = restorer.restore_file(source, tmp_path / "whole", steps=2)
-    with pytest.raises(Cancelled) as stopped:
-        restorer.restore_file(source, tmp_path / "j", on_step=steps.append, cancelled=lambda: len(steps) > 6, steps=2)
-    assert stopped.value.partial is not None
-    stopped.value.partial.storage.close()
+    stopped_after(7, restorer, source, tmp_path / "j", steps=2)
     tape = tmp_path / "j" / "segments.f32"
     if lost == "all":
         tape.unlink()

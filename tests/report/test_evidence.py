@@ -212,10 +212,12 @@ def test_a_stopped_run_is_told_as_the_beginning_of_what_its_command_makes(kept: 
 
 
 def test_the_command_says_all_that_decides_the_bits(kept: Kept) -> None:
-    report = kept.restoration.report | {"threads": 3, "batch": 2}
+    report = kept.restoration.report | {"threads": 3, "batch": 2, "precision": "bfloat16", "compile": True}
     words = command_line(report, kept.restorer, recording="a.wav")
-    options = dict(zip(words[3::2], words[4::2], strict=True))
-    assert options["--threads"] == "3" and options["--batch"] == "2"
+    for option, value in (("--threads", "3"), ("--batch", "2"), ("--precision", "bfloat16")):
+        assert words[words.index(option) + 1] == value
+    assert "--compile" in words
+    assert "--compile" not in command_line(kept.restoration.report, kept.restorer, recording="a.wav")
 
 
 def test_how_it_was_made_is_told(packed: Path, kept: Kept) -> None:

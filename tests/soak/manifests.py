@@ -7,26 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from my_piano import ADDRESS, REPOSITORY, manifest_entry
+
 from soak.children import Try, main, tried
 
-GOOD = """mine-{i}:
-  title: Mine
-  description: My own piano.
-  sources:
-    - {{repo: me/my-piano, revision: 0123456789abcdef0123456789abcdef01234567, file: model.safetensors}}
-    - url: http://localhost/my-piano.pt
-    - bundled: a-folder
-  sha256: null
-  bytes: null
-  sample_rate: 22050
-  segment: 45056
-  settings: compact
-  parameters: 4000000
-  licence: CC BY 4.0
-  credit: me
-  training_data: my recordings
-  intended: my piano
-"""
+SOURCES = (REPOSITORY, ADDRESS, "bundled: a-folder")
 ODD = (
     *(
         "!!bool x",
@@ -104,7 +89,7 @@ def run(count: int, seed: int) -> dict[str, int]:
 
 
 def _entries(chance: random.Random, most: int = 5) -> str:
-    return "".join(GOOD.format(i=i) for i in range(chance.randint(1, most)))
+    return "".join(manifest_entry(*SOURCES, name=f"mine-{i}") for i in range(chance.randint(1, most)))
 
 
 def an_odd_value(chance: random.Random) -> bytes:

@@ -1,0 +1,36 @@
+"""babe2 in a process of its own, with a terminal of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections.abc import Sequence
+from contextlib import suppress
+
+
+def on_a_terminal(*command: object, under: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], int]:
+    """`babe2` and this command in a process of its own, its terminal as its stderr; and the other end of that."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*under, sys.executable, "-m", "babe2", *map(str, command)],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # as a shell does: who closes it hangs up
+    )
+    os.close(theirs)
+    return process, ours
+
+
+def read_until(terminal: int, words: bytes) -> bytes:
+    """What a terminal shows until these words are among it, or to its end."""
+    said = b""
+    with suppress(OSError):  # the other end was closed
+        while words not in said and (more := os.read(terminal, 4096)):
+            said += more
+    return said
