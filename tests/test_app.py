@@ -154,6 +154,7 @@ def upload(page: Page, house: House, path: Path) -> None:
     page.set_input_files("#recording input[type=file]", path)
     expect(page.locator("#notice")).to_contain_text("LUFS", timeout=PATIENCE)
     expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#desk [data-name=recording]")).to_be_visible(timeout=PATIENCE)
 
 
 def set_to(page: Page, **settings: Any) -> None:
