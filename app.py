@@ -236,7 +236,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     recording.change(callbacks.leave, **at_once)
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
     first.then(inputs=chosen, **shown(callbacks.time), **private)
-    first.then(inputs=wished, **shown(callbacks.take_home), **private)
+    first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
     dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
     checkpoint.change(callbacks.card, [checkpoint], [card], **private)

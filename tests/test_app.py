@@ -482,36 +482,32 @@ def test_an_example_has_the_outcome_of_a_run(page: Page, house: House) -> None:
 # Found again
 
 
-def is_dark(page: Page, picture: str) -> bool:
-    """Whether a picture has a dark ground."""
-    return page.locator(f"{picture} img").first.evaluate(
-        """async (img) => {
-          await img.decode();
-          const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
-          [canvas.width, canvas.height] = [8, 8];
-          pen.drawImage(img, 0, 0);
-          return pen.getImageData(1, 1, 1, 1).data[0] < 60;
-        }"""
-    )
+GROUND = """(picture) => {
+  const img = document.querySelector(`${picture} img`);
+  if (!img?.complete || !img.naturalWidth) return null;
+  const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+  [canvas.width, canvas.height] = [8, 8];
+  pen.drawImage(img, 0, 0);
+  return pen.getImageData(1, 1, 1, 1).data[0] < 60 ? "dark" : "light";
+}"""
+PICTURES = {"Before and after": "#before-and-after", "Spectrum": "#ltas", "Machine": "#response"}
 
 
-def becomes(page: Page, picture: str, dark: bool) -> bool:
-    for _ in range(100):
-        if is_dark(page, picture) is dark:
-            return True
-        page.wait_for_timeout(100)
-    return False
+def expect_ground(page: Page, tab: str, ground: str) -> None:
+    """Waits until the picture of a tab has a dark or a light ground."""
+    page.locator("#tabs").get_by_role("tab", name=tab).click()
+    page.wait_for_function(f"(picture) => ({GROUND})(picture) === '{ground}'", arg=PICTURES[tab], timeout=PATIENCE)
 
 
 def test_pictures_are_dark_on_a_dark_page(page: Page, house: House) -> None:
     page.emulate_media(color_scheme="dark")
     upload(page, house, TWELVE_SECONDS)
-    assert becomes(page, "#ltas", dark=True)
+    expect_ground(page, "Spectrum", "dark")
     take_example(page)
-    page.locator("#tabs").get_by_role("tab", name="Machine").click()
-    assert all(becomes(page, picture, dark=True) for picture in ("#before-and-after", "#ltas", "#response"))
-    page.emulate_media(color_scheme="light")
-    assert all(becomes(page, picture, dark=False) for picture in ("#before-and-after", "#ltas", "#response"))
+    for ground in ("dark", "light"):
+        page.emulate_media(color_scheme=ground)  # type: ignore[arg-type]
+        for tab in PICTURES:
+            expect_ground(page, tab, ground)
 
 
 def test_a_result_is_there_again_after_a_reload_for_its_visitor_only(

@@ -409,11 +409,15 @@ class Callbacks:
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
             yield {"file": gr.update(value=str(home.file), interactive=True), "said": home.words}
 
-    @on_the_page
-    def take_example_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
-        """The same for what an example's visitor has not waited for."""
-        if outcome is not None and outcome.beforehand:
+    def take_found_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
+        """The same where something was found with a recording; where nothing was, a problem stays to be read."""
+        yield {"file": gr.update()}
+        if outcome is not None:
             yield from self.take_home(outcome, *wishes)
+
+    def take_example_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
+        """The same for an example's outcome only; a visitor's own has its file already."""
+        yield from self.take_found_home(outcome if outcome and outcome.beforehand else None, *wishes)
 
     @on_the_page
     def hear_amount(self, outcome: Outcome | None, amount: float) -> Iterator[Update]:

@@ -101,11 +101,11 @@ def spectrogram_pair(
     sides: list[Literal["left", "right"]] = ["left", "right"]
     for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
         figure = Figure(figsize=(5, 2.8), dpi=180, facecolor=PAPER)  # a layout would follow what is written in it
-        axes = figure.add_axes((0.145, 0.19, 0.695, 0.69))
+        axes = figure.add_axes((0.145, 0.19, 0.665, 0.69))
         image = _draw_spectrogram(axes, picture, "")
         axes.set_title(title, loc=side, fontsize=14, color=INK)
         _time_ticks(axes, picture.longest)
-        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.86, 0.19, 0.02, 0.69))), "Level (dB)")
+        _level_bar(figure.colorbar(image, cax=figure.add_axes((0.83, 0.19, 0.02, 0.69))), "Level (dB)")
         figures.append(figure)
     return figures[0], figures[1]
 

@@ -116,6 +116,15 @@ def test_a_result_comes_back_to_who_holds_its_token(callbacks: Callbacks, tmp_pa
     assert first["kept"] is None and stranger["kept"] is None
 
 
+def test_a_problem_stays_to_be_read_where_there_is_no_file_to_make(callbacks: Callbacks) -> None:
+    *_, last = updates(callbacks.look(EXAMPLE, "piano-small", None, False))
+    mine, wishes = replace(last["kept"], beforehand=False), (1.0, "WAV, 24 bit", "", False)
+    for silent in (callbacks.take_found_home(None, *wishes), callbacks.take_example_home(mine, *wishes)):
+        assert [update.keys() for update in updates(silent)] == [{"file"}]
+    *_, made = updates(callbacks.take_example_home(last["kept"], *wishes))
+    assert made["file"]["value"].endswith("old_variation.restored.wav")
+
+
 def test_another_recording_lets_go_of_the_last_result(callbacks: Callbacks) -> None:
     *_, last = updates(callbacks.look(EXAMPLE, "piano-small", None, False))
     for other in (None, str(EXAMPLES / "variation.flac")):
