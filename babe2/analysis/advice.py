@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2.analysis.band import band_by_movement
 from babe2.analysis.band_powers import BandPowers
 from babe2.analysis.comparison import MATCHED_HZ
 from babe2.dsp.bands import BANDS_PER_OCTAVE
@@ -53,7 +54,7 @@ def advice_on(
             f"The waveform is off centre by {100 * found['dc_offset']:.2g} % of full scale. Remove the DC offset first."
         )
     advice += _advice_on_channels(products) + _advice_on_noise(found, powers, reference)
-    return advice + _advice_on_instrument(found)
+    return advice + _advice_on_instrument(found, band_by_movement(powers).high_hz)
 
 
 def _advice_on_channels(products: Tensor) -> list[str]:
@@ -83,8 +84,9 @@ def _advice_on_noise(found: dict[str, Any], powers: BandPowers, reference: Refer
     return advice
 
 
-def _advice_on_instrument(found: dict[str, Any]) -> list[str]:
-    high, ratio = found["bandwidth_high_hz"], found["ratio_to_reference_db"]
+def _advice_on_instrument(found: dict[str, Any], high: float | None) -> list[str]:
+    """`high` is up to where music is heard with ease, Hz: further up, noise would be compared with music."""
+    ratio = found["ratio_to_reference_db"]
     if found["duration_seconds"] < 5 or high is None or ratio is None:
         return []
     pairs = zip(found["ltas"]["frequencies_hz"], ratio, strict=True)

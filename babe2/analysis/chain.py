@@ -27,11 +27,14 @@ class RecordingChain:
 
     uncertainty: SampledCurve | None = None  # dB: nine in ten true responses lie so near; None: nobody can say
 
+    hears: bool = True  # whether anything is stronger than the noise
     music: SampledCurve | None = None  # dB over the reference: how bright this music is, also where none was recorded
 
     @property
     def band(self) -> RecordedBand:
         """The band that was recorded, as a restorer takes it to be: the one to name in reports."""
+        if not self.hears:
+            return RecordedBand(None, None, noise_level_db(self.noise))
         return RecordedBand(self.first_hz, self.last_hz, noise_level_db(self.noise), self.ends)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -38,9 +39,9 @@ def analyse(
     octave. What cannot be told is None. Of more than five minutes, evenly spaced excerpts are looked at. `advice` is
     meant for the person who is about to restore the recording.
 
-    `bandwidth_low_hz` and `bandwidth_high_hz` tell where music can be heard with ease. With a reference, `restorer`
-    tells what a restoration with that reference takes for the recorded band, and whether it `ends` there or goes on as
-    far as the music does: mostly a little more, as music is followed into the noise.
+    `bandwidth_low_hz` and `bandwidth_high_hz` tell where music is heard. With a reference they and the noise floor are
+    those that a restoration goes by, and `restorer` tells besides whether the band `ends` there or goes on as far as
+    the music does. Without one music is what comes and goes, and the band a little narrower.
     """
     rate = as_sample_rate(sample_rate)
     channels = as_channels(audio, rate)
@@ -85,7 +86,11 @@ def analyse(
     if reference is not None:
         found["ratio_to_reference_db"] = ratio_to_reference(powers.bands, powers.level, reference)
         if (seen := restorers_band(moving, rate, reference)) is not None:
-            found["restorer"] = {"low_hz": _rounded(seen.low_hz), "high_hz": _rounded(seen.high_hz), "ends": seen.ends}
+            low_hz, high_hz = _rounded(seen.low_hz), _rounded(seen.high_hz)
+            if band.high_hz is not None:  # else nothing comes and goes, so nothing there is music
+                found |= {"bandwidth_low_hz": low_hz, "bandwidth_high_hz": high_hz}
+                found["noise_floor_dbfs"] = dbfs(seen.floor_db)
+            found["restorer"] = {"low_hz": low_hz, "high_hz": high_hz, "ends": seen.ends}
     return found | {"advice": advice_on(found, powers, products, reference)}
 
 
@@ -97,7 +102,9 @@ def restorers_band(x: Tensor, sample_rate: int, reference: ReferenceLtas) -> Rec
     if not sounding:
         return None
     unit = [at_rate[i] / spreads[i] for i in sounding]
-    return find_machine_of_channels(unit, reference.sample_rate, reference).band
+    band = find_machine_of_channels(unit, reference.sample_rate, reference).band
+    level_db = float(decibels(spreads[sounding].square().mean()))
+    return replace(band, floor_db=band.floor_db + level_db)
 
 
 def mean_products(x: Tensor) -> Tensor:

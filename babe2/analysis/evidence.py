@@ -56,8 +56,8 @@ def evidence_of(x: Tensor | Tape, sample_rate: int) -> Evidence | None:
 
 
 def evidence_of_channels(channels: Iterable[Tensor], sample_rate: int) -> Evidence | None:
-    """The same from channels (excerpts, T) as one: frames of all of them together."""
-    spectra = torch.cat([_powers(channel, sample_rate) for channel in channels], dim=1)
+    """The same from channels (excerpts, T) together: their mean power in each frame."""
+    spectra = torch.stack([_powers(channel, sample_rate) for channel in channels]).mean(dim=0)
     loudness = spectra.mean(dim=0)
     spectra = spectra[:, loudness > SILENCE * loudness.mean()]
     if spectra.shape[1] < FEWEST_FRAMES:

@@ -24,7 +24,7 @@ from babe2.dsp.tape import Tape
 BEYOND_DB = 60.0  # per octave, by which the response falls beyond where the band ends
 BELOW_DB = 12.0  # and below where it begins
 CORE_HZ = (200.0, 1500.0)  # where the response is 0 dB on average
-STEP = 2 ** (1 / 36)  # the factor in frequency over which the band's end is made out
+HIGHEST_HZ = 9500.0  # a band that reaches up so far has no end to speak of
 WITHIN = math.log(10)  # of a Laplace distribution, nine in ten lie within so many scales
 
 
@@ -75,14 +75,15 @@ def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
     noise = (power / (1 + 10 ** (guess.snr / 10))).clamp(min=max(float(FAINTEST * power.mean()), 1e-20))
     curve = SampledCurve(hertz, decibels(noise))
     first_hz, last_hz = heard_band(guess.snr)
-    ends = bool(guess.ends > 0) and last_hz < float(hertz[-1])
+    ends = bool(guess.ends > 0) and last_hz < HIGHEST_HZ
     inside = (hertz >= first_hz) & (hertz <= last_hz)
     core = inside & (hertz > CORE_HZ[0]) & (hertz < CORE_HZ[1])
     response = guess.response - guess.response[core if core.any() else inside].mean()
     points, response = _continued(hertz, response, first_hz, last_hz, ends)
     unsure = SampledCurve(hertz, WITHIN * guess.scale)
     music = SampledCurve(hertz, guess.music)
-    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure, music)
+    hears = bool((guess.snr > 0).any())
+    return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure, hears, music)
 
 
 def heard_band(snr: Tensor) -> tuple[float, float]:

