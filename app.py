@@ -108,6 +108,24 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             )
             card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
             preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
+            brightness = gr.Slider(
+                -3,
+                3,
+                0,
+                step=0.5,
+                label="Brightness",
+                info="The recording cannot tell how bright the instrument was: 0 is most probable, less is darker",
+                elem_id="brightness",
+            )
+            with gr.Accordion("Make it sound like another recording", open=False):
+                like = gr.Audio(
+                    label="A good recording of the same instrument",
+                    type="filepath",
+                    sources=["upload"],
+                    editable=False,
+                    buttons=[],
+                    elem_id="like",
+                )
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
                 start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
@@ -252,7 +270,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
-        inputs=[mine, dark, *chosen[:3], seed, *chosen[3:]],
+        inputs=[mine, dark, *chosen[:3], seed, brightness, like, *chosen[3:]],
         **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",

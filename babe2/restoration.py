@@ -34,6 +34,7 @@ class Restoration:
     seed: int | None  # None when the noise was given
     report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
+    uncertainty: SampledCurve | None = None  # dB, within which nine in ten true responses lie; None: nobody can say
     history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
     seconds: float | None = None  # that are finished, where it was stopped
     amount: float = 1.0

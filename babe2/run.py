@@ -97,6 +97,7 @@ class Run:
         self.history: list[tuple[float, Curve]] = []  # (sigma, equalizer) after each step of the first run
         self.ltas_response: SampledCurve | None = None
         self.band: RecordedBand | None = None
+        self.uncertainty: SampledCurve | None = None
         self.steps_done = self.segments_left = 0
         self.began = time.monotonic()
 
@@ -112,6 +113,7 @@ class Run:
             self.ltas_response = begun.response
             return begun.tape
         self.ltas_response, self.band = begun.ltas_response, begun.band or self._measured_band()
+        self.uncertainty = begun.uncertainty
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
         self.canvas = self._canvas()
@@ -310,6 +312,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         "batch": run.batch,
         "evaluations": run.evaluations,
         "band": run.band and run.band.as_dict(),
+        "uncertainty": None if run.uncertainty is None else uncertainty_as_dict(run.uncertainty),
         "generates": run.method.generates,
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
@@ -332,9 +335,18 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         seed=about["seed"],
         report=report,
         ltas_response=run.ltas_response,
+        uncertainty=run.uncertainty,
         history=tuple((sigma, behind(curve, run.ltas_response)) for sigma, curve in run.history),
         seconds=seconds,
     )
+
+
+def uncertainty_as_dict(uncertainty: SampledCurve) -> dict[str, list[float]]:
+    """How near nine in ten true responses lie, in plain numbers for a report."""
+    return {
+        "frequencies_hz": [round(hertz, 1) for hertz in uncertainty.frequencies.tolist()],
+        "within_db": [round(db, 2) for db in uncertainty.decibels.tolist()],
+    }
 
 
 def finished_part(run: Run, about: dict[str, Any]) -> Restoration | None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -441,6 +442,9 @@ def not_audio(folder: Path) -> dict[str, bytes]:
 def test_what_is_not_audio_is_answered_with_how_to_convert(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(not_audio(tmp_path)[name])
     text = refusal(lambda: read(tmp_path / name))
+    if name in ("song.m4a", "clip.avi") and find_spec("av") is not None:
+        assert text.startswith(f"{tmp_path / name} cannot be decoded")  # though such files can be
+        return
     assert text.startswith(f"{tmp_path / name} is not audio we can read (WAV, W64, AIFF, FLAC, OGG and MP3 are).")
     target = name.rsplit(".")[0] + (".converted.wav" if name.endswith(".wav") else ".wav")
     assert text.endswith(f"ffmpeg -i {tmp_path / name} {tmp_path / target}")

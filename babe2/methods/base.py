@@ -167,6 +167,7 @@ class Session(ABC):
     level: Tensor  # (C, 1) what brings each channel to the level that the prior expects
     response: Curve | None = None  # of all segments, where one is known
     ltas_response: SampledCurve | None = None  # what LTAS-EQ took off before anything was sampled
+    uncertainty: SampledCurve | None = None  # dB: nine in ten true responses lie so near; None: nobody can say
     band: RecordedBand | None = None  # in which the recording holds music, where the method looks for it
 
     def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:  # noqa: B027 (few have to)

@@ -89,6 +89,7 @@ class UndoneSession(Session):
             work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
         )
         self.band = self.chain.band
+        self.uncertainty = None if work.response is not None else self.chain.uncertainty
         if work.response is not None:
             self.chain = replace(self.chain, response=work.response)
         # What makes the music brighter was not the machine's doing.

@@ -48,6 +48,8 @@ SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the de
 
 Update = dict[str, Any]
 
+LONGEST_REFERENCE = 300.0  # seconds of a reference are listened to
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -280,7 +282,7 @@ class Callbacks:
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
         """The visitor's run: how it stands, and in the end what came of it; `token` is that of his last result."""
-        recording, checkpoint, preset, seed, whole, start, duration, *texts = fields
+        recording, checkpoint, preset, seed, brightness, like, whole, start, duration, *texts = fields
         session = str(request.session_hash)
         stop = self.runs.get(session)
         if stop is None or stop():  # who waited has left, or has another recording by now
@@ -292,7 +294,8 @@ class Callbacks:
                 yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
                 source = checked_recording(recording)
                 choice = Choice.of(source, checkpoint, preset, whole, start, duration, texts)
-                for update in self._restored(choice, checked_seed(seed), stop, dark, folder):
+                wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
+                for update in self._restored(choice, wished, like, stop, dark, folder):
                     if self.runs.get(session) is not stop:
                         yield {"status": ""}
                         return
@@ -304,10 +307,20 @@ class Callbacks:
             yield {"status": ""}
             raise
 
-    def _restored(self, choice: Choice, seed: int, stop: Stop, dark: bool, folder: Path) -> Iterator[Update]:
+    def _sounding(self, choice: Choice, brightness: Any, like: Any) -> dict[str, Any]:
+        """How it is to sound, where anything was said of that: options of `Restorer.restore`."""
+        wished: dict[str, Any] = {"brightness": float(brightness)} if brightness else {}
+        if like:
+            known = audio.read(checked_recording(like), duration=LONGEST_REFERENCE)
+            wished["reference"] = self.cards.restorer(choice.checkpoint).reference_of(known.audio, known.sample_rate)
+        return wished
+
+    def _restored(
+        self, choice: Choice, wished: dict[str, Any], like: str | None, stop: Stop, dark: bool, folder: Path
+    ) -> Iterator[Update]:
         """A run from its beginning to its outcome."""
         source, checkpoint = str(choice.recording), choice.checkpoint
-        options = {"preset": checked_preset(choice.preset), "seed": seed, **self._used(choice)}
+        options = {"preset": checked_preset(choice.preset), **wished, **self._used(choice)}
         sound = choice.excerpt.read(source, self.longest)
         check_lease(sound, options)
         words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
@@ -317,6 +330,8 @@ class Callbacks:
         live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
         for news in restored(checkpoint, sound, options, stop):
             if isinstance(news, Restoration):
+                if like:
+                    news.report["reference_file"] = Path(like).name
                 outcome = Outcome.of(Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference)
                 yield self._outcome(outcome, dark, folder, (sound, equal))
                 return

@@ -168,7 +168,7 @@ class OtherSound:
                 early = max(0, first - place)
                 if early < count:
                     for part in resampler.resample(frame):
-                        yield part.to_ndarray().reshape(-1, self.channels)[early:count]
+                        yield part.to_ndarray().astype(np.float32, copy=False).reshape(-1, self.channels)[early:count]
                 place += count
 
     def _jump(self, container: Any, stream: Any, first: int) -> int | None:

@@ -73,7 +73,7 @@ def of_restoration(
     return {
         "spectrograms": lambda: spectrograms(before, after),
         "ltas": lambda: ltas_curves({"recording": before, "restored": after}, reference),
-        "response": lambda: response(restoration.history, restoration.response, rate),
+        "response": lambda: response(restoration.history, restoration.response, rate, restoration.uncertainty),
     }
 
 
@@ -172,8 +172,13 @@ def ltas_curves(curves: Mapping[str, Sound], reference: ReferenceLtas | None = N
     return figure
 
 
-def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int) -> Figure:
-    """A chart of the estimated response, with the estimates on the way there as (sigma, curve) pairs."""
+def response(
+    history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: int, uncertainty: Curve | None = None
+) -> Figure:
+    """A chart of the estimated response, with the estimates on the way there as (sigma, curve) pairs.
+
+    Around it lies the band in which nine in ten true responses are, where its half width is known.
+    """
     figure = Figure(figsize=(10, 5.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     hertz = np.geomspace(LOWEST_HZ / 2, sample_rate / 2, 600)
@@ -187,6 +192,17 @@ def response(history: Sequence[tuple[float, Curve]], final: Curve, sample_rate: 
         bar = figure.colorbar(colours, ax=axes, pad=0.015, fraction=0.04, format="{x:g}")
         bar.set_label("Earlier estimates, by noise level", fontsize=12, color=INK)
         bar.ax.tick_params(colors=INK, labelsize=11)
+    if uncertainty is not None:
+        within = uncertainty.gain_db(hertz)
+        axes.fill_between(
+            hertz,
+            gain - within,
+            gain + within,
+            color=LINES[0][0],
+            alpha=0.18,
+            linewidth=0,
+            label="Nine in ten true responses lie here",
+        )
     axes.plot(hertz, gain, color=PAPER, linewidth=5)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(hertz, gain, color=LINES[0][0], linewidth=3, label="Estimated response")
