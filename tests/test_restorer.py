@@ -806,3 +806,55 @@ def test_the_bundled_checkpoint_restores() -> None:
     assert restoration.audio.shape == recording.shape and np.isfinite(restoration.audio).all()
     assert restoration.report["checkpoint"] == "piano-small" and restoration.report["evaluations"] == 3
     assert 0.3 < float(restoration.audio.std() / recording.std()) < 3
+
+
+# How bright it is to be
+
+
+def test_a_brighter_restoration_is_the_same_with_a_slope_and_its_machine_darker_by_it(babbler: Restorer) -> None:
+    recording = horned(piano(2.0))
+    plain = babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK)
+    bright = babbler.restore(recording, SMALL_RATE, brightness=2.0, **COMPACT_QUICK)
+    hertz = torch.tensor([500.0, 2000.0, 3000.0])
+    expected = torch.tensor([0.0, 2.0, 2.0 * math.log2(3)])
+    difference = bright.response.gain_db(hertz) - plain.response.gain_db(hertz)
+    torch.testing.assert_close(difference, -expected, atol=1e-3, rtol=0)
+    inside = slice(SMALL_RATE // 4, -SMALL_RATE // 4)
+    levels = [np.abs(np.fft.rfft(each.audio[0, inside])) ** 2 for each in (plain, bright)]
+    bins = np.fft.rfftfreq(plain.audio[0, inside].size, 1 / SMALL_RATE)
+    some = (bins > 1900) & (bins < 2100)
+    assert 10 * np.log10(levels[1][some].sum() / levels[0][some].sum()) == pytest.approx(2, abs=0.3)
+    assert bright.report["brightness"] == 2.0 and "brightness" not in plain.report
+
+
+def test_a_reference_says_how_the_music_is_to_sound_and_stands_in_the_report(babbler: Restorer) -> None:
+    recording = horned(piano(2.0))
+    like = babbler.reference_of(piano(6.0).numpy(), SMALL_RATE)
+    assert like.sample_rate == babbler.model.sample_rate
+    told = babbler.restore(recording, SMALL_RATE, reference=like, **COMPACT_QUICK)
+    plain = babbler.restore(recording, SMALL_RATE, **COMPACT_QUICK)
+    assert not np.array_equal(told.audio, plain.audio)
+    assert len(told.report["reference_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"brightness": 7.0}, "lies between -6 and 6"),
+        ({"brightness": math.nan}, "lies between -6 and 6"),
+        ({"brightness": 1.0, "solver": "guided"}, "changes nothing with guided"),
+        ({"brightness": 1.0, "method": "ltas-eq"}, "changes nothing with ltas-eq"),
+    ],
+)
+def test_a_brightness_that_cannot_be_is_refused_in_a_sentence(
+    babbler: Restorer, wishes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RestorationError, match=words):
+        babbler.restore(horned(piano(1.0)), SMALL_RATE, **wishes)
+
+
+@pytest.mark.parametrize("what", ["short", "silent"])
+def test_a_reference_that_says_nothing_is_refused_in_a_sentence(babbler: Restorer, what: str) -> None:
+    sound = piano(1.0) if what == "short" else torch.zeros(1, 8 * SMALL_RATE)
+    with pytest.raises(RestorationError, match="5 s or more"):
+        babbler.reference_of(sound, SMALL_RATE)
