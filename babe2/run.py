@@ -98,6 +98,7 @@ class Run:
         self.ltas_response: SampledCurve | None = None
         self.band: RecordedBand | None = None
         self.uncertainty: SampledCurve | None = None
+        self.warnings: tuple[str, ...] = ()
         self.steps_done = self.segments_left = 0
         self.began = time.monotonic()
 
@@ -113,7 +114,7 @@ class Run:
             self.ltas_response = begun.response
             return begun.tape
         self.ltas_response, self.band = begun.ltas_response, begun.band or self._measured_band()
-        self.uncertainty = begun.uncertainty
+        self.uncertainty, self.warnings = begun.uncertainty, begun.warnings
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
         self.canvas = self._canvas()
@@ -323,7 +324,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
             }
             for i in sorted(run.found)
         ],
-        "warnings": [*run.storage.warnings, *run.recording.warnings, *about.get("warnings", [])],
+        "warnings": [*run.storage.warnings, *run.warnings, *run.recording.warnings, *about.get("warnings", [])],
     }
     return Restoration(
         recorded=run.recording,

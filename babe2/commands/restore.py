@@ -31,10 +31,12 @@ from babe2.methods import BABE2, METHODS
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
 from babe2.report.recipe import fingerprint
+from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import check_amount
 from babe2.wording import clock
 
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
+JUDGED = 60.0  # seconds from the beginning, at most, by which it is told what was done
 PLOTS = ("spectrogram", "ltas", "response")
 
 Report = dict[str, Any]
@@ -303,7 +305,9 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
     }
     if options.reference:
         report["reference_file"] = str(options.reference)
-    report["warnings"] = [*report["warnings"], *unmarked(target)]
+    found = judged(restorer, restoration, path, options)
+    report["verdict"] = found.words
+    report["warnings"] = [*report["warnings"], *found.warnings, *unmarked(target)]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.provenance:
@@ -323,8 +327,21 @@ def format_result(restoration: Restoration, report: Report, highest_hz: float) -
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
     doubt = "" if report["verified"] else f"\n  checkpoint: {report['checkpoint']}, from an unverified source"
-    done = f"\n  {report['statement']}"
+    done = f"\n  {report['verdict']}\n  {report['statement']}"
     return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}{done}"
+
+
+def judged(restorer: Restorer, restoration: Restoration, path: Path, options: Options) -> Verdict:
+    """What was done to the beginning of a recording, told from the two sounds."""
+    seconds = min(JUDGED, options.duration or JUDGED)
+    before = audio.read(path, start=options.start, duration=seconds)
+    after = restoration.first(seconds)
+    return verdict(
+        (before.audio, before.sample_rate),
+        (after, restoration.sample_rate),
+        restorer.reference,
+        restoration.report.get("band"),
+    )
 
 
 def unmarked(target: Path) -> list[str]:

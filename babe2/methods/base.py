@@ -181,6 +181,7 @@ class Session(ABC):
         """Whether a segment has to be sampled, given where its neighbours have settled it (L,)."""
         return True
 
+    warnings: tuple[str, ...] = ()  # sentences about this recording, for the person who hears the result
     reach: int = 0  # samples beyond a place on which `finish` depends there
 
     def finish(self, tape: Tape, start: int, stop: int) -> Tape:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Undone, shaped
@@ -34,6 +35,7 @@ from babe2.recordings.segments import agreement
 from babe2.sampler import Constrain, Noise, OnStep, Progress, Sampled
 
 MARGIN = 2 * GRAIN  # samples on either side of a segment that are restored with it, fading, and dropped
+NOISY_DB = -10.0  # noise over the whole recording, from which on little of the music is known
 SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
 
 Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step, sigma, lower) -> next x, its estimate
@@ -89,6 +91,7 @@ class UndoneSession(Session):
             work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
         )
         self.band = self.chain.band
+        self.warnings = warnings_on(self.chain)
         self.uncertainty = None if work.response is not None else self.chain.uncertainty
         if work.response is not None:
             self.chain = replace(self.chain, response=work.response)
@@ -135,6 +138,21 @@ class UndoneSession(Session):
             on_step=lambda progress: group.on_step(replace(progress, equalizer=self.response)),
         )
         return replace(sampled, equalizer=self.response)
+
+
+def warnings_on(chain: RecordingChain) -> tuple[str, ...]:
+    """What has to be said of a recording that tells little of its music."""
+    if not chain.hears:
+        return (
+            "No music stands out from the noise of this recording, so what comes out is imagined. Denoise it first, or "
+            "choose another excerpt.",
+        )
+    if chain.band.floor_db > NOISY_DB:
+        return (
+            f"The noise is only {-chain.band.floor_db:.0f} dB weaker than the whole recording, so most of what comes "
+            "out is imagined. Denoise it first, or use another transfer if there is one.",
+        )
+    return ()
 
 
 def descend_without_gradient(
