@@ -55,6 +55,12 @@ def test_import_is_light() -> None:
     assert loaded == []
 
 
+def test_the_command_line_draws_nothing_before_it_is_asked() -> None:
+    """Drawing is an extra: a plain installation has none, and every command would begin a second later."""
+    script = "import sys, babe2.commands.main, babe2.commands.restore; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "False"
+
+
 def test_rooms_import_from_those_rooms_only_that_they_may() -> None:
     for one in draw_architecture.imports():
         above, below = draw_architecture.room_of(one.importer), draw_architecture.room_of(one.imported)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from babe2.report.figures import OCTAVES_HZ
+from babe2.report.sounds import OCTAVES_HZ
 from babe2.report.verdict import Verdict, format_hertz
 from babe2.restoration import Restoration
 

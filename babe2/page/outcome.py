@@ -26,6 +26,7 @@ from babe2.page.tracks import LTAS_EQ, PEAK_DB, RECORDING, RESTORED
 from babe2.recordings.chunks import Tags
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
+from babe2.report.sounds import Sound
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
@@ -152,7 +153,7 @@ class Outcome:
         return min(gain, max(0.0, room)) if integer else gain
 
 
-def sound_before(restoration: Restoration) -> figures.Sound:
+def sound_before(restoration: Restoration) -> Sound:
     """The recording, as much of it as was restored."""
     original = restoration.recorded.original
     before = np.concatenate([np.asarray(block) for block in original.blocks()], axis=1)
@@ -160,13 +161,13 @@ def sound_before(restoration: Restoration) -> figures.Sound:
     return before[:, : max(1, round(seconds * original.sample_rate))], original.sample_rate
 
 
-def as_long(sound: audio.Recording, restoration: Restoration) -> figures.Sound:
+def as_long(sound: audio.Recording, restoration: Restoration) -> Sound:
     """A sound, no longer than what was restored of it."""
     seconds = restoration.samples / restoration.sample_rate
     return sound.audio[:, : max(1, round(seconds * sound.sample_rate))], sound.sample_rate
 
 
-def sounds_to_compare(before: figures.Sound, after: Audio, equalised: Audio | None) -> dict[str, Audio]:
+def sounds_to_compare(before: Sound, after: Audio, equalised: Audio | None) -> dict[str, Audio]:
     """The tracks of the listening desk, all of one length."""
     sound = np.asarray(before[0])[:, : after.shape[1]]
     if len(after) != len(sound):  # the published program folds channels to one
@@ -190,7 +191,7 @@ def numbers_files(restoration: Restoration, found: Verdict, path: Path) -> tuple
     return number_table.as_html(number_table.rows(restoration, found, known["analysis"])), path
 
 
-def pictures(before: figures.Sound, restoration: Restoration, reference: ReferenceLtas | None) -> dict[str, Figure]:
+def pictures(before: Sound, restoration: Restoration, reference: ReferenceLtas | None) -> dict[str, Figure]:
     """The pictures on the page by name: two to lie over each other, the average spectra, the response."""
     after = (restoration.audio, restoration.sample_rate)
     drawn = figures.of_restoration(before, after, restoration, reference)

@@ -28,11 +28,9 @@ from torch import Tensor
 
 from babe2.analysis.comparison import MATCHED_HZ
 from babe2.dsp.curves import Array, Curve
-from babe2.dsp.excerpts import excerpts
 from babe2.dsp.spectra import (
     ReferenceLtas,
     as_reference,
-    average_power,
     bin_frequencies,
     decibels,
     octave_smoothed,
@@ -41,12 +39,10 @@ from babe2.dsp.spectra import (
 from babe2.dsp.waveform import as_channels
 from babe2.errors import RestorationError
 from babe2.replacing import replacing
+from babe2.report.sounds import OCTAVES_HZ, Sound, average_spectrum
 from babe2.restoration import Restoration
 from babe2.wording import clock
 
-Sound = tuple[npt.ArrayLike | Tensor, int]  # (channels, samples) or (samples,), and its sample rate in Hz
-
-OCTAVES_HZ = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 INK, PAPER, GRID = "#222222", "white", "#dddddd"
 # Okabe and Ito's colours, told apart by every eye; line styles serve those who print in grey.
 LINES = (("#D55E00", "-"), ("#0072B2", "-"), ("#009E73", "--"), ("#CC79A7", "-."))
@@ -332,12 +328,6 @@ def _spectrogram(sound: Sound, rows_hz: Array, columns: int, frames_per_column: 
         power = power_at(x, some.flatten(), fft)
         picture.append(power.view(*some.shape, -1).mean(dim=1) @ weights)
     return decibels(torch.cat(picture)).T.numpy()
-
-
-def average_spectrum(sound: Sound) -> Tensor:
-    """The average power spectrum (F,) of a sound in frames of a fifth of a second."""
-    fft = 2 * (sound[1] // 10)
-    return average_power(excerpts(as_channels(*sound), sound[1]).audio, fft, fft // 2)
 
 
 def pitches(sample_rate: int) -> Array:

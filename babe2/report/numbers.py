@@ -12,6 +12,7 @@ from babe2.dsp.curves import Array
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.equalizer import Equalizer
 from babe2.report import figures
+from babe2.report.sounds import Sound, average_spectrum
 from babe2.restoration import Restoration
 
 LOWEST_HZ, PER_OCTAVE = 20.0, 12
@@ -49,9 +50,9 @@ def breakpoints(restoration: Restoration) -> Iterator[Sequence[object]]:
                 yield segment, f"{hertz:.2f}", f"{left:.2f}", f"{right:.2f}"
 
 
-def levels(sounds: Sequence[figures.Sound], reference: ReferenceLtas | None) -> Rows:
+def levels(sounds: Sequence[Sound], reference: ReferenceLtas | None) -> Rows:
     """Average spectra as they are drawn, up to where each of them reaches."""
-    spectra = [(figures.average_spectrum(sound), sound[1]) for sound in sounds]
+    spectra = [(average_spectrum(sound), sound[1]) for sound in sounds]
     if reference is not None:
         spectra.append((reference.power, reference.sample_rate))
     hertz = twelfths(figures.LOWEST_HZ, max(rate for _, rate in spectra) / 2)

@@ -14,7 +14,7 @@ from babe2.analysis.machine import find_machine
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, bin_frequencies, decibels
 from babe2.dsp.waveform import as_channels
-from babe2.report.figures import OCTAVES_HZ, Sound, average_spectrum
+from babe2.report.sounds import OCTAVES_HZ, Sound, average_spectrum
 
 MATCHED_HZ = (200.0, 2000.0)  # where both sounds are brought to one level before they are compared
 FAINT_OCTAVE_DB = -45.0  # below the music from 200 Hz to 2 kHz: such an octave is hardly heard beside it
