@@ -24,6 +24,7 @@ from babe2.dsp.tape import Tape
 BEYOND_DB = 60.0  # per octave, by which the response falls beyond where the band ends
 BELOW_DB = 12.0  # and below where it begins
 CORE_HZ = (200.0, 1500.0)  # where the response is 0 dB on average
+SURE, VERY_SURE, FALL_DB = 2.0, 6.0, 6.0  # log odds and dB: by them a band is taken to be ended by a machine
 HIGHEST_HZ = 9500.0  # a band that reaches up so far has no end to speak of
 WITHIN = math.log(10)  # of a Laplace distribution, nine in ten lie within so many scales
 
@@ -75,7 +76,7 @@ def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
     noise = (power / (1 + 10 ** (guess.snr / 10))).clamp(min=max(float(FAINTEST * power.mean()), 1e-20))
     curve = SampledCurve(hertz, decibels(noise))
     first_hz, last_hz = heard_band(guess.snr)
-    ends = bool(guess.ends > 0) and last_hz < HIGHEST_HZ
+    ends = last_hz < HIGHEST_HZ and is_ended(guess, first_hz, last_hz)
     inside = (hertz >= first_hz) & (hertz <= last_hz)
     core = inside & (hertz > CORE_HZ[0]) & (hertz < CORE_HZ[1])
     response = guess.response - guess.response[core if core.any() else inside].mean()
@@ -84,6 +85,18 @@ def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
     music = SampledCurve(hertz, guess.music)
     hears = bool((guess.snr > 0).any())
     return RecordingChain(SampledCurve(points, response), curve, first_hz, last_hz, ends, unsure, hears, music)
+
+
+def is_ended(guess: Guess, first_hz: float, last_hz: float) -> bool:
+    """Whether a machine ended the band at `last_hz`, and not the music: the response falls there, or it is very sure.
+
+    A dark piano under hiss ends as high as an old machine; but then the response stays level.
+    """
+    curve = SampledCurve(band_centres(), guess.response)
+    inside = torch.linspace(max(first_hz, CORE_HZ[0]), max(last_hz / 1.2, CORE_HZ[0] + 1), 50, dtype=torch.float64)
+    at_end = curve.gain_db(torch.tensor([last_hz], dtype=torch.float64))
+    fall = float(curve.gain_db(inside).median() - at_end)
+    return bool(guess.ends > VERY_SURE) or (bool(guess.ends > SURE) and fall > FALL_DB)
 
 
 def heard_band(snr: Tensor) -> tuple[float, float]:

@@ -37,6 +37,7 @@ def _read(example: Path, restored: Path) -> Restoration:
         SampledCurve(*(torch.tensor(segment["equalizer"][name]) for name in ("frequencies_hz", "gain_db")))
         for segment in report["segments"]
     )
+    within = report.get("uncertainty")
     return Restoration(
         recorded=Recorded.of(Samples.of(before.audio, before.sample_rate), rate, rate, fold=len(after.audio) == 1),
         restored=MemoryTape(torch.from_numpy(after.audio)),
@@ -46,4 +47,5 @@ def _read(example: Path, restored: Path) -> Restoration:
         equalizers=curves,
         seed=report["seed"],
         report=report,
+        uncertainty=within and SampledCurve(torch.tensor(within["frequencies_hz"]), torch.tensor(within["within_db"])),
     )
