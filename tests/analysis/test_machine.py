@@ -14,7 +14,7 @@ from babe2 import Restorer, audio
 from babe2.analysis.chain import RecordingChain
 from babe2.analysis.estimator import Guess, ResponseNetwork
 from babe2.analysis.evidence import COUNT, FEATURES, band_centres, beside, evidence_of, reference_levels
-from babe2.analysis.machine import chain_of, find_machine, find_machine_at_unit_level, heard_band
+from babe2.analysis.machine import chain_of, find_machine, find_machine_at_unit_level, heard_band, is_ended
 from babe2.analysis.response import estimate_response
 from babe2.analysis.spectrum import Spectrum
 from babe2.degradations.aging import Aging, age, degrade
@@ -191,12 +191,24 @@ def test_beyond_its_end_a_response_falls_and_noise_covers_what_a_coder_left_out(
     flat = torch.zeros(COUNT, dtype=torch.float64)
     snr = torch.where(hertz < 3000, 30.0, -30.0).double()
     power = torch.where(hertz < 3000, 1.0, 1e-8).double()
-    guess = Guess(flat, flat + 1, snr, flat + 1, flat, flat + 1, torch.tensor(3.0))
+    guess = Guess(flat, flat + 1, snr, flat + 1, flat, flat + 1, torch.tensor(7.0))
     chain = chain_of(guess, power)
     assert chain.ends and 2800 < chain.last_hz < 3300
     assert float(chain.response.gain_db(torch.tensor([2 * chain.last_hz]))) == pytest.approx(-60, abs=1)
     above = torch.tensor([4000.0, 8000.0])
     assert (chain.covering.gain_db(above) >= chain.noise.gain_db(torch.tensor([chain.last_hz])) - 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    ("odds", "fall_db", "ended"), [(7.0, 0.0, True), (3.0, 0.0, False), (3.0, 12.0, True), (1.0, 12.0, False)]
+)
+def test_a_band_is_ended_where_its_response_falls_or_where_there_is_no_doubt(
+    odds: float, fall_db: float, ended: bool
+) -> None:
+    hertz = band_centres()
+    flat = torch.zeros(COUNT, dtype=torch.float64)
+    response = torch.where(hertz > 2700, -fall_db, 0.0).double()
+    assert is_ended(Guess(response, flat, flat, flat, flat, flat, torch.tensor(odds)), 100.0, 4000.0) == ended
 
 
 def test_the_network_takes_any_number_of_recordings() -> None:
