@@ -20,9 +20,11 @@ from conftest import CHECKPOINT, QUICK
 from music import chord
 from terminals import on_a_terminal, read_until
 
+from babe2 import Restorer
 from babe2.commands.main import main
 from babe2.commands.restore import PLOTS
 from babe2.commands.targets import beside
+from babe2.report.recipe import command_line
 
 
 def restore(*arguments: object, method: str = "ltas-eq") -> int:
@@ -56,6 +58,36 @@ def test_json_report_and_plots(wav: Path, tmp_path: Path, capsys: pytest.Capture
     assert told["input"] == str(wav) and told["settings"]["steps"] == 2
     assert [Path(path).name for path in told["plots"]] == [f"old.restored.{name}.png" for name in PLOTS]
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in told["plots"])
+
+
+def test_how_it_is_to_sound_is_reported_and_stands_in_the_command_that_makes_it_again(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    like = tmp_path / "like.wav"
+    sf.write(like, np.tile(chord(), (12, 1)), 8000)
+    wished = [
+        "--checkpoint",
+        CHECKPOINT,
+        "--brightness",
+        "-1.5",
+        "--reference",
+        str(like),
+        "--set",
+        "steps=2",
+        "--json",
+    ]
+    assert main(["restore", str(wav), *wished]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["brightness"] == -1.5 and told["reference_file"] == str(like) and len(told["reference_sha256"]) == 64
+    assert told["verdict"].endswith(".")
+    words = command_line(told | {"seed": 0}, Restorer.from_checkpoint(CHECKPOINT), recording="old.wav")
+    assert words[words.index("--brightness") + 1] == "-1.5" and words[words.index("--reference") + 1] == str(like)
+
+
+def test_a_reference_that_is_too_short_is_named_before_any_work(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["restore", str(wav), "--checkpoint", CHECKPOINT, "--reference", str(wav)]) == 1
+    assert_said_in_one_line("5 s or more", capsys)
+    assert not wav.with_name("old.restored.wav").exists()
 
 
 def test_an_existing_result_is_kept_unless_told_otherwise(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
