@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from babe2.analysis.spectrum import Spectrum
+from babe2.analysis.evidence import evidence_of
 from babe2.config import Model
 from babe2.methods import Method
 from babe2.networks.models import next_length
@@ -127,7 +127,7 @@ def _around(sample_rate: int, clock: Clock) -> float:
 
     def rehearse() -> None:
         recording = Recorded.of(Samples(noise, REHEARSED_RATE), sample_rate, None, fold=False)
-        Spectrum.of(recording.observation, sample_rate)
+        evidence_of(recording.observation, sample_rate)
         for _ in recording.bring_back(recording.observation, REHEARSED_RATE):
             pass
 

@@ -1,11 +1,9 @@
 """Where the band of a recording begins and ends, and how loud the noise beneath its music is.
 
-Two judgements stand side by side here. `band_by_movement` is what `analyse` tells a person: music is what comes and
-goes. It needs no reference, passes over hum, whistles and clicks, and says where music can be heard with ease.
-`band_by_level` is what a restorer goes by (methods that find the response first): music is what is louder than the
-noise, however little. It follows music further up, into the noise, as whatever is left there helps; and it says nothing
-of whether a recording chain or the music itself ends there: for that, `estimate_response` compares with a reference and
-sets `ends`. On an old record the first may say 3.0 kHz and the second 3.6.
+What a restorer goes by, and with a checkpoint at hand everybody, is found in machine.py. Here are two judgements that
+need no trained network. `band_by_movement` is what `analyse` tells without a reference: music is what comes and goes. It
+passes over hum, whistles and clicks, and says where music can be heard with ease. `band_by_level` is the baseline's
+(response.py): music is what is louder than the noise, however little.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class RecordedBand:
         return self.high_hz if self.ends else None
 
 
-# What a person is told
+# What a person is told who has no checkpoint
 
 
 def band_by_movement(powers: BandPowers) -> RecordedBand:
@@ -79,7 +77,7 @@ def _holds_tones(powers: BandPowers) -> Tensor:
     return powers.bands.holding(tones).any(dim=0)
 
 
-# What a restorer goes by
+# What the baseline goes by
 
 
 def band_by_level(spectrum: Spectrum) -> RecordedBand:
