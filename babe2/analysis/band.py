@@ -1,7 +1,7 @@
 """Where the band of a recording begins and ends, and how loud the noise beneath its music is.
 
 What a restorer goes by, and with a checkpoint at hand everybody, is found in machine.py. Here are two judgements that
-need no trained network. `band_by_movement` is what `analyse` tells without a reference: music is what comes and goes. It
+need no trained network. `band_by_movement` is what `analyse` tells without a reference: music comes and goes. It
 passes over hum, whistles and clicks, and says where music can be heard with ease. `band_by_level` is the baseline's
 (response.py): music is what is louder than the noise, however little.
 """
