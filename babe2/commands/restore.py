@@ -307,7 +307,8 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
         report["reference_file"] = str(options.reference)
     found = judged(restorer, restoration, path, options)
     report["verdict"] = found.words
-    report["warnings"] = [*report["warnings"], *found.warnings, *unmarked(target)]
+    taken = found.warnings if report["generates"] else []  # a filter does what it is for
+    report["warnings"] = [*report["warnings"], *taken, *unmarked(target)]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.provenance:
