@@ -336,7 +336,8 @@ class Restorer:
                 f"The brightness lies between -{MOST_BRIGHTNESS:g} and {MOST_BRIGHTNESS:g} dB per octave, "
                 f"not at {wish.brightness:g}."
             )
-        method = self._chosen(wish)
+        known = wish.response is not None
+        method = self.method(wish.method, wish.preset, response_known=known, **wish.settings)
         if not method.takes_brightness and (wish.brightness or wish.reference is not None):
             what = "brightness" if wish.brightness else "reference"
             raise RestorationError(
@@ -344,9 +345,6 @@ class Restorer:
                 "Leave it out, or take the preset standard."
             )
         return method
-
-    def _chosen(self, wish: Wish) -> Method:
-        return self.method(wish.method, wish.preset, response_known=wish.response is not None, **wish.settings)
 
     def batch_of(self, wished: int | None) -> int:
         """How many segments are restored at once; fewer where they turn out not to fit."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from babe2.analysis.band_powers import BandPowers
 from babe2.analysis.hum import mains_hum, prominence_db
 from babe2.analysis.spectrum import Spectrum
-from babe2.dsp.bands import BANDS_PER_OCTAVE
+from babe2.dsp.bands import BANDS_PER_OCTAVE, run_around
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.spectra import decibels
 
@@ -93,12 +93,7 @@ def heard_knots(spectrum: Spectrum) -> tuple[int, int]:
     if not clear.any():
         return 0, len(clear) - 1
     away = (spectrum.hertz.log2() - math.log2(1000)).abs()
-    first = last = int(away.masked_fill(~clear, math.inf).argmin())
-    while first > 0 and clear[first - 1]:
-        first -= 1
-    while last + 1 < len(clear) and clear[last + 1]:
-        last += 1
-    return first, last
+    return run_around(clear, int(away.masked_fill(~clear, math.inf).argmin()))
 
 
 def _end_hz(spectrum: Spectrum, last: int) -> float:

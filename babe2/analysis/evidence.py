@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from babe2.analysis.spectrum import FEWEST_FRAMES, SILENCE
 from babe2.dsp.bands import octave_means
 from babe2.dsp.excerpts import excerpts
 from babe2.dsp.spectra import FRAMES, ReferenceLtas, at_least, decibels, pieces, power_spectrogram, quantiles
@@ -23,8 +24,6 @@ LOWEST_HZ, PER_OCTAVE, COUNT = 45.0, 6, 48  # of the bands: up to 10.3 kHz
 FRAME_SECONDS = 2048 / 22050
 LEVEL_HZ = (300.0, 1500.0)  # against which all levels are measured
 WEAKEST_DB = -120.0  # relative to that
-SILENCE = 1e-7  # of the mean power: frames below it are no part of the recording
-FEWEST_FRAMES = 16  # of fewer nothing can be told
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.995)
 LAGS = (1, 4)  # frames between which rises and falls are measured
 LOUD, QUIET = 0.7, 0.3  # quantiles of the level: frames above and below are loud and quiet

@@ -16,6 +16,7 @@ from babe2.analysis.estimator import Guess, load_network
 from babe2.analysis.evidence import Evidence, band_centres, beside, evidence_of_channels, reference_levels
 from babe2.analysis.response import estimate_response
 from babe2.analysis.spectrum import FAINTEST, Spectrum
+from babe2.dsp.bands import run_around
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.excerpts import excerpts, excerpts_and_deviation
 from babe2.dsp.spectra import ReferenceLtas, decibels
@@ -106,11 +107,7 @@ def heard_band(snr: Tensor) -> tuple[float, float]:
     clear = snr > 0
     if not clear.any():
         return float(hertz[0]), float(hertz[-1])
-    first = last = int((octaves - math.log2(1000)).abs().masked_fill(~clear, math.inf).argmin())
-    while first > 0 and clear[first - 1]:
-        first -= 1
-    while last + 1 < len(clear) and clear[last + 1]:
-        last += 1
+    first, last = run_around(clear, int((octaves - math.log2(1000)).abs().masked_fill(~clear, math.inf).argmin()))
     return _crossing(octaves, snr, first, first - 1), _crossing(octaves, snr, last, last + 1)
 
 

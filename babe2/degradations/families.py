@@ -11,7 +11,7 @@ import torch
 
 from babe2.degradations.aging import Aging
 from babe2.degradations.horn import Bump, HornResponse
-from babe2.degradations.surface import MEASURED, Hum, Sloping, Surface, measured
+from babe2.degradations.surface import MEASURED, Hum, Sloping, Surface, measured, uniform
 from babe2.degradations.transfer import Coding, Denoiser, Gate
 from babe2.dsp.curves import FLAT, Curve
 from babe2.errors import RestorationError
@@ -242,5 +242,4 @@ class _Dice:
 
 def _uniform(between: Range, generator: torch.Generator) -> float:
     low, high = between
-    drawn = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
-    return low + (high - low) * float(drawn)
+    return low + (high - low) * uniform(generator)

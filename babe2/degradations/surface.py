@@ -129,7 +129,7 @@ def _shaped(white: Tensor, sample_rate: int, spectrum: Curve) -> Tensor:
 
 
 def _swell(music: Tensor, sample_rate: int, surface: Surface, generator: torch.Generator) -> Tensor:
-    phase = 2 * math.pi * _uniform(generator)
+    phase = 2 * math.pi * uniform(generator)
     seconds = torch.arange(music.shape[-1], device=music.device) / sample_rate
     turns = torch.sin(2 * math.pi * surface.turns_hz * seconds + phase)
     return amplitude(surface.swell_db / 2 * turns).to(music)
@@ -155,9 +155,10 @@ def _hum(music: Tensor, sample_rate: int, hum: Hum, generator: torch.Generator) 
     lines = torch.zeros_like(seconds)
     for order in range(1, hum.count + 1):
         level = math.sqrt(2) * 10 ** ((hum.level_db - hum.fall_db * (order - 1)) / 20)
-        lines += level * torch.sin(2 * math.pi * (hum.hertz * order * seconds + _uniform(generator)))
+        lines += level * torch.sin(2 * math.pi * (hum.hertz * order * seconds + uniform(generator)))
     return lines.to(music).expand_as(music)
 
 
-def _uniform(generator: torch.Generator) -> float:
+def uniform(generator: torch.Generator) -> float:
+    """A number between 0 and 1."""
     return float(torch.rand((), generator=generator, dtype=torch.float64, device=generator.device))

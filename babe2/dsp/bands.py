@@ -56,6 +56,20 @@ class Bands:
         return (hertz[:, None] > self.low) & (hertz[:, None] < self.high)
 
 
+def run_around(true: Tensor, place: int) -> tuple[int, int]:
+    """The first and the last of the places beside one another, around a given one, at which `true` (K,) holds.
+
+    >>> run_around(torch.tensor([True, False, True, True]), 2)
+    (2, 3)
+    """
+    first = last = place
+    while first > 0 and true[first - 1]:
+        first -= 1
+    while last + 1 < len(true) and true[last + 1]:
+        last += 1
+    return first, last
+
+
 def octave_means(hertz: Tensor, sample_rate: float, fft: int) -> Tensor:
     """The weights (K, F) that average a one-sided spectrum around each of `hertz` (K,); every octave counts alike.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from babe2.degradations.aging import Aged, Aging, age
 from babe2.degradations.families import family_of
-from babe2.dsp.bands import octave_means
+from babe2.dsp.bands import octave_means, run_around
 from babe2.dsp.curves import FLAT, Curve
 from babe2.dsp.distance import Band, at_level, log_spectral_distance
 from babe2.dsp.resampling import resample
@@ -229,11 +229,7 @@ def recorded_band(aged: Aged) -> Band:
     music, noise = (weights @ power_spectrogram(part, fft, fft // 4) for part in (aged.music, aged.noise))
     clear = music.mean(dim=1) > noise.median(dim=1).values
     middle = int((hertz - 1000).abs().argmin())
-    first = last = middle
-    while last + 1 < len(hertz) and clear[last + 1]:
-        last += 1
-    while first > 0 and clear[first - 1]:
-        first -= 1
+    first, last = run_around(clear, middle)
     return float(hertz[first]), float(hertz[max(last, middle + 1)])
 
 
