@@ -54,6 +54,19 @@ class BandwiseArchitecture:
 
 
 @dataclass(frozen=True)
+class SpectralArchitecture:
+    """The size of a U-Net over spectrograms: a denoiser of two stages, or BEHM-GAN's generator of one."""
+
+    channels: tuple[int, ...]  # per level, from the finest down to the bottom
+    layers: int = 3  # convolutions in each dense block
+    stages: int = 2
+    attention: bool = True  # whether the second stage sees what the first has made of the sound
+    encoding: bool = True  # whether every bin is told its frequency
+    weight_norm: bool = False
+    bins: int = 513
+
+
+@dataclass(frozen=True)
 class Model:
     """What a checkpoint says of itself, beside its weights."""
 
