@@ -84,6 +84,7 @@ class Model:
 SAMPLING, FOLLOWING = "How it is sampled", "How closely the recording is followed"
 EQUALIZER, AVERAGE, LENGTH = "The old machine's equalizer", "Average spectrum (LTAS)", "Long recordings"
 GROUPS = (SAMPLING, FOLLOWING, EQUALIZER, AVERAGE, LENGTH)
+STAGE = "A stage"  # of a chain, each of which stands by itself
 
 
 class About(NamedTuple):
@@ -99,7 +100,7 @@ class About(NamedTuple):
     @property
     def place(self) -> tuple[int, int]:
         """By which settings are sorted for people."""
-        return GROUPS.index(self.group), self.number
+        return (*GROUPS, STAGE).index(self.group), self.number
 
     @property
     def help(self) -> str:
@@ -158,7 +159,7 @@ class Settings:
     @classmethod
     def about(cls) -> dict[str, About]:
         """What is said of each setting, in the order in which people are shown them."""
-        found = {each.name: each.metadata["about"] for each in fields(cls)}
+        found = {each.name: each.metadata["about"] for each in fields(cls) if "about" in each.metadata}
         return dict(sorted(found.items(), key=lambda item: item[1].place))
 
     @classmethod
@@ -597,6 +598,8 @@ def _read(name: str, wanted: Any, value: Any) -> Any:
             return int(float(value))
         if wanted is float:
             return _finite(value)
+        if wanted is str:
+            return str(value)
         if value not in wanted.__args__:
             raise RestorationError(f"{name} is one of {', '.join(wanted.__args__)}, not {value!r:.80}.")
         return value

@@ -245,27 +245,52 @@ class Restorer:
         """
         wish = Wish.of(**wishes)
         source = SoundFile(path, start=wish.start, duration=wish.duration)
-        provenance = self._provenance(wish)
-        about = provenance | {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
-        kept = ("threads", "seed") if wish.seed is None else ("threads",)  # nobody has chosen a seed that was drawn
-        storage = Journal(Path(journal), about, unfinished, kept)
+        about = {"input": source.sha256(), "start": wish.start, "duration": wish.duration}
         try:
-            with storage.kept():
-                restoration = self._restore(
-                    source,
-                    storage,
-                    wish,
-                    provenance | {name: storage.begun[name] for name in kept},
-                    on_step=on_step,
-                    on_block=on_block,
-                    cancelled=cancelled,
-                )
+            restoration = self.restore_sound(
+                source,
+                journal,
+                about,
+                unfinished=unfinished,
+                on_step=on_step,
+                on_block=on_block,
+                cancelled=cancelled,
+                **wishes,
+            )
         except Cancelled as stopped:
             if stopped.partial is not None:
                 stopped.partial.report["warnings"][:0] = [*source.warnings, *already_made(source.tags)]
             raise
         restoration.report["warnings"][:0] = [*source.warnings, *already_made(source.tags)]
         return restoration
+
+    def restore_sound(
+        self,
+        sound: Sound,
+        journal: str | Path | None,
+        about: Mapping[str, Any],
+        *,
+        unfinished: Unfinished = "refuse",
+        on_step: OnStep | None = None,
+        on_block: OnBlock = lambda seconds: None,
+        cancelled: Callable[[], bool] | None = None,
+        **wishes: Any,
+    ) -> Restoration:
+        """The same for a sound that can be read block by block; `about` is what tells it from any other.
+
+        Without a `journal` all is in memory.
+        """
+        wish = Wish.of(**wishes)
+        provenance = self._provenance(wish)
+        kept = ("threads", "seed") if wish.seed is None else ("threads",)  # nobody has chosen a seed that was drawn
+        storage = Storage()
+        if journal is not None:
+            storage = Journal(Path(journal), {**provenance, **about}, unfinished, kept)
+            provenance = provenance | {name: storage.begun[name] for name in kept}
+        with storage.kept():
+            return self._restore(
+                sound, storage, wish, provenance, on_step=on_step, on_block=on_block, cancelled=cancelled
+            )
 
     def _restore(
         self,

@@ -29,7 +29,7 @@ ALLOWED: dict[str, str] = {
     "page": "report front methods audio checkpoints analysis recordings dsp",
     "babe2": "front analysis",
     "report": "front methods audio analysis equalizer dsp",
-    "stages": "front recordings",
+    "stages": "front recordings dsp",
     "training": "front paper audio checkpoints degradations networks dsp network",
     "front": "methods paper audio checkpoints analysis equalizer networks recordings dsp network",
     "methods": "paper degradations analysis equalizer networks recordings dsp",

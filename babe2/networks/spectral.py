@@ -5,6 +5,7 @@ Both turn a complex spectrogram into another one. Parameter names are those of t
 
 from __future__ import annotations
 
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +147,7 @@ class Decoder(nn.Module):
     def __init__(self, widths: tuple[int, ...], layers: int) -> None:
         super().__init__()
         self.dblocks: Modules[DecoderBlock] = Modules(
-            DecoderBlock(below, width, layers) for width, below in zip(widths[:-1], widths[1:], strict=True)
+            DecoderBlock(below, width, layers) for width, below in itertools.pairwise(widths)
         )
 
     def forward(self, x: Tensor, kept: list[Tensor], poll: Poll | None) -> Tensor:

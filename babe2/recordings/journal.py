@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 from babe2.dsp.tape import Blank, MemoryTape
 from babe2.errors import Cancelled, RestorationError
 from babe2.recordings.file_tape import FileTape, read_at, write_at
-from babe2.recordings.lines import Entry, Record, Written, line_of, whole_lines
+from babe2.recordings.lines import RUN_FIELDS, Entry, Fields, Record, Written, line_of, whole_lines
 from babe2.recordings.own_folder import Draft, OwnFolder
 
 log = logging.getLogger(__name__)
@@ -82,10 +82,16 @@ class Journal(Storage):
     begun: dict[str, Any]  # `about` as it is in force
 
     def __init__(
-        self, folder: Path, about: dict[str, Any], unfinished: Unfinished = "refuse", kept: Sequence[str] = KEPT
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        unfinished: Unfinished = "refuse",
+        kept: Sequence[str] = KEPT,
+        fields: Fields = RUN_FIELDS,
     ) -> None:
+        """`fields` are those that every record has."""
         super().__init__()
-        self.folder = folder
+        self.folder, self._fields = folder, fields
         self._tapes: list[FileTape] = []
         self._written: dict[int, Written] = {}  # since the last line, by offset
         self._own: OwnFolder | None = None
@@ -104,7 +110,7 @@ class Journal(Storage):
             raise
 
     def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished, kept: Sequence[str]) -> None:
-        left = Left(about, []) if unfinished == "discard" else _left_in(own, about)
+        left = Left(about, []) if unfinished == "discard" else _left_in(own, about, self._fields)
         if unfinished == "refuse":
             if left.entries or left.damage:
                 damage = f" {left.damage}" if left.damage else ""
@@ -260,7 +266,7 @@ class Left(NamedTuple):
     damage: str = ""  # a sentence
 
 
-def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
+def _left_in(own: OwnFolder, about: dict[str, Any], fields: Fields) -> Left:
     """Reads what is whole in a folder, up to the first line or sample that is not: what follows depends on it."""
     size = own.size(JOURNAL)
     if size is None:
@@ -269,7 +275,7 @@ def _left_in(own: OwnFolder, about: dict[str, Any]) -> Left:
         return Left(about, [])
     with os.fdopen(own.open(JOURNAL, os.O_RDONLY), "rb") as file:
         lines = list(iter(lambda: file.readline(_LONGEST_LINE), b""))
-    begun, entries, damaged = whole_lines(lines, about)
+    begun, entries, damaged = whole_lines(lines, about, fields)
     if begun is None:
         raise _lost(own, f"The first line of {own.path / JOURNAL} is damaged, or not one of ours")
     sound = _first_sound(own, entries)

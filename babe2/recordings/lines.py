@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-Record = dict[str, Any]  # what is known of one finished run of the sampler
+Record = dict[str, Any]  # what is known of one finished run of the sampler, or of one stretch of a stage
+Fields = Mapping[str, Callable[[Any], bool]]  # that a record has at least, and what fits into each
 
 
 class Written(NamedTuple):
@@ -26,7 +27,9 @@ class Entry(NamedTuple):
     written: list[Written]
 
 
-def whole_lines(lines: list[bytes], about: dict[str, Any]) -> tuple[dict[str, Any] | None, list[Entry], int]:
+def whole_lines(
+    lines: list[bytes], about: dict[str, Any], expected: Fields
+) -> tuple[dict[str, Any] | None, list[Entry], int]:
     """Returns how a journal was begun (or None), its entries up to the first damaged line, and that line's number.
 
     A damaged first line is no loss where the next one vouches for what is asked for now.
@@ -39,7 +42,7 @@ def whole_lines(lines: list[bytes], about: dict[str, Any]) -> tuple[dict[str, An
             if not isinstance(begun, dict):
                 damaged, begun = 1, about
                 own_digest = line_of({"about": about}, 0, "")[1]
-        elif (entry := _entry(fields)) is None:
+        elif (entry := _entry(fields, expected)) is None:
             damaged = damaged or number + 1
             break
         else:
@@ -65,10 +68,12 @@ def _parsed(line: bytes, number: int, before: str) -> tuple[dict[str, Any], str]
     return {}, ""
 
 
-def _entry(fields: dict[str, Any]) -> Entry | None:
+def _entry(fields: dict[str, Any], expected: Fields) -> Entry | None:
     """Returns the entry of a line, if every field has its type and lies in its range."""
     record, written = fields.get("record"), fields.get("written")
-    if not isinstance(record, dict) or not all(name in record and fits(record[name]) for name, fits in FIELDS.items()):
+    if not isinstance(record, dict) or not all(
+        name in record and fits(record[name]) for name, fits in expected.items()
+    ):
         return None
     if not isinstance(written, list) or not all(map(_is_written, written)):
         return None
@@ -91,7 +96,7 @@ def _is_curve(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
-FIELDS: dict[str, Callable[[Any], bool]] = {  # of a record
+RUN_FIELDS: Fields = {
     "segments": lambda value: _is_list(value, _is_count),
     "shares": lambda value: _is_list(value, lambda share: type(share) is float and 0 <= share <= 1),
     "misfit": lambda value: type(value) is float,
@@ -99,4 +104,15 @@ FIELDS: dict[str, Callable[[Any], bool]] = {  # of a record
     "history": lambda value: _is_list(value, lambda it: isinstance(it, list) and len(it) == 2 and _is_curve(it[1])),
     "evaluations": _is_count,
     "batch": lambda value: _is_count(value) and value > 0,
+}
+STRETCH_FIELDS: Fields = {
+    "segments": RUN_FIELDS["segments"],
+    "stop": _is_count,
+    "channels": lambda value: _is_count(value) and value > 0,
+    "samples": _is_count,
+    "sample_rate": _is_count,
+    "found": lambda value: isinstance(value, dict),
+    "counts": lambda value: isinstance(value, dict) and all(type(count) in (int, float) for count in value.values()),
+    "powers": lambda value: _is_list(value, lambda power: type(power) is float) and len(value) == 2,
+    "seconds": lambda value: type(value) is float,
 }

@@ -1,8 +1,13 @@
-"""Steps of a chain: sound in, sound out, and a report of what was done. A new step is a new file, and its name here."""
+"""Steps of a chain: sound in, sound out, and a report of what was done. A new step is a new file, and its name here.
 
-from babe2.stages.base import Report, Stage
-from babe2.stages.restore import restore
+Each is a function, too: `babe2.stages.restore(audio, sample_rate, **settings) -> (audio, report)`.
+"""
 
-STAGES: dict[str, Stage] = {"restore": restore}
+from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
+from babe2.stages.restore import Restore
 
-__all__ = ["STAGES", "Report", "Stage", "restore"]
+STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Restore,)}
+
+restore = Restore.apply_to
+
+__all__ = ["STAGES", "Bench", "Made", "Report", "Stage", "Staged", "make", "restore"]

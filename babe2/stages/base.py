@@ -1,19 +1,193 @@
-"""What a stage is."""
+"""What a stage is: one step of a chain, with settings of its own.
+
+A stage hears a whole recording once (`begin`), and then gives what it makes of it stretch by stretch, so that an hour
+takes the memory of a minute. Journal, progress, cancelling and the report of what was taken away are the same for all
+stages (`make`); a new stage is a new file beside this one, and its name in __init__.py.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from babe2.recordings.recorded import Audio
+from babe2.config import Settings
+from babe2.dsp.tape import MemoryTape, Tape
+from babe2.errors import Cancelled
+from babe2.process import thread_count, threads, versions
+from babe2.recordings.journal import Journal, Storage, Unfinished
+from babe2.recordings.lines import STRETCH_FIELDS
+from babe2.recordings.recorded import Audio, Samples
+from babe2.restorer import Restorer
 
 Report = dict[str, Any]  # what was done, JSON-able
+STRETCH = 2**18  # samples, in all channels together, that are worked on between two entries of the journal
 
 
-class Stage(Protocol):
-    """A step of a chain, as a function."""
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Where a stage works: what it keeps its work in, who hears of its progress, and who may stop it."""
 
-    def __call__(self, audio: npt.ArrayLike | Tensor, sample_rate: int, **settings: Any) -> tuple[Audio, Report]:
-        """`audio` (samples,) or (channels, samples) -> (channels, samples) of exactly the same length, and a report."""
+    folder: Path | None = None  # None: in memory
+    unfinished: Unfinished = "refuse"  # what becomes of what an earlier run left there
+    about: dict[str, Any] = field(default_factory=dict)  # what decides the numbers, but for the stage itself
+    on_share: Callable[[float], None] = lambda share: None  # of the stage's work that is done, 0 to 1
+    cancelled: Callable[[], bool] = lambda: False
+    restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint
+
+    def poll(self) -> None:
+        """Raises `Cancelled` where somebody has stopped the work."""
+        if self.cancelled():
+            raise Cancelled
+
+    def inside(self, name: str) -> Bench:
+        """The same, working in a folder inside this one's."""
+        return replace(self, folder=None if self.folder is None else self.folder / name)
+
+
+class Staged(Tape):
+    """What a stage makes of a recording, made as it is read.
+
+    It is read once, from its beginning to its end in stretches of `STRETCH`, or after a crash from one of them on; the
+    same stretch has the same samples, wherever reading began.
+    """
+
+    sample_rate: int  # Hz
+
+    def __init__(self, recording: Tape, sample_rate: int) -> None:
+        self.recording, self.sample_rate = recording, sample_rate
+        self.channels, self.samples = recording.channels, recording.samples
+        self.found: Report = {}  # in the whole recording; `warnings` in it are sentences for people
+        self.counts: Counter[str] = Counter()  # of what was done so far; they grow while it is read
+
+    def close(self) -> None:
+        """Frees what it has kept, once all of it is read and safe."""
+
+
+class Untouched(Staged):
+    """A recording in which a stage finds nothing to do."""
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        return self.recording.read(start, stop)
+
+
+@dataclass(frozen=True)
+class Stage(Settings, ABC):
+    """One step of a chain, with its settings."""
+
+    name: ClassVar[str]
+    does: ClassVar[str]  # in one sentence of listeners' words
+    splits_into: ClassVar[tuple[str, ...]] = ()  # the tracks whose channels its result has one after the other
+    merges: ClassVar[bool] = False  # whether it makes one track of several, whose channels it is given so
+
+    @abstractmethod
+    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
+        """Hears a recording (C, T), and gets ready to change it."""
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """With these settings; values may be text, as from a command line or a file."""
+        return cls().changed(**settings)
+
+    @classmethod
+    def apply_to(cls, audio: npt.ArrayLike | Tensor, sample_rate: int, **settings: Any) -> tuple[Audio, Report]:
+        """`audio` (samples,) or (channels, samples) -> (channels, samples), and a report of what was done."""
+        sound = Samples.of(audio, sample_rate)
+        made = make(cls.of(**settings), MemoryTape(sound.held), sound.sample_rate, Bench())
+        return made.tape.read(0, made.tape.samples).numpy(), made.report
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The result of a stage, on a tape of its own."""
+
+    tape: Tape
+    sample_rate: int
+    report: Report
+    storage: Storage  # to be closed, or discarded when the tape is needed no longer
+
+
+def make(stage: Stage, recording: Tape, sample_rate: int, bench: Bench) -> Made:
+    """Does a stage's work; what an earlier run has left of it is gone on with."""
+    began = time.monotonic()
+    about = bench.about | {
+        "stage": stage.name,
+        "settings": stage.as_dict(),
+        "versions": versions(),
+        "threads": thread_count(),  # sums in float32 depend on how they are shared out
+    }
+    storage = Storage()
+    if bench.folder is not None:
+        storage = Journal(bench.folder, about, bench.unfinished, fields=STRETCH_FIELDS)
+        about = storage.begun
+    with storage.kept(), threads(about["threads"], bench.poll):
+        if storage.records and storage.records[-1]["stop"] == storage.records[-1]["samples"]:
+            tape: Tape = storage.blank("segments", storage.records[-1]["channels"])
+        else:
+            staged = stage.begin(recording, sample_rate, bench)
+            tape = _go_on(staged, storage, bench, began)
+            staged.close()
+    return Made(tape, storage.records[-1]["sample_rate"], _report(stage, storage), storage)
+
+
+def _go_on(staged: Staged, storage: Storage, bench: Bench, began: float) -> Tape:
+    """Makes what is not yet made, and notes every stretch once it is safe."""
+    tape = storage.blank("segments", staged.channels, staged.samples)
+    recording, stretch = staged.recording, max(1, STRETCH // staged.channels)
+    compared = (staged.channels, staged.samples) == (recording.channels, recording.samples)
+    done = storage.records[-1]["stop"] if storage.records else 0
+    for start in range(done, staged.samples, stretch):
+        bench.poll()
+        stop, before = min(start + stretch, staged.samples), Counter(staged.counts)
+        made = staged.read(start, stop)
+        tape.write(start, made)
+        heard = recording.read(start, stop) if compared else made
+        storage.note(
+            {
+                "segments": [start // stretch],
+                "stop": stop,
+                "channels": staged.channels,
+                "samples": staged.samples,
+                "sample_rate": staged.sample_rate,
+                "found": staged.found,
+                "counts": {what: count - before[what] for what, count in staged.counts.items()},
+                "powers": [float(part.double().square().sum()) for part in (heard, heard - made)],
+                "seconds": round(time.monotonic() - began, 3),
+            }
+        )
+        began = time.monotonic()
+        bench.on_share(stop / staged.samples)
+    return tape
+
+
+def _report(stage: Stage, storage: Storage) -> Report:
+    counted: Counter[str] = Counter()
+    for record in storage.records:
+        counted.update(record["counts"])
+    heard, removed = (sum(record["powers"][part] for record in storage.records) for part in (0, 1))
+    found = dict(storage.records[-1]["found"])
+    warnings = [*storage.warnings, *found.pop("warnings", [])]
+    return {
+        "stage": stage.name,
+        "settings": stage.as_dict(),
+        "found": found,
+        "counts": dict(sorted(counted.items())),
+        # The level of all that was taken away or changed, relative to the recording; None where that is nothing.
+        "removed_db": round(10 * math.log10(removed / heard), 2) if removed > 0 and heard > 0 else None,
+        "seconds": round(sum(record["seconds"] for record in storage.records), 3),
+        "warnings": warnings,
+    }
+
+
+def sounds(recording: Tape) -> bool:
+    """Whether anything is to be heard at all."""
+    return any(bool(torch.any(block != 0)) for block in recording.blocks())

@@ -2,24 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
-import numpy.typing as npt
+import numpy as np
+import torch
 from torch import Tensor
 
-from babe2.config import DEFAULT_CHECKPOINT
+from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
+from babe2.dsp.tape import Tape
 from babe2.recordings.recorded import Audio
-from babe2.restorer import Restorer
-from babe2.stages.base import Report
+from babe2.restoration import Restoration
+from babe2.stages.base import Bench, Stage, Staged
+
+SAMPLING = 0.98  # of the work; the rest is bringing it back to the recording's rate
 
 
-def restore(
-    audio: npt.ArrayLike | Tensor, sample_rate: int, *, checkpoint: str | Restorer = DEFAULT_CHECKPOINT, **wishes: Any
-) -> tuple[Audio, Report]:
-    """The restored sound and its report; `wishes` are those of `Restorer.restore`.
+@dataclass(frozen=True)
+class Restore(Stage):
+    """Gives the music back what the machine took away."""
 
-    A `checkpoint` may be loaded already.
-    """
-    restorer = checkpoint if isinstance(checkpoint, Restorer) else Restorer.from_checkpoint(checkpoint)
-    restoration = restorer.restore(audio, sample_rate, **wishes)
-    return restoration.audio, restoration.report
+    name: ClassVar[str] = "restore"
+    does: ClassVar[str] = "Undoes the old machine's colour, and imagines what it lost as the chosen prior knows it."
+
+    checkpoint: str = setting(DEFAULT_CHECKPOINT, STAGE, "Which music", "Of `babe2 checkpoints list`")
+    wishes: dict[str, Any] = field(default_factory=dict)  # those of `Restorer.restore`, which checks them
+
+    def changed(self, **overrides: Any) -> Self:
+        checkpoint = str(overrides.pop("checkpoint", self.checkpoint))
+        return replace(self, checkpoint=checkpoint, wishes=self.wishes | overrides)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"checkpoint": self.checkpoint, **self.wishes}
+
+    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
+        restorer = bench.restorer_of(self.checkpoint)
+        restoration = restorer.restore_sound(
+            TapeSound(recording, sample_rate),
+            None if bench.folder is None else bench.folder / "restoration",
+            bench.about,
+            unfinished="discard" if bench.unfinished == "discard" else "resume",
+            on_step=lambda step: bench.on_share(SAMPLING * step.share),
+            cancelled=bench.cancelled,
+            **self.wishes,
+        )
+        return _Restored(recording, sample_rate, restoration)
+
+
+class TapeSound:
+    """A tape as a recording that can be read block by block."""
+
+    def __init__(self, tape: Tape, sample_rate: int) -> None:
+        self._tape, self.sample_rate = tape, sample_rate
+        self.channels, self.samples = tape.channels, tape.samples
+
+    def blocks(self) -> Iterator[Audio]:
+        return (block.numpy() for block in self._tape.blocks())
+
+
+class _Restored(Staged):
+    def __init__(self, recording: Tape, sample_rate: int, restoration: Restoration) -> None:
+        super().__init__(recording, sample_rate)
+        self._restoration = restoration
+        self.sample_rate, self.samples = restoration.sample_rate, restoration.samples
+        self.found = restoration.report | {"statement": restoration.provenance.statement}
+        self._blocks, self._held, self._place = restoration.blocks(), torch.zeros(self.channels, 0), 0
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        """It comes in one go from its beginning; what an earlier run has made already is passed over."""
+        while self._place + self._held.shape[1] < stop:
+            self._place, self._held = self._after(start)
+            block = torch.from_numpy(np.ascontiguousarray(next(self._blocks)))
+            self._held = torch.cat([self._held, block], dim=1)
+        self._place, self._held = self._after(start)
+        return self._held[:, : stop - start].clone()
+
+    def _after(self, start: int) -> tuple[int, Tensor]:
+        """What is held from a place on, and where it begins."""
+        passed = min(max(start - self._place, 0), self._held.shape[1])
+        return self._place + passed, self._held[:, passed:]
+
+    def close(self) -> None:
+        self._restoration.storage.discard()

@@ -1,40 +1,92 @@
-"""Steps of a chain: sound in, sound out, a report."""
+"""Steps of a chain: sound in, sound out, a report; journal, progress and cancelling are the same for all."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from conftest import CHECKPOINT
 from music import music
+from torch import Tensor
 
-from babe2 import Restorer
-from babe2.recordings.recorded import Audio
-from babe2.stages import STAGES, Report, restore
+from babe2 import Cancelled, RestorationError, Restorer
+from babe2.config import STAGE, setting
+from babe2.dsp.tape import MemoryTape, Tape
+from babe2.stages import STAGES, Bench, Stage, Staged, make, restore
+from babe2.stages.base import STRETCH
+
+
+@dataclass(frozen=True)
+class Soften(Stage):
+    """A stage of one's own."""
+
+    name: ClassVar[str] = "soften"
+    does: ClassVar[str] = "Makes everything softer."
+
+    factor: float = setting(0.5, STAGE, "Factor", "Less is softer")
+
+    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
+        return Softened(recording, sample_rate, self.factor)
+
+
+class Softened(Staged):
+    def __init__(self, recording: Tape, sample_rate: int, factor: float) -> None:
+        super().__init__(recording, sample_rate)
+        self.factor, self.found = factor, {"loudest": 1.0}
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        self.counts["samples"] += stop - start
+        return self.factor * self.recording.read(start, stop)
 
 
 def test_restoring_is_a_stage() -> None:
     restorer, recording = Restorer.from_checkpoint(CHECKPOINT, device="cpu"), music(1.0, 11025)
     expected = restorer.restore(recording, 11025, method="ltas-eq")
-    for checkpoint in (CHECKPOINT, restorer):
-        audio, report = restore(recording, 11025, checkpoint=checkpoint, method="ltas-eq")
-        np.testing.assert_array_equal(audio, expected.audio)
-        assert report["method"] == "ltas-eq" and report["sha256"] == restorer.sha256
+    audio, report = restore(recording, 11025, checkpoint=str(CHECKPOINT), method="ltas-eq")
+    np.testing.assert_array_equal(audio, expected.audio)
+    assert report["found"]["sha256"] == restorer.sha256
+    assert "re-equalised" in report["found"]["statement"]
 
 
-def test_a_stage_of_ones_own_is_one_function_and_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def invert(audio: Any, sample_rate: int, **settings: Any) -> tuple[Audio, Report]:
-        return -np.atleast_2d(audio), {"inverted": True}
+def test_a_stage_says_how_much_it_took_away() -> None:
+    recording = music(0.5)
+    audio, report = Soften.apply_to(recording, 8000, factor=0.9)
+    np.testing.assert_array_equal(audio, np.float32(0.9) * recording)
+    assert report["removed_db"] == pytest.approx(-20, abs=0.01)
+    assert report["counts"] == {"samples": recording.shape[-1]}
+    assert (report["stage"], report["settings"], report["found"]) == ("soften", {"factor": 0.9}, {"loudest": 1.0})
 
-    monkeypatch.setitem(STAGES, "invert", invert)
-    recording, told = music(0.5), []
-    sound: Any = recording
-    for name, settings in [
-        ("invert", {}),
-        ("restore", {"checkpoint": CHECKPOINT, "method": "ltas-eq"}),
-        ("invert", {}),
-    ]:
-        sound, report = STAGES[name](sound, 8000, **settings)
-        told.append(report)
-    assert sound.shape == recording.shape and told[0] == told[2] == {"inverted": True}
+
+def test_a_stage_refuses_settings_that_it_has_not() -> None:
+    with pytest.raises(RestorationError, match=r"no setting loudness\. Known settings: factor\."):
+        Soften.of(loudness=3)
+
+
+def test_a_stopped_stage_goes_on_to_the_same_samples(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    tape = MemoryTape(torch.randn(2, 2 * STRETCH, generator=generator))
+    heard: list[float] = []
+    stopped = Bench(tmp_path / "journal", on_share=heard.append, cancelled=lambda: len(heard) == 2)
+    with pytest.raises(Cancelled):
+        make(Soften(), tape, 8000, stopped)
+    assert heard == [0.25, 0.5]
+    with pytest.raises(RestorationError, match="unfinished"):
+        make(Soften(), tape, 8000, Bench(tmp_path / "journal"))
+    made = make(Soften(), tape, 8000, Bench(tmp_path / "journal", unfinished="resume", on_share=heard.append))
+    assert heard == [0.25, 0.5, 0.75, 1.0]
+    assert torch.equal(made.tape.read(0, 2 * STRETCH), 0.5 * tape.read(0, 2 * STRETCH))
+    assert made.report["counts"] == {"samples": 2 * STRETCH}
+    made.storage.close()
+    again = make(Soften(), tape, 8000, Bench(tmp_path / "journal", unfinished="resume", on_share=heard.append))
+    assert len(heard) == 4 and again.report["counts"] == made.report["counts"]  # nothing was done again
+    again.storage.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_stages_are_named_as_they_are_listed() -> None:
+    for name, stage in STAGES.items():
+        assert stage.name == name and stage.does.endswith(".") and stage() == stage.of()
