@@ -6,15 +6,19 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio
+from babe2.chains import PRESETS, Chain
+from babe2.commands.chain import chain_of, format_chain, restore_by_chain
 from babe2.commands.estimate import run_estimate
+from babe2.commands.folders import Table, recordings_and_targets
 from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
+from babe2.commands.stage import Work
 from babe2.commands.targets import (
     beside,
     check_distinct,
@@ -22,12 +26,12 @@ from babe2.commands.targets import (
     check_recording,
     make_folder,
     next_free,
-    targets_of,
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
 from babe2.methods import BABE2, METHODS
+from babe2.process import set_threads
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
 from babe2.report.recipe import fingerprint
@@ -44,12 +48,25 @@ Report = dict[str, Any]
 
 def add_command(subparsers: Any) -> None:
     parser = new_command(subparsers, "restore", run_restore, "Restore recordings.")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", type=Path)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", type=Path, help="recordings, and folders of recordings")
     parser.add_argument("-o", "--output", metavar="FILE|DIR", type=Path, help="default: NAME.restored.wav beside INPUT")
     add_prior_options(parser)
+    add_chain_options(parser)
     add_excerpt_options(parser)
     add_run_options(parser)
     add_result_options(parser)
+
+
+def add_chain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chain", metavar="FILE|NAME", help=f"clean and restore in several stages: {', '.join(PRESETS)}, or a file"
+    )
+    parser.add_argument(
+        "--bypass", action="append", default=[], metavar="STAGE,...", help="pass over these stages of the chain"
+    )
+    parser.add_argument(
+        "--removed", metavar="DIR", type=Path, help="write there what each stage of the chain took away"
+    )
 
 
 def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +133,7 @@ class Options:
     plots: Path | None
     report: Path | None
     provenance: Path | None
+    removed: Path | None
     json: bool
     settings: dict[str, Any]
 
@@ -131,29 +149,75 @@ class Options:
 
 
 def run_restore(given: argparse.Namespace) -> int:
-    options = Options.of(given)
+    options, chain = Options.of(given), chain_of(given)
     check_amount(options.amount)
+    if options.removed is not None and chain is None:
+        raise RestorationError("--removed tells what stages took away. Give a chain with --chain.")
     if given.estimate:
         return run_estimate(given)
-    targets = targets_of(options.inputs, given.output)
+    whole_folders = any(path.is_dir() for path in options.inputs)
+    inputs, targets = recordings_and_targets(options.inputs, given.output)
+    options = replace(options, inputs=inputs, resume=options.resume or whole_folders)
     check_targets(targets, options)
-    restorer = restorer_of(given)
-    restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
-    like = None if options.reference is None else reference_from(options.reference, restorer)
     reports: list[Report] = []
+    table = Table(given.output) if whole_folders else None
     with interruptible() as interrupted:
+        restore_each = by_chain(chain, given, options, interrupted) if chain else by_prior(given, options, interrupted)
         for path, target in zip(options.inputs, targets, strict=True):
             try:
-                reports.append(restore_one(restorer, path, target, options, interrupted, like))
+                reports.append(restore_each(path, target))
             except RestorationError as error:
-                reports.append({"input": str(path), "error": str(error)})
+                reports.append({"input": str(path), "output": str(target), "error": str(error)})
                 say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
+            if table is not None:
+                table.note(reports[-1])
             if interrupted():
                 break
+    if table is not None:
+        sum_up(reports, table.path)
     write_reports(reports, options)
     if interrupted():
         return INTERRUPTED
     return 1 if any("error" in report for report in reports) else 0
+
+
+RestoreEach = Callable[[Path, Path], Report]
+
+
+def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[[], bool]) -> RestoreEach:
+    """What restores a file as the options say."""
+    restorer = restorer_of(given)
+    restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
+    like = None if options.reference is None else reference_from(options.reference, restorer)
+    return lambda path, target: restore_one(restorer, path, target, options, interrupted, like)
+
+
+def by_chain(chain: Chain, given: argparse.Namespace, options: Options, interrupted: Callable[[], bool]) -> RestoreEach:
+    """What takes a file through a chain."""
+    set_threads(given.threads)
+    work = Work.of(given, interrupted, resume=options.resume)
+    if options.removed:
+        make_folder(options.removed)
+
+    def restore_each(path: Path, target: Path) -> Report:
+        if options.resume and target.exists() and not options.overwrite:
+            return pass_over(path, target, beside(target, f"{target.stem}.journal"), options)
+        report = restore_by_chain(chain, path, target, work, options.removed)
+        if not options.json:
+            print(format_chain(report))
+        return report
+
+    return restore_each
+
+
+def sum_up(reports: list[Report], table: Path) -> None:
+    """Says how a whole folder came out: what could not be restored is listed once more, at the end."""
+    failed = [report for report in reports if "error" in report]
+    skipped = sum(bool(report.get("skipped")) for report in reports)
+    done = len(reports) - len(failed) - skipped
+    say(f"{done} restored, {skipped} were there already, {len(failed)} failed. All figures: {table}")
+    for report in failed:
+        say(f"  failed: {report['input']}")
 
 
 def check_targets(targets: list[Path], options: Options) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from babe2.config import Settings
 from babe2.dsp.tape import MemoryTape, Tape
-from babe2.errors import Cancelled
+from babe2.errors import Cancelled, RestorationError
 from babe2.process import thread_count, threads, versions
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.lines import STRETCH_FIELDS
@@ -93,6 +93,10 @@ class Stage(Settings, ABC):
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         """Hears a recording (C, T), and gets ready to change it."""
 
+    def among(self, tracks: tuple[str, ...]) -> Self:
+        """For one that merges: the same, told which tracks it is given."""
+        return self
+
     @classmethod
     def of(cls, **settings: Any) -> Self:
         """With these settings; values may be text, as from a command line or a file."""
@@ -102,6 +106,8 @@ class Stage(Settings, ABC):
     def apply_to(cls, audio: npt.ArrayLike | Tensor, sample_rate: int, **settings: Any) -> tuple[Audio, Report]:
         """`audio` (samples,) or (channels, samples) -> (channels, samples), and a report of what was done."""
         sound = Samples.of(audio, sample_rate)
+        if cls.merges:
+            raise RestorationError(f"{cls.name} brings several tracks together, and so is a part of a chain only.")
         made = make(cls.of(**settings), MemoryTape(sound.held), sound.sample_rate, Bench())
         return made.tape.read(0, made.tape.samples).numpy(), made.report
 
