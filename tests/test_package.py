@@ -23,13 +23,14 @@ MODULES = {
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
     "app": "page methods checkpoints",
-    "commands": "evaluation babe2 report training front methods audio checkpoints degradations analysis networks dsp "
+    "commands": "evaluation babe2 chains stages report training front methods audio checkpoints degradations analysis networks dsp "
     "network",
     "evaluation": "report training front audio degradations dsp",
     "page": "report front methods audio checkpoints analysis recordings dsp",
-    "babe2": "front analysis",
+    "babe2": "chains front analysis",
+    "chains": "stages front audio recordings dsp",
     "report": "front methods audio analysis equalizer dsp",
-    "stages": "front recordings dsp",
+    "stages": "front checkpoints recordings dsp",
     "training": "front paper audio checkpoints degradations networks dsp network",
     "front": "methods paper audio checkpoints analysis equalizer networks recordings dsp network",
     "methods": "paper degradations analysis equalizer networks recordings dsp",

@@ -20,8 +20,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from babe2.chains.link import Link, check
 from babe2.chains.work import Chained, work_on_audio, work_on_file
 from babe2.errors import RestorationError
@@ -75,6 +73,8 @@ class Chain:
     @classmethod
     def parse(cls, text: str, name: str = "The chain") -> Self:
         """A chain from the text of its file, whose `name` complaints give."""
+        import yaml  # which a machine that only trains may lack
+
         try:
             content = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -97,6 +97,8 @@ class Chain:
 
     def text(self) -> str:
         """The chain as a file."""
+        import yaml
+
         said = {"title": self.title} | ({"why": self.why} if self.why else {})
         entries = {"stages": [link.as_entry() for link in self.links]}
         return yaml.safe_dump(said | entries, sort_keys=False, allow_unicode=True, width=100)

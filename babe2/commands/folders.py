@@ -15,8 +15,12 @@ from babe2.replacing import replacing
 Report = Mapping[str, Any]
 TABLE = "restorations.csv"
 SOUNDS = frozenset(  # how the names of recordings end
-    (".wav", ".bwf", ".w64", ".rf64", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2")
-    + (".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".wma", ".caf", ".au", ".ape", ".wv")
+    f".{ending}"
+    for endings in (
+        "wav bwf w64 rf64 aiff aif aifc flac ogg oga opus mp3 mp2",
+        "m4a m4b aac mp4 mov mkv webm wma caf au",
+    )
+    for ending in endings.split()
 )
 OURS = (".restored.wav", ".partial.wav")  # results of an earlier run
 COLUMNS = (

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from conftest import CHECKPOINT
 from music import music
-from torch import Tensor
+from soften import Soften
 
 from babe2 import Cancelled, RestorationError, Restorer
-from babe2.config import STAGE, setting
-from babe2.dsp.tape import MemoryTape, Tape
-from babe2.stages import STAGES, Bench, Stage, Staged, make, restore
+from babe2.dsp.tape import MemoryTape
+from babe2.stages import STAGES, Bench, make, restore
 from babe2.stages.base import STRETCH
-
-
-@dataclass(frozen=True)
-class Soften(Stage):
-    """A stage of one's own."""
-
-    name: ClassVar[str] = "soften"
-    does: ClassVar[str] = "Makes everything softer."
-
-    factor: float = setting(0.5, STAGE, "Factor", "Less is softer")
-
-    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
-        return Softened(recording, sample_rate, self.factor)
-
-
-class Softened(Staged):
-    def __init__(self, recording: Tape, sample_rate: int, factor: float) -> None:
-        super().__init__(recording, sample_rate)
-        self.factor, self.found = factor, {"loudest": 1.0}
-
-    def _read(self, start: int, stop: int) -> Tensor:
-        self.counts["samples"] += stop - start
-        return self.factor * self.recording.read(start, stop)
 
 
 def test_restoring_is_a_stage() -> None:
