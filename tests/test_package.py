@@ -23,8 +23,8 @@ MODULES = {
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
     "app": "page methods checkpoints",
-    "commands": "evaluation babe2 chains stages report training front methods audio checkpoints degradations analysis networks dsp "
-    "network",
+    "commands": "evaluation babe2 chains stages report training front methods audio checkpoints degradations analysis "
+    "networks dsp network",
     "evaluation": "report training front audio degradations dsp",
     "page": "report front methods audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",

@@ -1,12 +1,16 @@
-"""Changes the sample rate of audio."""
+"""Changes the sample rate of audio, or its speed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from babe2.dsp.tape import Tape
 
 
 def resample(x: Tensor, rate: int, new_rate: int) -> Tensor:
@@ -33,3 +37,42 @@ def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Te
         left = -(-taken * new_rate // rate) - given
         out = np.pad(out, ((0, max(0, left - len(out))), (0, 0)))[:left]
         yield torch.from_numpy(np.ascontiguousarray(out.T))
+
+
+# At any places
+
+TAPS, PHASES = 128, 2048  # of the windowed sinc: flat up to nine tenths of the band, images 100 dB down
+BETA = 10.0
+_AT_ONCE = 2**13  # places
+
+
+def at_places(tape: Tape, places: Tensor, ratio: float = 1.0) -> Tensor:
+    """A tape between its samples: (C, n) at `places` (n,), ascending, in samples. Band-limited, in float64.
+
+    Where they lie further apart than the samples do, by the `ratio`, what they cannot carry is left out.
+    """
+    table = _sinc_table(max(1.0, ratio))
+    reach = table.shape[1] // 2
+    found = []
+    for some in places.split(_AT_ONCE):
+        whole = some.floor().long()
+        phase = (some - whole) * PHASES
+        row = phase.long().clamp(max=PHASES - 1)
+        weights = torch.lerp(table[row], table[row + 1], (phase - row)[:, None])
+        first = int(whole[0]) - reach + 1
+        x = tape.read(first, int(whole[-1]) + reach + 1).double()
+        near = x.unfold(1, 2 * reach, 1)[:, whole - reach + 1 - first]
+        found.append(torch.einsum("cnt,nt->cn", near, weights))
+    return torch.cat(found, dim=1)
+
+
+@lru_cache(maxsize=4)
+def _sinc_table(ratio: float) -> Tensor:
+    """The weights (PHASES + 1, taps) of the samples around a place, by how far it lies behind one of them."""
+    taps = 2 * math.ceil(TAPS * ratio / 2)
+    cutoff = (1 - 6.4 / TAPS) / ratio  # of half the rate: what is beyond it by half the filter's slope is gone
+    behind = torch.arange(PHASES + 1, dtype=torch.float64)[:, None] / PHASES
+    away = torch.arange(taps, dtype=torch.float64) - (taps // 2 - 1) - behind
+    window = torch.special.i0(BETA * (1 - (2 * away / taps).square()).clamp(min=0).sqrt())
+    weights = torch.sinc(cutoff * away) * window
+    return weights / weights.sum(dim=1, keepdim=True)

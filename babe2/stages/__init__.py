@@ -3,13 +3,36 @@
 Each is a function, too: `babe2.stages.restore(audio, sample_rate, **settings) -> (audio, report)`.
 """
 
+from babe2.stages.align import Align
 from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
+from babe2.stages.declick import Declick
+from babe2.stages.dehum import Dehum
 from babe2.stages.remix import Remix
 from babe2.stages.restore import Restore
+from babe2.stages.rumble import Rumble
 from babe2.stages.separate import Separate
+from babe2.stages.speed import Speed
 
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Separate, Restore, Remix)}
+STAGES: dict[str, type[Stage]] = {  # in the order in which they are mostly wanted
+    stage.name: stage for stage in (Speed, Align, Declick, Dehum, Rumble, Separate, Restore, Remix)
+}
 
+align, declick, dehum, rumble, speed = (each.apply_to for each in (Align, Declick, Dehum, Rumble, Speed))
 separate, restore = Separate.apply_to, Restore.apply_to
 
-__all__ = ["STAGES", "Bench", "Made", "Report", "Stage", "Staged", "make", "restore", "separate"]
+__all__ = [
+    "STAGES",
+    "Bench",
+    "Made",
+    "Report",
+    "Stage",
+    "Staged",
+    "align",
+    "declick",
+    "dehum",
+    "make",
+    "restore",
+    "rumble",
+    "separate",
+    "speed",
+]
