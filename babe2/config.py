@@ -63,6 +63,7 @@ class SpectralArchitecture:
     attention: bool = True  # whether the second stage sees what the first has made of the sound
     encoding: bool = True  # whether every bin is told its frequency
     weight_norm: bool = False
+    masks: bool = False  # whether it says by what every place is to be multiplied, and hears magnitudes compressed
     bins: int = 513
 
 

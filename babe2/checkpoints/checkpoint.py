@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babe2.checkpoints.cache import file_hash
-from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
+from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model, SpectralArchitecture
 from babe2.cqt import legal
 from babe2.dsp.waveform import SAMPLE_RATES
 from babe2.errors import RestorationError
@@ -27,7 +27,11 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LTAS = "ltas"
 LARGEST_CONFIG = 2**20  # bytes
 MOST_WEIGHTS = 10_000
-NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
+NETWORKS: dict[type, str] = {
+    Architecture: "cqtdiff+",
+    BandwiseArchitecture: "bandwise",
+    SpectralArchitecture: "spectral",
+}
 
 
 @dataclass(frozen=True, eq=False)
