@@ -71,10 +71,10 @@ class SpectralArchitecture:
 class Model:
     """What a checkpoint says of itself, beside its weights."""
 
-    architecture: Architecture | BandwiseArchitecture
+    architecture: Architecture | BandwiseArchitecture | SpectralArchitecture
     sample_rate: int  # Hz
     segment: int  # samples it was trained on
-    sigma_data: float  # std of what it was trained on
+    sigma_data: float  # std of what it was trained on, or of the recordings a denoiser has heard
     column: str = "piano"  # which published column of settings suits it
     window_beta: float = 1.0  # of the transform's Kaiser windows
 

@@ -4,10 +4,11 @@ Each is a function, too: `babe2.stages.restore(audio, sample_rate, **settings) -
 """
 
 from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
+from babe2.stages.denoise import Denoise
 from babe2.stages.restore import Restore
 
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Restore,)}
+STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Denoise, Restore)}
 
-restore = Restore.apply_to
+denoise, restore = Denoise.apply_to, Restore.apply_to
 
-__all__ = ["STAGES", "Bench", "Made", "Report", "Stage", "Staged", "make", "restore"]
+__all__ = ["STAGES", "Bench", "Made", "Report", "Stage", "Staged", "denoise", "make", "restore"]

@@ -30,7 +30,7 @@ from babe2.training.muon import Muon
 log = logging.getLogger("train")
 
 RATE = 22050
-SIZE = SpectralArchitecture((8, 16, 24, 32, 48, 64, 96), layers=2, masks=True)
+SIZE = SpectralArchitecture((8, 16, 24, 32, 48, 64, 96), layers=2, stages=1, attention=False, masks=True)
 LENGTH = 256 * 95  # samples of an example, 1.1 s: 96 frames
 CHANCES = {"piano/train/real-*": 0.4, "piano/train/render-*": 0.4, "voice/train/*": 0.2}
 MACHINES = {"horn": 0.3, "cylinder": 0.1, "electric": 0.25, "radio": 0.15, "modern": 0.2}
@@ -40,7 +40,6 @@ COLOURED, RECORDED = 0.6, 0.35  # chances: music from an old machine, noise from
 CLEAN, NOISE_ONLY = 0.12, 0.04  # chances that there is no noise, or nothing else
 SNR_DB = (-5.0, 35.0)
 LEVEL, LEVEL_DB = 0.1, 6.0  # RMS to which recordings are brought before they are denoised, and how far that may miss
-FIRST_STAGE = 0.5  # as much does its estimate count
 RATE_ADAM, RATE_MUON = 2e-3, 0.02
 AVERAGED = 0.995
 
@@ -118,10 +117,10 @@ def noise_of(path: Path) -> Tensor:
 
 
 def loss_of(network: SpectralUNet, noisy: Tensor, clean: Tensor) -> Tensor:
-    """L1 between complex spectrograms, of both stages, as published; compressed, so that quiet bands count as well."""
+    """L1 between complex spectrograms, of all stages, as published; compressed, so that quiet bands count as well."""
     heard, wanted = (compressed(spectrogram(x)[:, :, :-4]) for x in (noisy, clean))
-    second, first = network.stages(heard)
-    return (second - wanted).abs().mean() + FIRST_STAGE * (first - wanted).abs().mean()
+    loss: Tensor = sum((stage - wanted).abs().mean() for stage in network.stages(heard) if stage is not None)
+    return loss
 
 
 def measured_on(network: SpectralUNet, noisy: Tensor, clean: Tensor) -> str:
@@ -152,14 +151,13 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = SpectralUNet(SIZE)
-    for conv in (network.sam_1.conv2, network.finalblock.conv2):  # at first everything stays as it is
-        torch.nn.init.zeros_(conv.weight)
-        torch.nn.init.zeros_(conv.bias)
+    torch.nn.init.zeros_(network.finalblock.conv2.weight)  # at first everything stays as it is
+    torch.nn.init.zeros_(network.finalblock.conv2.bias)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGED)
     )
     # Muon for what is hidden, Adam for what reads the input, writes the output or has one dimension.
-    rim = ("conv2d_1", "conv2d_2.0", "finalblock", "sam_1.conv2", "sam_1.conv3", "freq")
+    rim = ("conv2d_1.", "finalblock", "freq_encoding")
     hidden = [p for name, p in network.named_parameters() if p.ndim == 4 and not name.startswith(rim)]
     other = [p for name, p in network.named_parameters() if p.ndim != 4 or name.startswith(rim)]
     optimisers = [Muon(hidden, RATE_MUON), torch.optim.Adam(other, RATE_ADAM, betas=(0.9, 0.99))]
