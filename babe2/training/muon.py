@@ -52,8 +52,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Returns matrix (R, C) with all its singular values near one, by Newton and Schulz's iteration."""
-    x = matrix.bfloat16() if matrix.is_cuda else matrix.float()  # most processors have no fast bfloat16
+    """Returns matrix (R, C) with all its singular values near one, by Newton and Schulz's iteration in bfloat16."""
+    x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T

@@ -25,7 +25,6 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import amplitude, bin_frequencies
 from babe2.evaluation.measures import si_sdr
 from babe2.networks.spectral import SpectralUNet, compressed, sound, spectrogram
-from babe2.training.muon import Muon
 
 log = logging.getLogger("train")
 
@@ -40,7 +39,7 @@ COLOURED, RECORDED = 0.6, 0.35  # chances: music from an old machine, noise from
 CLEAN, NOISE_ONLY = 0.12, 0.04  # chances that there is no noise, or nothing else
 SNR_DB = (-5.0, 35.0)
 LEVEL, LEVEL_DB = 0.1, 6.0  # RMS to which recordings are brought before they are denoised, and how far that may miss
-RATE_ADAM, RATE_MUON = 2e-3, 0.02
+LEARNING_RATE, MOMENTA = 1.5e-3, (0.9, 0.99)  # of Adam
 AVERAGED = 0.995
 
 
@@ -156,11 +155,7 @@ def main() -> None:
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGED)
     )
-    # Muon for what is hidden, Adam for what reads the input, writes the output or has one dimension.
-    rim = ("conv2d_1.", "finalblock", "freq_encoding")
-    hidden = [p for name, p in network.named_parameters() if p.ndim == 4 and not name.startswith(rim)]
-    other = [p for name, p in network.named_parameters() if p.ndim != 4 or name.startswith(rim)]
-    optimisers = [Muon(hidden, RATE_MUON), torch.optim.Adam(other, RATE_ADAM, betas=(0.9, 0.99))]
+    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, MOMENTA)
     examples = Examples(args.data, args.noise, seed=1)
     held_out = Examples(args.data, args.noise, seed=2, held_out=True).draw(20, 3 * LENGTH)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -169,24 +164,20 @@ def main() -> None:
         kept = torch.load(state, weights_only=True)
         network.load_state_dict(kept["network"])
         average.load_state_dict(kept["average"])
-        for optimiser, its in zip(optimisers, kept["optimisers"], strict=True):
-            optimiser.load_state_dict(its)
+        optimiser.load_state_dict(kept["optimiser"])
         spent, step = kept["seconds"], kept["step"]
         examples = Examples(args.data, args.noise, seed=1 + step)  # other examples than those it has seen
     before, began, losses, saved = spent, time.monotonic(), [], spent
     while spent < 60 * args.minutes and step < args.steps:
         share = spent / 60 / args.minutes
         pace = min(1, (step + 1) / 50) * min(1, 2.5 * (1 - share))  # down to nothing in the last 40 %
-        for optimiser, rate in zip(optimisers, (RATE_MUON, RATE_ADAM), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * pace
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * pace
         loss = loss_of(network, *examples.draw(args.batch))
-        for optimiser in optimisers:
-            optimiser.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
+        optimiser.step()
         average.update_parameters(network)
         step += 1
         losses.append(float(loss.detach()))
@@ -199,7 +190,7 @@ def main() -> None:
             kept = {
                 "network": network.state_dict(),
                 "average": average.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                "optimiser": optimiser.state_dict(),
                 "seconds": spent,
                 "step": step,
             }
