@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -88,9 +89,10 @@ class FrequencyEncoding(nn.Module):
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        place = torch.arange(bins, dtype=torch.float32) / (bins - 1)
-        octaves = [torch.cos(2**k * torch.pi * place) for k in range(ENCODING)]
-        self.fembeddings = nn.Parameter(torch.stack(octaves, dim=-1))  # (bins, 10), trained with the rest
+        # By numpy, as torch would import its compiler for this on the meta device, which takes seconds.
+        place = np.arange(bins, dtype=np.float32)[:, None] / np.float32(bins - 1)
+        octaves = np.cos(np.float32(np.pi) * 2 ** np.arange(ENCODING, dtype=np.float32) * place)
+        self.fembeddings = nn.Parameter(torch.from_numpy(octaves))  # (bins, 10), trained with the rest
 
 
 class DenseBlock(nn.Module):

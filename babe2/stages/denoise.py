@@ -41,7 +41,7 @@ DEFAULT_DENOISER = "denoiser-small"  # which is inside babe2
 SECONDS = 5  # of sound that are denoised at once, and whole, so that they are whole samples at every rate
 MARGIN_SECONDS = 0.15  # on either side, which the denoiser hears besides
 FADE_SECONDS = 0.046  # between two pieces
-TOP_BAND = (0.7, 0.93)  # of the denoiser's band: what happens there happens above, too
+TOP_BAND = (0.7, 0.93)  # of the band in which there is sound for the denoiser: what happens there happens above, too
 TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
 TOP_FFT, TOP_HOP = 1024, 256
 
@@ -211,19 +211,19 @@ class Denoised(Staged):
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
         clean = self.denoiser.clean(noisy)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
-        if rate <= denoisers:
+        if rate == denoisers:
             return noise
         above = x - resample(noisy, denoisers, rate)[:, : x.shape[1]] / gain
-        kept = top_gain(noisy, clean)
+        kept = top_gain(noisy, clean, min(1.0, rate / denoisers))
         return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
 
 
-def top_gain(noisy: Tensor, clean: Tensor) -> Tensor:
-    """By how much (1, frames) the top of the band was lowered, as a factor between 0 and 1."""
+def top_gain(noisy: Tensor, clean: Tensor, filled: float) -> Tensor:
+    """By how much (1, frames) the top of the band, of which a part is `filled`, was lowered: between 0 and 1."""
 
     def level(x: Tensor) -> Tensor:
         power = frames(F.pad(x, (TOP_FFT // 2, TOP_FFT // 2)), TOP_FFT, TOP_HOP).abs().square()
-        first, last = (round(share * TOP_FFT / 2) for share in TOP_BAND)
+        first, last = (round(share * filled * TOP_FFT / 2) for share in TOP_BAND)
         mean = power[:, first:last].mean(dim=1, keepdim=True)
         return F.avg_pool1d(mean, TOP_FRAMES, 1, TOP_FRAMES // 2, count_include_pad=False)[:, 0]
 
