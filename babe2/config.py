@@ -63,6 +63,7 @@ class SpectralArchitecture:
     attention: bool = True  # whether the second stage sees what the first has made of the sound
     encoding: bool = True  # whether every bin is told its frequency
     weight_norm: bool = False
+    masks: bool = False  # whether it says by what every place is to be multiplied, and hears magnitudes compressed
     bins: int = 513
 
 
@@ -70,10 +71,10 @@ class SpectralArchitecture:
 class Model:
     """What a checkpoint says of itself, beside its weights."""
 
-    architecture: Architecture | BandwiseArchitecture
+    architecture: Architecture | BandwiseArchitecture | SpectralArchitecture
     sample_rate: int  # Hz
     segment: int  # samples it was trained on
-    sigma_data: float  # std of what it was trained on
+    sigma_data: float  # std of what it was trained on, or of the recordings a denoiser has heard
     column: str = "piano"  # which published column of settings suits it
     window_beta: float = 1.0  # of the transform's Kaiser windows
 

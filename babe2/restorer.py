@@ -136,7 +136,7 @@ class Restorer:
             on_transfer=on_transfer,
             cancelled=cancelled,
         )
-        network = checkpoint.network()
+        network = checkpoint.prior_network()
         if precision == "auto":
             precision = "bfloat16" if isinstance(network, BandwiseUNet) and has_bfloat16(device) else "float32"
         network.set_dtype(getattr(torch, precision))

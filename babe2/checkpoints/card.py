@@ -9,8 +9,11 @@ from typing import Any
 
 from babe2.checkpoints.checkpoint import CARD, WEIGHTS, Checkpoint
 from babe2.checkpoints.manifest import REPO
+from babe2.config import SpectralArchitecture
 from babe2.errors import RestorationError
+from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.spectral import SpectralUNet
 
 ANY_REPO = "owner/name"  # stands in a card until it is known where the checkpoint is published
 UNKNOWN = "not stated"
@@ -21,6 +24,7 @@ PAPERS = ("arxiv:2403.18636", "arxiv:2306.01433")
 LICENCE = re.compile(
     r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|mit|apache-2\.0|bsd-[23]-clause|a?gpl-3\.0|openrail|unknown|other"
 )
+KINDS = {CQTDiffPlus: "CQT-Diff+", BandwiseUNet: "compact", SpectralUNet: "U-Net over spectrograms"}
 # From the root, from home, from here, a drive, a share: what means something on one machine only.
 A_PATH = re.compile(r"""(?:^|[\s"'(=,;])(?:(?:~\w*/|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)[^\s/]|file:/)""")
 
@@ -50,9 +54,9 @@ def model_card(
     if base_model:
         metadata |= {"base_model": base_model, "base_model_relation": "finetune"}
     sections = {
-        f"# {one_line(title)}": _what_it_is(one_line(description), one_line(intended)),
-        "## How to use it": _how_to_use(repo or ANY_REPO),
-        "## What is missing is imagined": IMAGINED,
+        f"# {one_line(title)}": _what_it_is(checkpoint, one_line(description), one_line(intended)),
+        "## How to use it": _how_to_use(checkpoint, repo or ANY_REPO),
+        **({"## What it takes": DENOISING} if is_denoiser(checkpoint) else {"## What is missing is imagined": IMAGINED}),
         "## Sound and network": _sound_and_network(checkpoint),
         "## Training": _training(checkpoint.provenance, one_line(training_data)),
         "## Results": results or "",
@@ -60,6 +64,11 @@ def model_card(
     }
     body = "\n\n".join(f"{heading}\n\n{text.strip()}" for heading, text in sections.items() if text.strip())
     return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n{body}\n"
+
+
+def is_denoiser(checkpoint: Checkpoint) -> bool:
+    """Whether it takes noise away, and knows nothing of what was lost."""
+    return isinstance(checkpoint.model.architecture, SpectralArchitecture)
 
 
 def blank_card(checkpoint: Checkpoint, title: str) -> str:
@@ -72,12 +81,22 @@ generated, plausible, and not evidence of what was played. Of other music it kno
 is heard, keep the original recording, and do not use it to pass off invented sound or to imitate a person."""
 
 
-def _what_it_is(description: str, intended: str) -> str:
+DENOISING = """It takes away what it holds for noise, and with it some of the music that the noise covers. Keep the
+original recording."""
+
+
+def _what_it_is(checkpoint: Checkpoint, description: str, intended: str) -> str:
     does = "A prior for the restoration of old music recordings with [BABE-2](https://arxiv.org/abs/2403.18636)."
+    if is_denoiser(checkpoint):
+        does = "A denoiser of old music recordings: a U-Net over spectrograms (Moliner and Välimäki, ICASSP 2022)."
     return " ".join(part for part in (description, does, f"Intended for: {intended}." if intended else "") if part)
 
 
-def _how_to_use(repo: str) -> str:
+def _how_to_use(checkpoint: Checkpoint, repo: str) -> str:
+    if is_denoiser(checkpoint):
+        return f"""```sh
+babe2 denoise old.wav -o denoised.wav --checkpoint {repo}
+```"""
     return f"""```python
 from babe2 import Restorer
 restorer = Restorer.from_checkpoint("{repo}")
@@ -91,9 +110,11 @@ def _sound_and_network(checkpoint: Checkpoint) -> str:
     parameters = sum(one.numel() for one in network.parameters())
     precision = sorted({str(value.dtype).removeprefix("torch.") for value in checkpoint.weights.values()})
     spectrum = f"{len(checkpoint.ltas)} bins, in `{WEIGHTS}`" if checkpoint.ltas is not None else "none"
-    kind = "compact" if isinstance(network, BandwiseUNet) else "CQT-Diff+"
-    return f"""* network: {kind}, {parameters:,} parameters, {", ".join(precision)}
-* sound: {model.sample_rate} Hz, trained on segments of {model.segment / model.sample_rate:.2f} s
+    said = f"""* network: {KINDS[type(network)]}, {parameters:,} parameters, {", ".join(precision)}
+* sound: {model.sample_rate} Hz, trained on segments of {model.segment / model.sample_rate:.2f} s"""
+    if is_denoiser(checkpoint):
+        return said
+    return f"""{said}
 * settings: the `{model.column}` column
 * average spectrum of the music it learned from: {spectrum}"""
 

@@ -14,25 +14,30 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babe2.checkpoints.cache import file_hash
-from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model
+from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model, SpectralArchitecture
 from babe2.cqt import legal
 from babe2.dsp.waveform import SAMPLE_RATES
 from babe2.errors import RestorationError
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import GRAIN, PATCH, reaches_down
 from babe2.networks.models import Network, build_network
+from babe2.networks.spectral import WINDOW, SpectralUNet
 
 FORMAT = "babe2"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LTAS = "ltas"
 LARGEST_CONFIG = 2**20  # bytes
 MOST_WEIGHTS = 10_000
-NETWORKS: dict[type, str] = {Architecture: "cqtdiff+", BandwiseArchitecture: "bandwise"}
+NETWORKS: dict[type, str] = {
+    Architecture: "cqtdiff+",
+    BandwiseArchitecture: "bandwise",
+    SpectralArchitecture: "spectral",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A prior that was read from disk: its model, its weights, and the average spectrum of the music it learned."""
+    """What was read from disk: a model, its weights, and the average spectrum of the music that a prior learned."""
 
     model: Model
     weights: dict[str, Tensor]
@@ -42,7 +47,25 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
     verified: bool = False  # whether its hash is what a manifest or the Hub says
 
-    def network(self) -> Network:
+    def prior_network(self) -> Network:
+        """The network of a prior; any other is refused."""
+        network = self.network()
+        if isinstance(network, SpectralUNet):
+            raise RestorationError(
+                f"{self.name} is a denoiser: use it with `babe2 denoise`. A restoration needs a prior, such as piano-small."
+            )
+        return network
+
+    def denoising_network(self) -> SpectralUNet:
+        """The network of a denoiser; any other is refused."""
+        network = self.network()
+        if not isinstance(network, SpectralUNet):
+            raise RestorationError(
+                f"{self.name} is a prior and no denoiser. Denoise with denoiser-small, or by the method prior."
+            )
+        return network
+
+    def network(self) -> Network | SpectralUNet:
         """The network with these weights. An error names every missing, surplus and misshapen key."""
         with torch.device("meta"), Unfilled():
             network = build_network(self.model)
@@ -161,6 +184,8 @@ def check_model(model: Model) -> None:
         raise ValueError(f"sample_rate must lie between {lowest} and {highest} Hz")
     if isinstance(model.architecture, BandwiseArchitecture):
         _check_bandwise(model, model.architecture)
+    elif isinstance(model.architecture, SpectralArchitecture):
+        _check_spectral(model.architecture)
     else:
         _check_published(model, model.architecture)
 
@@ -198,6 +223,19 @@ def _check_bandwise(model: Model, size: BandwiseArchitecture) -> None:
         raise ValueError(f"{size.octaves} octaves do not reach down far enough")
     if model.segment % GRAIN:
         raise ValueError(f"a segment must be a multiple of {GRAIN} samples")
+
+
+def _check_spectral(size: SpectralArchitecture) -> None:
+    if not _whole(size.layers, size.stages, size.bins, *size.channels):
+        raise ValueError("sizes must be positive whole numbers")
+    if not all(type(has) is bool for has in (size.attention, size.encoding, size.weight_norm, size.masks)):
+        raise ValueError("attention, encoding, weight_norm and masks must be true or false")
+    if not 2 <= len(size.channels) <= 9 or size.stages > 2:
+        raise ValueError("channels must be given per level, for at most nine levels, and stages be 1 or 2")
+    if max(size.channels) > 1024 or size.layers > 8:
+        raise ValueError("sizes are beyond any network of this kind")
+    if size.bins != WINDOW // 2 + 1:
+        raise ValueError(f"bins must be {WINDOW // 2 + 1}")
 
 
 def _check_bins(octaves: int, bins_per_octave: int) -> None:

@@ -57,7 +57,7 @@ class Entry:
     bytes: int | None  # of the same file
     sample_rate: int  # Hz
     segment: int  # samples
-    settings: str  # which column of settings
+    settings: str | None  # which column of settings; None: it is no prior, so there are none
     parameters: int
     licence: str
     credit: str
@@ -142,7 +142,7 @@ OF_AN_ENTRY: dict[str, FieldCheck] = {
     "bytes": Check("a positive whole number", _between(1, 2**40), int, or_null=True),
     "sample_rate": Check("a rate in Hz", _between(*SAMPLE_RATES), int),
     "segment": Check("a number of samples", _between(1, 2**24), int),
-    "settings": Check(f"one of {', '.join(COLUMNS)}", COLUMNS.__contains__),
+    "settings": Check(f"one of {', '.join(COLUMNS)}", COLUMNS.__contains__, or_null=True),
     "parameters": Check("a positive whole number", _between(1, 2**40), int),
     "licence": Check("a text in plain letters", _letters(300)),
     "credit": Check("a text in plain letters", _letters(1000)),

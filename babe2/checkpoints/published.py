@@ -8,6 +8,7 @@ looked through before it sees them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -42,9 +43,9 @@ from babe2.checkpoints.checkpoint import (
     shorten_list,
 )
 from babe2.checkpoints.pickles import Refusal, look_through
-from babe2.config import Architecture, Model
+from babe2.config import Architecture, Model, SpectralArchitecture
 from babe2.errors import RestorationError
-from babe2.networks.models import MODELS, build_network
+from babe2.networks.models import DENOISER, MODELS, build_network
 
 AVERAGED = ("ema", "ema_model", "ema_weights")  # under what names weights are kept, best first
 TRAINED = ("network", "model", "state_dict")
@@ -264,7 +265,8 @@ def _checkpoint_in(content: Any, path: Path, sha256: str) -> _Reading:
         kept.append("sizes of the network, rate, segment and sigma_data, from `args`")
         dropped.append("the training's other settings and the paths of its machine, from `args`")
     else:
-        model = _model_beside(path) or _published_size(weights)
+        weights = _as_parametrised(weights)
+        model = _model_beside(path) or _spectral_model(weights) or _published_size(weights)
         kept.append(f"sizes of the network, from {CONFIG} or as published: the file has no `args`")
     kept.append("average spectrum (`LTAS`)" if ltas is not None else "no average spectrum: the file has none")
     provenance = {} if iterations is None else {"iterations": iterations}
@@ -355,6 +357,45 @@ def _published_size(weights: dict[str, Tensor]) -> Model:
         f"it has no `args` to describe its network, so put its {CONFIG} beside it (nearest is the published {nearest} "
         f"network, which differs in {shorten_list(differing[nearest])})"
     )
+
+
+# What older versions of torch called the two parts of a weight that is normalised.
+NORMALISED = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+
+
+def _as_parametrised(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names that they have in today's networks."""
+
+    def today(key: str) -> str:
+        owner, _, part = key.rpartition(".")
+        return f"{owner}.{NORMALISED[part]}" if part in NORMALISED else key
+
+    return {today(key): value for key, value in weights.items()}
+
+
+def _spectral_model(weights: dict[str, Tensor]) -> Model | None:
+    """The U-Net over spectrograms whose bare weights these are; what of its sizes is not in them is as published."""
+    block, bottom = "encoder_s1.eblocks.{}.i_block.", "encoder_s1.i_block."
+    if f"{bottom}conv2d_res.bias" not in weights:
+        return None
+    levels = _count(weights, lambda level: f"{block.format(level)}conv2d_res.bias")
+    places = [*(block.format(level) for level in range(levels)), bottom]
+    size = SpectralArchitecture(
+        channels=tuple(len(weights[f"{place}conv2d_res.bias"]) for place in places),
+        layers=_count(weights, lambda layer: f"{bottom}tfc.H.{layer}.0.bias"),
+        stages=2 if "encoder_s2.i_block.conv2d_res.bias" in weights else 1,
+        attention="sam_1.conv1.bias" in weights,
+        encoding="freq_encoding.fembeddings" in weights,
+        weight_norm=any(key.endswith(NORMALISED["weight_g"]) for key in weights),
+    )
+    model = replace(DENOISER, architecture=size)
+    check_model(model)
+    return model
+
+
+def _count(weights: dict[str, Tensor], name: Callable[[int], str]) -> int:
+    """How many there are of what is numbered from 0 on."""
+    return next(number for number in itertools.count() if name(number) not in weights)
 
 
 def _plain(node: Any, known: dict[int, Any] | None = None) -> Any:

@@ -85,7 +85,8 @@ def run_show(options: argparse.Namespace) -> int:
         "for": row["intended"],
         "state": format_state(row),
         "sound": f"{row['sample_rate']} Hz, segments of {row['segment'] / row['sample_rate']:.2f} s",
-        "network": f"{row['parameters'] / 1e6:.1f} million parameters, settings `{row['settings']}`",
+        "network": f"{row['parameters'] / 1e6:.1f} million parameters"
+        + (f", settings `{row['settings']}`" if row["settings"] else ""),
         "trained on": row["training_data"],
         "licence": row["licence"],
         "credit": row["credit"],

@@ -21,7 +21,7 @@ from babe2.commands.options import add_place_options, add_threads_option, places
 from babe2.commands.terminal import INTERRUPTED as INTERRUPTED_STATUS
 from babe2.commands.terminal import fetch_line, interruptible, pairs_of
 from babe2.commands.terminal import say as to_stderr
-from babe2.config import BandwiseArchitecture, Model
+from babe2.config import BandwiseArchitecture, Model, SpectralArchitecture
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.models import MODELS, Network, next_length
@@ -142,10 +142,11 @@ def run_finetune(options: argparse.Namespace) -> int:
     """`babe2 finetune`: returns the exit status."""
     with fetch_line(options.checkpoint) as on_transfer:
         checkpoint = checkpoints.load(options.checkpoint, **places_of(options), on_transfer=on_transfer)
+    learned_network = checkpoint.prior_network()
     model = with_segment(checkpoint.model, options.segment)
     settings = settings_of(tuning_settings(model), options)
     network = new_network(model, settings.seed)
-    network.load_state_dict(checkpoint.network().state_dict())
+    network.load_state_dict(learned_network.state_dict())
     learned = checkpoint.provenance.get("iterations")
     parent = {"name": checkpoint.name, "sha256": checkpoint.sha256, "iterations": learned}
     iterations = COMPACT_TUNING_ITERATIONS if is_compact(model) else TUNING_ITERATIONS
@@ -162,14 +163,17 @@ def read_model(path: Path) -> Model:
     try:
         described = json.loads(path.read_text("utf-8"))
         network = described.get("network", "cqtdiff+")
-        return checkpoints.model_of(described["model"], network)
+        model = checkpoints.model_of(described["model"], network)
+        if isinstance(model.architecture, SpectralArchitecture):
+            raise ValueError("it is a denoiser's, and what is trained here are priors")
+        return model
     except OSError as error:
         raise RestorationError(
             f"There is no network {str(path)!r:.80} ({error.strerror}). Choose one of {', '.join(MODELS)}, or give a "
             "checkpoint's config.json."
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RestorationError(f"{path} describes no network: {error}.") from None
+        raise RestorationError(f"{path} describes no network to be trained: {error}.") from None
 
 
 def with_segment(model: Model, segment: int | None) -> Model:

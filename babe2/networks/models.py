@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from babe2.config import Architecture, BandwiseArchitecture, Model
+from babe2.config import Architecture, BandwiseArchitecture, Model, SpectralArchitecture
 from babe2.cqt import ConstantQ, next_legal_length
 from babe2.network import CQTDiffPlus
 from babe2.networks import folded_cqt
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import FoldedConstantQ
+from babe2.networks.spectral import SpectralUNet
 
-Network = CQTDiffPlus | BandwiseUNet
+Network = CQTDiffPlus | BandwiseUNet  # of a prior
 Transform = ConstantQ | FoldedConstantQ
 
 # The published networks, and the compact one that `piano-small` is. Nowhere else are these numbers said.
@@ -36,9 +37,16 @@ MODELS = {
     ),
 }
 
+# The published denoiser; a recording's level is not in its checkpoint, and is that of the music it was trained on.
+DENOISER = Model(
+    SpectralArchitecture((64, 64, 64, 128, 128, 256, 512)), sample_rate=22050, segment=110250, sigma_data=0.1
+)
 
-def build_network(model: Model) -> Network:
+
+def build_network(model: Model) -> Network | SpectralUNet:
     """Returns the network of a model; its weights are not yet those of any training."""
+    if isinstance(model.architecture, SpectralArchitecture):
+        return SpectralUNet(model.architecture)
     if isinstance(model.architecture, BandwiseArchitecture):
         return BandwiseUNet(model.architecture, model.sample_rate)
     return CQTDiffPlus(model.architecture)
@@ -49,6 +57,7 @@ def build_transform(model: Model, length: int) -> Transform:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
+    assert isinstance(size, Architecture)  # a denoiser has a transform of its own
     return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
 
 
@@ -57,4 +66,5 @@ def next_length(model: Model, length: int) -> int:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return folded_cqt.next_length(length)
+    assert isinstance(size, Architecture)
     return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

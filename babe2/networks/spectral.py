@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from babe2.network import Modules, Poll
 ENCODING = 10  # cosines that tell a row of the spectrogram which frequency it is
 PARTS = 2  # real and imaginary
 SHORTEST = 34  # frames: fewer cannot be mirrored at the bottom
+POWER = 0.3  # to which magnitudes are raised for a network that masks: loud and quiet come nearer to each other
+QUIETEST = 1e-12  # squared magnitude; what is weaker counts as nothing
 
 
 class SpectralUNet(nn.Module):
@@ -48,20 +51,37 @@ class SpectralUNet(nn.Module):
 
     def forward(self, spectrogram: Tensor, poll: Poll | None = None) -> Tensor:
         """The clean spectrogram."""
+        if self.size.masks:
+            return expanded(self.stages(compressed(spectrogram), poll)[0])
         return self.stages(spectrogram, poll)[0]
 
     def stages(self, spectrogram: Tensor, poll: Poll | None = None) -> tuple[Tensor, Tensor | None]:
-        """The clean spectrogram, and the first stage's idea of it where there is one."""
-        encoded = self.freq_encoding(spectrogram) if self.size.encoding else spectrogram
-        features = self.decoder_s1(*self.encoder_s1(self.conv2d_1(encoded), poll), poll)
+        """The clean spectrogram, and the first stage's idea of it where there is one; compressed where it masks."""
+        features = self.decoder_s1(*self.encoder_s1(self._entrance(self.conv2d_1, spectrogram), poll), poll)
         if self.size.stages == 1:
-            return self.finalblock(features), None
+            return self._exit(self.finalblock.conv2(features), spectrogram), None
         first = None
         if self.size.attention:
-            features, first = self.sam_1(features, spectrogram)
-        second = torch.cat([self.conv2d_2(encoded), features], dim=1)
+            estimate = self.sam_1.conv2(features)
+            first = _masked(spectrogram, estimate) if self.size.masks else estimate + spectrogram
+            features = self.sam_1(features, first)
+        second = torch.cat([self._entrance(self.conv2d_2, spectrogram), features], dim=1)
         features = self.decoder_s2(*self.encoder_s2(second, poll), poll)
-        return self.finalblock(features), first
+        return self._exit(self.finalblock.conv2(features), spectrogram), first
+
+    def _entrance(self, layer: nn.Sequential, spectrogram: Tensor) -> Tensor:
+        """Features of the spectrogram beside its encoding, which is the same in all frames: convolved in one only."""
+        conv = layer[0]
+        assert isinstance(conv, nn.Conv2d)
+        made = F.conv2d(_mirrored(spectrogram, 3), conv.weight[:, :PARTS], conv.bias)
+        if self.size.encoding:
+            over_time = conv.weight[:, PARTS:].sum(dim=2)
+            encoding = F.pad(self.freq_encoding.fembeddings.T[None], (3, 3), mode="reflect")
+            made = made + F.conv1d(encoding, over_time)[:, :, None]
+        return F.elu(made, inplace=True)
+
+    def _exit(self, made: Tensor, spectrogram: Tensor) -> Tensor:
+        return _masked(spectrogram, made) if self.size.masks else made
 
 
 class FrequencyEncoding(nn.Module):
@@ -69,13 +89,10 @@ class FrequencyEncoding(nn.Module):
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        place = torch.arange(bins, dtype=torch.float32) / (bins - 1)
-        octaves = [torch.cos(2**k * torch.pi * place) for k in range(ENCODING)]
-        self.fembeddings = nn.Parameter(torch.stack(octaves, dim=-1))  # (bins, 10), trained with the rest
-
-    def forward(self, x: Tensor) -> Tensor:
-        encoding = self.fembeddings.T[None, :, None].expand(len(x), -1, x.shape[2], -1)
-        return torch.cat([x, encoding.to(x.dtype)], dim=1)
+        # By numpy, as torch would import its compiler for this on the meta device, which takes seconds.
+        place = np.arange(bins, dtype=np.float32)[:, None] / np.float32(bins - 1)
+        octaves = np.cos(np.float32(np.pi) * 2 ** np.arange(ENCODING, dtype=np.float32) * place)
+        self.fembeddings = nn.Parameter(torch.from_numpy(octaves))  # (bins, 10), trained with the rest
 
 
 class DenseBlock(nn.Module):
@@ -88,10 +105,17 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        made = self.H[0](x)
-        for layer in list(self.H)[1:]:
-            x = torch.cat([made, x], dim=1)
-            made = layer(x)
+        """What each layer's result gives to all later ones is convolved at once, and added up: nothing is joined."""
+        convs = [layer[0] for layer in self.H]
+        width, bias = convs[0].out_channels, torch.cat([conv.bias for conv in convs])
+        kernels = torch.cat([conv.weight[:, -x.shape[1] :] for conv in convs])
+        sums = F.conv2d(_mirrored(x, 1), kernels, bias)
+        made = F.elu(sums[:, :width])
+        for layer in range(1, len(convs)):
+            # A layer's kernels stand in the order newest first.
+            kernels = torch.cat([conv.weight[:, width * age : width * (age + 1)] for age, conv in enumerate(convs[layer:])])
+            sums = sums[:, width:] + F.conv2d(_mirrored(made, 1), kernels)
+            made = F.elu(sums[:, :width])
         return made
 
 
@@ -181,10 +205,8 @@ class SupervisedAttention(nn.Module):
         self.conv2 = _conv(width, PARTS, 3)
         self.conv3 = _conv(PARTS, width, 3)
 
-    def forward(self, features: Tensor, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
-        estimate = self.conv2(features) + spectrogram
-        weighed = self.conv1(features) * torch.sigmoid(self.conv3(estimate))
-        return weighed + features, estimate
+    def forward(self, features: Tensor, estimate: Tensor) -> Tensor:
+        return self.conv1(features) * torch.sigmoid(self.conv3(estimate)) + features
 
 
 class FinalBlock(nn.Module):
@@ -192,12 +214,31 @@ class FinalBlock(nn.Module):
         super().__init__()
         self.conv2 = _conv(width, PARTS, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(x)
-
 
 def _conv(inside: int, outside: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, kernel, padding=kernel // 2, padding_mode="reflect")
+
+
+def _mirrored(x: Tensor, width: int) -> Tensor:
+    return F.pad(x, (width, width, width, width), mode="reflect")
+
+
+def _masked(spectrogram: Tensor, change: Tensor) -> Tensor:
+    """A spectrogram (B, 2, frames, bins), each place times a complex number; where the change is nothing, it stays."""
+    real, imaginary = spectrogram.unbind(1)
+    by, turned = change.unbind(1)
+    by = 1 + by
+    return torch.stack([real * by - imaginary * turned, real * turned + imaginary * by], dim=1)
+
+
+def compressed(spectrogram: Tensor) -> Tensor:
+    """A spectrogram (B, 2, frames, bins) whose magnitudes are raised to `POWER`."""
+    return spectrogram * (spectrogram.square().sum(dim=1, keepdim=True) + QUIETEST) ** ((POWER - 1) / 2)
+
+
+def expanded(spectrogram: Tensor) -> Tensor:
+    """The inverse of `compressed`."""
+    return spectrogram * spectrogram.square().sum(dim=1, keepdim=True) ** ((1 / POWER - 1) / 2)
 
 
 def _middle(x: Tensor, like: Tensor) -> Tensor:

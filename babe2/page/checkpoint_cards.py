@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
@@ -73,14 +73,19 @@ def pace_of(checkpoint: str, preset: str, overrides: tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class CheckpointCards:
-    """The checkpoints a visitor may use. The manifest is read once; their states are looked up on every call."""
+    """The priors a visitor may use. The manifest is read once; their states are looked up on every call."""
 
     shelf: Shelf
     any_hub_id: bool = False  # whether a visitor may have anything fetched from the Hub
 
+    @cached_property
+    def priors(self) -> manifest.Manifest:
+        """The entries of the manifest that something can be restored with."""
+        return {name: entry for name, entry in self.shelf.manifest.items() if entry.settings is not None}
+
     def rows(self) -> list[dict[str, Any]]:
         """One description for each, without the place where this machine keeps it."""
-        return [self.row(name) for name in self.shelf.manifest]
+        return [self.row(name) for name in self.priors]
 
     def row(self, checkpoint: str) -> dict[str, Any]:
         """The description of one checkpoint of the manifest."""
@@ -103,7 +108,7 @@ class CheckpointCards:
         Whether there is such a folder on this machine changes nothing in the answer.
         """
         if isinstance(checkpoint, str):
-            if checkpoint in self.shelf.manifest:
+            if checkpoint in self.priors:
                 return checkpoint
             if self.any_hub_id and repository(checkpoint):
                 return checkpoint
@@ -111,7 +116,7 @@ class CheckpointCards:
 
     def card(self, checkpoint: str) -> str:
         """What a listener should know before choosing it, as Markdown."""
-        if checkpoint not in self.shelf.manifest:
+        if checkpoint not in self.priors:
             return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
         row = self.row(checkpoint)
         state = format_state(row)
@@ -119,7 +124,7 @@ class CheckpointCards:
 
     def advice(self, checkpoint: str, found: Mapping[str, Any]) -> str:
         """What speaks against a checkpoint for a recording of which `analyse` `found` this, as Markdown."""
-        entry = self.shelf.manifest.get(checkpoint)
+        entry = self.priors.get(checkpoint)
         if entry is None or "piano" not in entry.intended.lower() or not found["sung"]:
             return ""
         return (
@@ -129,12 +134,12 @@ class CheckpointCards:
 
     def rights(self, checkpoint: str) -> dict[str, str]:
         """Licence and credit of a checkpoint of the manifest."""
-        entry = self.shelf.manifest.get(checkpoint)
+        entry = self.priors.get(checkpoint)
         return {"licence": entry.licence, "credit": entry.credit} if entry else {}
 
     def is_here(self, checkpoint: str) -> bool:
         """Whether a checkpoint of the manifest is on this machine."""
-        entry = self.shelf.manifest.get(self.checked(checkpoint))
+        entry = self.priors.get(self.checked(checkpoint))
         return entry is not None and self.shelf.at_hand(entry) is not None
 
     def here(self, checkpoint: str) -> Restorer | None:
@@ -164,8 +169,8 @@ class CheckpointCards:
     def settings(self, checkpoint: str, preset: str, solver: str | None = None) -> dict[str, str]:
         """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that its method
         uses, as text."""
-        entry = self.shelf.manifest.get(checkpoint)
-        if entry is None:
+        entry = self.priors.get(checkpoint)
+        if entry is None or entry.settings is None:
             return {}
         column = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
         method = choose(BABE2, preset, column, {SOLVER: solver} if solver else {})

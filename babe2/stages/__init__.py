@@ -7,6 +7,7 @@ from babe2.stages.align import Align
 from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
 from babe2.stages.declick import Declick
 from babe2.stages.dehum import Dehum
+from babe2.stages.denoise import Denoise
 from babe2.stages.remix import Remix
 from babe2.stages.restore import Restore
 from babe2.stages.rumble import Rumble
@@ -14,11 +15,11 @@ from babe2.stages.separate import Separate
 from babe2.stages.speed import Speed
 
 STAGES: dict[str, type[Stage]] = {  # in the order in which they are mostly wanted
-    stage.name: stage for stage in (Speed, Align, Declick, Dehum, Rumble, Separate, Restore, Remix)
+    stage.name: stage for stage in (Speed, Align, Declick, Dehum, Rumble, Denoise, Separate, Restore, Remix)
 }
 
 align, declick, dehum, rumble, speed = (each.apply_to for each in (Align, Declick, Dehum, Rumble, Speed))
-separate, restore = Separate.apply_to, Restore.apply_to
+denoise, separate, restore = Denoise.apply_to, Separate.apply_to, Restore.apply_to
 
 __all__ = [
     "STAGES",
@@ -30,6 +31,7 @@ __all__ = [
     "align",
     "declick",
     "dehum",
+    "denoise",
     "make",
     "restore",
     "rumble",

@@ -20,6 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from babe2 import checkpoints
+from babe2.checkpoints.checkpoint import Checkpoint
 from babe2.config import Settings
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import Cancelled, RestorationError
@@ -43,6 +45,7 @@ class Bench:
     on_share: Callable[[float], None] = lambda share: None  # of the stage's work that is done, 0 to 1
     cancelled: Callable[[], bool] = lambda: False
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint
+    checkpoint_of: Callable[[str], Checkpoint] = checkpoints.load
 
     def poll(self) -> None:
         """Raises `Cancelled` where somebody has stopped the work."""

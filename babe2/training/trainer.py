@@ -18,6 +18,7 @@ from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.models import Network, build_network, build_transform
+from babe2.networks.spectral import SpectralUNet
 from babe2.training.muon import Muon
 from babe2.training.noise import Batch, NoiseLevels
 from babe2.training.objective import (
@@ -261,6 +262,7 @@ def new_network(model: Model, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(seed, Purpose.WEIGHTS, 0))
         network = build_network(model)
+    assert not isinstance(network, SpectralUNet)  # a denoiser is no prior
     if isinstance(network, CQTDiffPlus):
         initialise_as_published(network)
     return network

@@ -1,0 +1,264 @@
+"""Denoising as a stage: hiss, crackle, hum and rumble are taken away from a recording of any rate, and all else stays.
+
+A denoiser knows music at its own rate only. So the recording is not replaced by what comes out of it: what it takes away
+is brought to the recording's rate and subtracted. Above the denoiser's band, where old records hold hardly anything but
+noise and new recordings hold music, sound is lowered by as much as the denoiser lowers the top of its own band at that
+moment: where it finds music there, nothing.
+
+Each channel is worked on by itself, brought to the level that the denoiser has learned, in pieces of a few seconds that
+are the same wherever reading begins. They overlap, and their cross-fades add up to one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from babe2.analysis.machine import find_machine_of_channels
+from babe2.checkpoints.checkpoint import Checkpoint
+from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
+from babe2.degradations.response import QUIETEST
+from babe2.dsp.curves import SampledCurve
+from babe2.dsp.excerpts import excerpts
+from babe2.dsp.resampling import resample
+from babe2.dsp.spectra import amplitude, bin_frequencies, fades, frames
+from babe2.dsp.tape import Tape, deviation
+from babe2.errors import RestorationError
+from babe2.network import Poll
+from babe2.networks.models import next_length
+from babe2.networks.spectral import SpectralUNet, shortest_samples, sound, spectrogram
+from babe2.prior import BandwisePrior
+from babe2.restorer import Restorer
+from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+
+DEFAULT_DENOISER = "denoiser-small"  # which is inside babe2
+SECONDS = 5  # of sound that are denoised at once, and whole, so that they are whole samples at every rate
+MARGIN_SECONDS = 0.15  # on either side, which the denoiser hears besides
+FADE_SECONDS = 0.046  # between two pieces
+TOP_BAND = (0.7, 0.93)  # of the band in which there is sound for the denoiser: what happens there happens above, too
+TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
+TOP_FFT, TOP_HOP = 1024, 256
+
+Method = Literal["two-stage", "prior"]
+
+
+@dataclass(frozen=True)
+class Denoise(Stage):
+    """Takes the noise away."""
+
+    name: ClassVar[str] = "denoise"
+    does: ClassVar[str] = "Takes away hiss, crackle, hum and rumble, and leaves the music as it is."
+
+    method: Method = setting(
+        "two-stage",
+        STAGE,
+        "Method",
+        "two-stage: a network that has learned noise and music; prior: what the music's prior makes of measured noise",
+    )
+    checkpoint: str = setting(
+        "",
+        STAGE,
+        "Checkpoint",
+        "A denoiser of `babe2 checkpoints list`, or for the method prior a prior; empty: the one that is included",
+    )
+    strength: float = setting(
+        1.0,
+        STAGE,
+        "Strength",
+        "How much of the noise that is found is taken away: 1 all, 0 nothing",
+        bounds=lambda strength: 0 <= strength <= 1,
+    )
+
+    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
+        denoiser: Denoiser
+        if self.method == "prior":
+            denoiser = PriorDenoiser(bench.restorer_of(self.checkpoint or DEFAULT_CHECKPOINT))
+        else:
+            denoiser = NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
+        if self.strength == 0 or not sounds(recording):
+            return Untouched(recording, sample_rate)
+        denoiser.listen(recording, sample_rate)
+        return Denoised(recording, sample_rate, denoiser, self.strength)
+
+
+class Denoiser(ABC):
+    """What takes noise from music at its own rate and level."""
+
+    sample_rate: int  # Hz
+    level: float  # standard deviation of the recordings that it knows
+    found: dict[str, object]  # for the report
+
+    def listen(self, recording: Tape, sample_rate: int) -> None:  # noqa: B027 (few have to)
+        """Hears a whole recording (C, T) before any part of it is denoised."""
+
+    @abstractmethod
+    def clean(self, noisy: Tensor) -> Tensor:
+        """The music (1, T) in a part (1, T) of a recording."""
+
+
+class NetworkDenoiser(Denoiser):
+    """A U-Net over spectrograms."""
+
+    def __init__(self, checkpoint: Checkpoint, poll: Poll | None = None) -> None:
+        self.network, self.poll = checkpoint.denoising_network(), poll
+        self.sample_rate, self.level = checkpoint.model.sample_rate, checkpoint.model.sigma_data
+        self.found = {"checkpoint": checkpoint.name, "sha256": checkpoint.sha256, "verified": checkpoint.verified}
+
+    def clean(self, noisy: Tensor) -> Tensor:
+        return denoised(self.network, noisy, self.poll)
+
+
+class PriorDenoiser(Denoiser):
+    """A prior of music that takes a noise level per band: its estimate of the music under the noise that is measured.
+
+    The machine's response is left as it is.
+    """
+
+    def __init__(self, restorer: Restorer) -> None:
+        self.restorer = restorer
+        self.sample_rate, self.level = restorer.model.sample_rate, restorer.model.sigma_data
+        self.found = {"checkpoint": restorer.name, "sha256": restorer.sha256, "verified": restorer.verified}
+        if not isinstance(self._prior(self.sample_rate), BandwisePrior) or restorer.reference is None:
+            raise RestorationError(
+                f"{restorer.name} takes no noise level per band, so it cannot denoise. Choose {DEFAULT_CHECKPOINT}, or the "
+                "method two-stage."
+            )
+
+    def listen(self, recording: Tape, sample_rate: int) -> None:
+        assert self.restorer.reference is not None
+        heard = [resample(each, sample_rate, self.sample_rate) for each in excerpts(recording, sample_rate).audio]
+        heard = [each / each.std() for each in heard if each.std() > 0]
+        chain = find_machine_of_channels(heard, self.sample_rate, self.restorer.reference)
+        self.noise: SampledCurve = chain.noise  # dB, as power per sample, of a recording of unit level
+
+    def clean(self, noisy: Tensor) -> Tensor:
+        prior = self._prior(noisy.shape[-1])
+        assert isinstance(prior, BandwisePrior)
+        padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
+        hertz = bin_frequencies(self.sample_rate, padded.shape[-1])[1:].double()
+        level = (amplitude(self.noise.gain_db(hertz)) * self.level).clamp(min=QUIETEST)
+        with torch.no_grad():
+            return prior.at_levels(padded, F.pad(level, (1, 0), value=QUIETEST).to(noisy))[:, : noisy.shape[-1]]
+
+    def _prior(self, samples: int) -> object:
+        return self.restorer.prior(next_length(self.restorer.model, samples))
+
+
+class Denoised(Staged):
+    """A recording less its noise."""
+
+    def __init__(self, recording: Tape, sample_rate: int, denoiser: Denoiser, strength: float) -> None:
+        super().__init__(recording, sample_rate)
+        self.denoiser, self.strength, self.found = denoiser, strength, dict(denoiser.found)
+        self.gain = denoiser.level / deviation(recording)
+        # So many samples, here and at the denoiser's rate, are equally long.
+        shared = math.gcd(sample_rate, denoiser.sample_rate)
+        self.unit, self.denoisers_unit = sample_rate // shared, denoiser.sample_rate // shared
+        self.margin = self.unit * math.ceil(MARGIN_SECONDS * shared)
+        self.fade = round(FADE_SECONDS / 2 * sample_rate)  # on either side of a border
+        self.length = SECONDS * sample_rate
+        self.pieces = max(1, round(self.samples / self.length))
+        self._kept: dict[int, Tensor] = {}
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        x = self.recording.read(start, stop)
+        for piece in range(self.pieces):
+            begin, end = self._bounds(piece)
+            first, last = max(start, begin - self.fade), min(stop, end + self.fade)
+            if first < last:
+                noise = self._noise(piece)
+                origin = max(0, begin - self.fade)
+                x[:, first - start : last - start] -= noise[:, first - origin : last - origin]
+        return x
+
+    def _bounds(self, piece: int) -> tuple[int, int]:
+        """Where a piece begins and ends; the last one goes on to the end of the recording."""
+        return piece * self.length, (self.samples if piece == self.pieces - 1 else (piece + 1) * self.length)
+
+    def _noise(self, piece: int) -> Tensor:
+        """The noise (C, T) of a piece and half a cross-fade on either side, which it comes out of and goes back into."""
+        if piece not in self._kept:
+            self._kept = {other: kept for other, kept in self._kept.items() if abs(other - piece) == 1}
+            self._kept[piece] = self._noise_anew(piece)
+        return self._kept[piece]
+
+    def _noise_anew(self, piece: int) -> Tensor:
+        begin, end = self._bounds(piece)
+        units = math.ceil((end - begin + 2 * self.margin) / self.unit)
+        heard = self.recording.mirrored(begin - self.margin, begin - self.margin + units * self.unit)
+        noise = torch.zeros_like(heard)
+        for channel, x in enumerate(heard):
+            if x.any() and self.gain[channel].isfinite():
+                noise[channel] = self.strength * self._noise_in(x[None], units, self.gain[channel])[0]
+        rise, fall = fades(2 * self.fade, noise)
+        before, behind = self.margin - min(begin, self.fade), self.margin + min(end + self.fade, self.samples) - begin
+        noise = noise[:, before:behind]
+        if piece > 0:
+            noise[:, : len(rise)] *= rise
+        if piece < self.pieces - 1:
+            noise[:, -len(fall) :] *= fall
+        return noise
+
+    def _noise_in(self, x: Tensor, units: int, gain: Tensor) -> Tensor:
+        """The noise in part of a channel (1, T), which has its margins."""
+        rate, denoisers = self.sample_rate, self.denoiser.sample_rate
+        noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
+        clean = self.denoiser.clean(noisy)
+        noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
+        if rate == denoisers:
+            return noise
+        above = x - resample(noisy, denoisers, rate)[:, : x.shape[1]] / gain
+        kept = top_gain(noisy, clean, min(1.0, rate / denoisers))
+        return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
+
+
+def top_gain(noisy: Tensor, clean: Tensor, filled: float) -> Tensor:
+    """By how much (1, frames) the top of the band, of which a part is `filled`, was lowered: between 0 and 1."""
+
+    def level(x: Tensor) -> Tensor:
+        power = frames(F.pad(x, (TOP_FFT // 2, TOP_FFT // 2)), TOP_FFT, TOP_HOP).abs().square()
+        first, last = (round(share * filled * TOP_FFT / 2) for share in TOP_BAND)
+        mean = power[:, first:last].mean(dim=1, keepdim=True)
+        return F.avg_pool1d(mean, TOP_FRAMES, 1, TOP_FRAMES // 2, count_include_pad=False)[:, 0]
+
+    return (level(clean) / level(noisy).clamp(min=1e-20)).clamp(max=1).sqrt()
+
+
+@torch.no_grad()
+def denoised(network: SpectralUNet, noisy: Tensor, poll: Poll | None = None) -> Tensor:
+    """The music (B, T) in noisy (B, T) of any length, at the network's rate and level."""
+    padded = F.pad(noisy, (0, max(0, shortest_samples() - noisy.shape[-1])))
+    return sound(network(spectrogram(padded), poll))[:, : noisy.shape[-1]]
+
+
+# As published
+
+SEGMENT, OVERLAP = 110250, 1024  # samples
+
+
+def denoised_as_published(network: SpectralUNet, noisy: Tensor) -> Tensor:
+    """The music (T,) in noisy (T,) by the published cutting into segments, for comparison with published results.
+
+    Its cross-fades add up to a little less than one. The published program leaves the end of some recordings out; here
+    nothing is left out.
+    """
+    window = torch.hann_window(2 * OVERLAP, periodic=False, dtype=torch.float64).to(noisy)
+    made, start = torch.zeros_like(noisy, dtype=torch.float64), 0
+    while True:
+        last = start + SEGMENT >= len(noisy)
+        part = noisy[start : start + SEGMENT]
+        clean = denoised(network, F.pad(part, (0, SEGMENT - len(part)))[None])[0]
+        if start > 0:
+            clean[:OVERLAP] *= window[:OVERLAP]
+        if not last:
+            clean[-OVERLAP:] *= window[OVERLAP:]
+        made[start : start + SEGMENT] += clean[: len(part)]
+        if last:
+            return made.to(noisy)
+        start += SEGMENT - OVERLAP

@@ -1,0 +1,188 @@
+"""Denoising as a stage: what is asked of it whatever the network has learned, the published numbers, and what it is for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from music import music
+from test_spectral import SMALL, SMALL_SEED, vectors, with_procedural_weights
+from torch import Tensor
+
+from babe2 import Cancelled, RestorationError, Restorer, checkpoints
+from babe2.config import Model, SpectralArchitecture
+from babe2.checkpoints.checkpoint import Checkpoint, save
+from babe2.dsp.resampling import resample
+from babe2.dsp.tape import MemoryTape
+from babe2.networks.spectral import SpectralUNet
+from babe2.stages import Bench, Denoise, denoise, make
+from babe2.stages.denoise import denoised_as_published
+
+RATE = 22050
+
+
+def noise(samples: int, channels: int = 1, seed: int = 0) -> Tensor:
+    return torch.randn(channels, samples, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A denoiser that takes away half of everything that is no silence: quick, and its answer is known."""
+    size = SpectralArchitecture((4, 4, 8), layers=1, stages=1, attention=False, masks=True)
+    network = SpectralUNet(size)
+    torch.nn.init.zeros_(network.finalblock.conv2.weight)
+    network.finalblock.conv2.bias.data = torch.tensor([0.5**0.3 - 1, 0.0])
+    weights = {name: value.detach() for name, value in network.state_dict().items()}
+    folder = tmp_path_factory.mktemp("halving")
+    save(Checkpoint(Model(size, RATE, 24320, 0.1), weights, None, "halving", ""), folder)
+    return str(folder)
+
+
+# What holds for every denoiser
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 22051, 44100, 96000])
+@pytest.mark.parametrize("seconds", [1e-9, 0.01, 0.3, 2.9, 8.0])
+def test_half_of_everything_is_taken_away_at_any_rate_and_length(untrained: str, rate: int, seconds: float) -> None:
+    x = 0.2 * noise(max(1, round(seconds * rate)))
+    audio, report = denoise(x, rate, checkpoint=untrained)
+    assert audio.shape == x.shape and np.isfinite(audio).all()
+    if seconds >= 0.3:
+        # Above the denoiser's band too, and at the edge between, and to the last sample.
+        assert np.abs(audio - 0.5 * x.numpy()).max() < 0.03
+        assert report["removed_db"] == pytest.approx(-6, abs=0.1)
+
+
+def test_channels_are_worked_on_by_themselves_and_silence_stays(untrained: str) -> None:
+    x = torch.cat([0.1 * noise(40000), torch.zeros(1, 40000), 1e-4 * noise(40000, seed=1)])
+    audio, _ = denoise(x, 44100, checkpoint=untrained)
+    assert not audio[1].any()
+    for channel in (0, 2):
+        alone, _ = denoise(x[channel], 44100, checkpoint=untrained)
+        np.testing.assert_array_equal(audio[channel], alone[0])
+    silent, report = denoise(torch.zeros(2, 1000), 8000)
+    assert not silent.any() and report["removed_db"] is None
+
+
+def test_strength_is_the_share_that_is_taken_away(untrained: str) -> None:
+    x = 0.1 * noise(20000)
+    whole, _ = denoise(x, RATE, checkpoint=untrained)
+    half, report = denoise(x, RATE, checkpoint=untrained, strength=0.5)
+    np.testing.assert_allclose(half, (x.numpy() + whole) / 2, atol=1e-6)
+    nothing, report = denoise(x, RATE, checkpoint=untrained, strength="0")
+    np.testing.assert_array_equal(nothing, x.numpy())
+    assert report["removed_db"] is None
+    with pytest.raises(RestorationError, match="strength"):
+        denoise(x, RATE, strength=1.5)
+
+
+def test_the_level_of_a_recording_changes_nothing_else(untrained: str) -> None:
+    x = noise(30000)
+    loud, quiet = (denoise(gain * x, RATE, checkpoint=untrained)[0] / gain for gain in (0.5, 1e-5))
+    np.testing.assert_allclose(quiet, loud, atol=2e-3)
+
+
+def test_it_is_the_same_wherever_reading_begins(untrained: str) -> None:
+    rate = 32000
+    tape = MemoryTape(0.1 * noise(13 * rate, channels=2))
+    stage = Denoise.of(checkpoint=untrained)
+    whole = stage.begin(tape, rate, Bench()).read(0, tape.samples)
+    staged = stage.begin(tape, rate, Bench())
+    for start, stop in ((5 * rate - 10, 5 * rate + 10), (9 * rate, 13 * rate), (17, 1000), (2 * rate, 11 * rate)):
+        assert torch.equal(staged.read(start, stop), whole[:, start:stop])
+
+
+def test_a_crash_changes_nothing(untrained: str, tmp_path: Path) -> None:
+    tape = MemoryTape(0.1 * noise(14 * 44100))
+    stage, shares = Denoise.of(checkpoint=untrained), list[float]()
+    whole = make(stage, tape, 44100, Bench()).tape.read(0, tape.samples)
+    with pytest.raises(Cancelled):
+        make(stage, tape, 44100, Bench(tmp_path / "j", on_share=shares.append, cancelled=lambda: len(shares) == 2))
+    assert len(shares) == 2
+    again = make(stage, tape, 44100, Bench(tmp_path / "j", unfinished="resume", on_share=shares.append))
+    assert len(shares) == math.ceil(tape.samples / 2**18)
+    assert torch.equal(again.tape.read(0, tape.samples), whole)
+    again.storage.discard()
+
+
+# As published
+
+
+@pytest.mark.parametrize("name", ["x", "x_short"])
+def test_the_published_cutting_gives_the_published_sound(name: str) -> None:
+    network, _ = with_procedural_weights(SMALL, SMALL_SEED)
+    published = vectors("chunked.npz")
+    found = denoised_as_published(network, published[name])
+    assert found.shape == published[name].shape
+    assert (found[::16] - published[name.replace("x", "y")]).abs().max() < 2e-6
+
+
+def test_the_published_cutting_leaves_nothing_out() -> None:
+    network, _ = with_procedural_weights(SMALL, SMALL_SEED)
+    found = denoised_as_published(network, 0.1 * noise(220500)[0])  # of which the published program loses 1025 samples
+    assert found[-1025:].square().mean() > 0.1 * found.square().mean()
+
+
+# Checkpoints
+
+
+def test_bare_weights_of_the_published_kind_are_read(tmp_path: Path) -> None:
+    network, _ = with_procedural_weights(SMALL, SMALL_SEED)
+    network.freq_encoding.fembeddings.mul_(0.9)  # it is trained with the rest
+    torch.save(network.state_dict(), tmp_path / "checkpoint_denoiser")
+    checkpoint = checkpoints.load(tmp_path / "checkpoint_denoiser")
+    assert checkpoint.model == Model(SMALL, RATE, 110250, sigma_data=0.1)
+    found = checkpoint.denoising_network()
+    for name, value in network.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value)
+    audio, report = denoise(0.1 * noise(10000), RATE, checkpoint=str(tmp_path / "checkpoint_denoiser"))
+    assert np.isfinite(audio).all() and report["found"]["sha256"] == checkpoint.sha256
+
+
+def test_normalised_weights_are_read_by_their_older_names(tmp_path: Path) -> None:
+    size = SpectralArchitecture((4, 4, 8), stages=1, attention=False, weight_norm=True)
+    network = SpectralUNet(size)
+    parts = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    weights = network.state_dict()
+    for new, old in parts.items():
+        weights = {key.replace(new, old): value for key, value in weights.items()}
+    assert sum(key.endswith("weight_g") for key in weights) == sum(key.endswith("weight_v") for key in weights) > 9
+    torch.save(weights, tmp_path / "checkpoint_piano")
+    checkpoint = checkpoints.load(tmp_path / "checkpoint_piano")
+    assert checkpoint.model.architecture == size
+    heard = torch.ones(1, 2, 40, 513)
+    with torch.no_grad():
+        assert torch.equal(checkpoint.denoising_network()(heard), network(heard))
+
+
+def test_a_denoiser_is_no_prior_and_a_prior_no_denoiser(untrained: str) -> None:
+    with pytest.raises(RestorationError, match=r"is a denoiser: use it with `babe2 denoise`\."):
+        Restorer.from_checkpoint("denoiser-small")
+    with pytest.raises(RestorationError, match="is a prior and no denoiser"):
+        denoise(noise(1000), RATE, checkpoint="piano-small")
+    with pytest.raises(RestorationError, match="is a denoiser"):
+        denoise(noise(1000), RATE, checkpoint=untrained, method="prior")
+
+
+# What it is for
+
+
+def gains(method: str) -> tuple[float, float]:
+    """By how many dB a method brings noisy music nearer to the music, and how far it is from it where there is none."""
+    x = torch.from_numpy(music(4.0, RATE)).float().reshape(1, -1)
+    x = 0.1 * x / x.std()
+    noisy = x + 0.03 * noise(x.shape[1])
+    found, same = (torch.from_numpy(denoise(each, RATE, method=method)[0]) for each in (noisy, x))
+    gain = 20 * math.log10(float((noisy - x).norm() / (found - x).norm()))
+    return gain, 20 * math.log10(max(float((same - x).norm() / x.norm()), 1e-6))
+
+
+@pytest.mark.parametrize("method", ["two-stage", "prior"])
+def test_noise_goes_and_music_stays(method: str) -> None:
+    gain, change = gains(method)
+    print(method, gain, change)
+    assert gain > 3
+    assert change < -20
