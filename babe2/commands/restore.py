@@ -27,7 +27,7 @@ from babe2.commands.targets import (
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
-from babe2.methods import BABE2, METHODS
+from babe2.methods import BABE2, names
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
 from babe2.report.recipe import fingerprint
@@ -58,7 +58,7 @@ def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--method", default=BABE2, choices=(BABE2, *METHODS))
+    parser.add_argument("--method", default=BABE2, choices=names(), help="see docs/methods.md (default: babe2)")
     parser.add_argument(
         "--brightness",
         type=float,
@@ -306,9 +306,9 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
     if options.reference:
         report["reference_file"] = str(options.reference)
     found = judged(restorer, restoration, path, options)
-    report["verdict"] = found.words
+    report["verdict"] = found.words if report["changes"] else "Nothing was changed."
     taken = found.warnings if report["generates"] else []  # a filter does what it is for
-    report["warnings"] = [*report["warnings"], *taken, *unmarked(target)]
+    report["warnings"] = [*report["warnings"], *taken, *(unmarked(target) if report["changes"] else [])]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.provenance:
