@@ -138,8 +138,8 @@ def values_of(column: Column) -> dict[str, Any]:
 def presets_of(column: Column) -> dict[str, dict[str, Any]]:
     """What each preset takes for a kind of checkpoint: its solver and that solver's settings.
 
-    Besides the presets there are `solver=guided` and `solver=babe`, as they are in the standard one, and `sample`, music
-    out of nothing.
+    Besides the presets there are `solver=guided` and `solver=babe`, as they are in the standard one, and `sample`,
+    music out of nothing.
     """
     wishes: dict[str, tuple[str, dict[str, str]]] = {preset: (preset, {}) for preset in PRESETS}
     wishes |= {f"{SOLVER}={name}": ("standard", {SOLVER: name}) for name in (Guided.name, Babe.name)}

@@ -121,7 +121,12 @@ def test_what_a_preset_takes_is_what_it_runs_with(column: str) -> None:
     [
         (BABE2, "best", {}, r"There is no preset 'best'\. Choose one of paper, standard, draft\."),
         ("magic", "standard", {}, r"There is no method 'magic'\. Choose one of babe2, informed, paper, guided"),
-        (BABE2, "standard", {"solver": "magic"}, r"solver is one of paper, guided, closed-form, bandwise, babe, not 'magic'"),
+        (
+            BABE2,
+            "standard",
+            {"solver": "magic"},
+            r"solver is one of paper, guided, closed-form, bandwise, babe, not 'magic'",
+        ),
         (BABE2, "paper", {"solver": "bandwise"}, "The preset paper is a method of its own"),
         ("guided", "paper", {}, "The preset paper is a method of its own. Choose another one for guided"),
         ("paper", "draft", {}, "The published algorithm has no draft"),
