@@ -202,8 +202,8 @@ class Restorer:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
 
         `method` is one of `babe2.methods.names()`: "babe2", "ltas-eq", "babe", ...; `overrides` are settings by name,
-        and one that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given, else
-        from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
+        and one that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given,
+        else from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
         recording's duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to
         instead of being estimated.
 
