@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import count, pairwise
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, get_origin, get_type_hints
 
 from babe2.errors import RestorationError
 
 LtasUse = Literal["off", "init", "objective"]
 Mode = Literal["autoregressive", "time-invariant"]
-Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "squared"]
+Weighting = Literal["none", "linear", "sqrt", "log", "quadratic", "cubic", "logquadratic", "logcubic", "squared"]
 Preset = Literal["paper", "standard", "draft"]
 PRESETS: tuple[Preset, ...] = ("paper", "standard", "draft")
 DEFAULT_CHECKPOINT = "piano-small"  # which is inside babe2
@@ -283,12 +284,18 @@ class DescentSettings(ScheduleSettings, ChurnSettings):
 
 
 @dataclass(frozen=True)
-class GuidanceSettings(Settings):
-    """The pull of the recording (Eqs. 5 and 17, section 3.3)."""
+class PullSettings(Settings):
+    """The pull of the recording (Eqs. 5 and 17)."""
 
     guidance_strength: float = setting(
         1.0, FOLLOWING, "Pull towards the recording", "More is truer to it, and to its faults", "ξ", _not_negative
     )
+
+
+@dataclass(frozen=True)
+class GuidanceSettings(PullSettings):
+    """The same, regularised by noise (section 3.3)."""
+
     # Standard deviation of the noise that regularises the objective.
     observation_noise: float = setting(
         0.25,
@@ -305,7 +312,12 @@ class GuidanceSettings(Settings):
 
 
 @dataclass(frozen=True)
-class GuidedSamplerSettings(StartSettings, DescentSettings, GuidanceSettings):
+class FollowerSettings(StartSettings, DescentSettings, PullSettings):
+    """What every way of following a recording by a pull asks for."""
+
+
+@dataclass(frozen=True)
+class GuidedSamplerSettings(FollowerSettings, GuidanceSettings):
     """All that Algorithm 1 asks for, but for the equalizer."""
 
 
@@ -329,8 +341,8 @@ class ResolutionSettings(Settings):
 
 
 @dataclass(frozen=True)
-class FitSettings(ResolutionSettings):
-    """The equalizer and its fit (sections 3.1, 3.2, 3.5)."""
+class LinesFitSettings(ResolutionSettings):
+    """What the fit of a response made of lines asks for, whatever its lines."""
 
     filter_min_hz: float = setting(11.0, EQUALIZER, "Lowest breakpoint", "Hz", "f_min", _positive)
     filter_max_hz: float = setting(11025.0, EQUALIZER, "Highest breakpoint", "Hz", "f_max", _positive)
@@ -345,15 +357,41 @@ class FitSettings(ResolutionSettings):
     filter_learning_rate: float = setting(
         10.0, EQUALIZER, "Speed of fitting", "Faster finds it sooner and swings more", "lr", _positive
     )
-    filter_clip: float = setting(1.0, EQUALIZER, "Limit of one round", "The gradient's norm", bounds=_positive)
     # The fit rests when no group of parameters moves more than this, on average.
     filter_tolerance_hz: float = setting(
         0.1, EQUALIZER, "Rest when breakpoints move less than", "Hz", bounds=_not_negative
     )
     filter_tolerance_db: float = setting(0.1, EQUALIZER, "Rest when slopes move less than", "dB", bounds=_not_negative)
     filter_weighting: Weighting = setting(
-        "sqrt", EQUALIZER, "Which frequencies count", "none, linear, sqrt, log, quadratic, cubic or squared"
+        "sqrt",
+        EQUALIZER,
+        "Which frequencies count",
+        "none, linear, sqrt, log, quadratic, cubic, logquadratic, logcubic or squared",
     )
+    slope_limit_db: float = setting(
+        40.0, EQUALIZER, "Steepest slope within the band", "dB per octave", "A_max", _positive
+    )
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if self.filter_min_hz >= self.filter_max_hz:
+            yield from ("filter_min_hz", "filter_max_hz")
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        fitted = self._fitted() if response_known else ()
+        return super().idle(response_known) | dict.fromkeys(fitted, "the response is given")
+
+    @classmethod
+    def _fitted(cls) -> Iterable[str]:
+        """The settings that say how a response is found."""
+        return [each.name for each in fields(LinesFitSettings) if each.name not in ResolutionSettings.names()]
+
+
+@dataclass(frozen=True)
+class FitSettings(LinesFitSettings):
+    """The equalizer and its fit (sections 3.1, 3.2, 3.5)."""
+
+    filter_clip: float = setting(1.0, EQUALIZER, "Limit of one round", "The gradient's norm", bounds=_positive)
     reference_hz: float = setting(
         1000.0, EQUALIZER, "Where it is 0 dB", "Hz; between the breakpoints below and above", "f_0", _positive
     )
@@ -368,9 +406,6 @@ class FitSettings(ResolutionSettings):
         "f_-",
         lambda bends: all(bend > 0 for bend in bends),
     )
-    slope_limit_db: float = setting(
-        40.0, EQUALIZER, "Steepest slope within the band", "dB per octave", "A_max", _positive
-    )
     outer_slope_db: float = setting(80.0, EQUALIZER, "Slope where the band ends", "dB per octave", "A_lim", _positive)
     collapse_weight: float = setting(
         10.0, EQUALIZER, "How hard breakpoints keep apart", "More keeps them farther apart", "λ", _not_negative
@@ -379,16 +414,52 @@ class FitSettings(ResolutionSettings):
 
     def contradictions(self) -> Iterable[str]:
         yield from super().contradictions()
-        if self.filter_min_hz >= self.filter_max_hz:
-            yield from ("filter_min_hz", "filter_max_hz")
         if not _ascending((self.reference_hz, *self.breakpoints_above_hz)):
             yield "breakpoints_above_hz"
         if not _ascending((*self.breakpoints_below_hz[::-1], self.reference_hz)):
             yield "breakpoints_below_hz"
 
-    def idle(self, response_known: bool = False) -> dict[str, str]:
-        own = [each.name for each in fields(FitSettings) if each.name not in ResolutionSettings.names()]
-        return super().idle(response_known) | (dict.fromkeys(own, "the response is given") if response_known else {})
+    @classmethod
+    def _fitted(cls) -> Iterable[str]:
+        return [each.name for each in fields(FitSettings) if each.name not in ResolutionSettings.names()]
+
+
+@dataclass(frozen=True)
+class LowPassSettings(LinesFitSettings):
+    """BABE's low-pass and its fit by plain descent."""
+
+    cutoffs_hz: tuple[float, ...] = setting(
+        (280.0, 285.0, 290.0, 295.0, 300.0),
+        EQUALIZER,
+        "Where the low-pass bends, to begin with",
+        "Hz, ascending, with commas; below the first nothing is taken off",
+        "f_c",
+        lambda bends: len(bends) > 0 and bends[0] > 0,
+    )
+    cutoff_slopes_db: tuple[float, ...] = setting(
+        (-15.0, -17.0, -20.0, -25.0, -30.0),
+        EQUALIZER,
+        "Its slopes from there on, to begin with",
+        "dB per octave, negative, each no gentler than the one before",
+        "A",
+        lambda slopes: len(slopes) > 0 and slopes[0] < 0,
+    )
+    cutoff_learning_rate: float = setting(
+        1000.0, EQUALIZER, "Speed at which its bends move", "Faster finds them sooner and swings more", "", _positive
+    )
+
+    def contradictions(self) -> Iterable[str]:
+        yield from super().contradictions()
+        if len(self.cutoffs_hz) != len(self.cutoff_slopes_db):
+            yield from ("cutoffs_hz", "cutoff_slopes_db")
+        if not _ascending(self.cutoffs_hz):
+            yield "cutoffs_hz"
+        if list(self.cutoff_slopes_db) != sorted(self.cutoff_slopes_db, reverse=True):
+            yield "cutoff_slopes_db"
+
+    @classmethod
+    def _fitted(cls) -> Iterable[str]:
+        return [each.name for each in fields(LowPassSettings) if each.name not in ResolutionSettings.names()]
 
 
 @dataclass(frozen=True)
@@ -457,7 +528,20 @@ class SegmentSettings(LengthSettings):
 
 
 @dataclass(frozen=True)
-class ModeSettings(Settings):
+class BlindSegmentsSettings(Settings):
+    """On how much of a recording one response for all of it is found."""
+
+    blind_segments: int = setting(
+        1, LENGTH, "Segments it is found on", "When time-invariant", bounds=lambda count: count >= 1
+    )
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        idle = {"blind_segments": "the response is given"} if response_known else {}
+        return super().idle(response_known) | idle
+
+
+@dataclass(frozen=True)
+class ModeSettings(BlindSegmentsSettings):
     """Where the equalizer is found."""
 
     mode: Mode = setting(
@@ -465,9 +549,6 @@ class ModeSettings(Settings):
         LENGTH,
         "One equalizer for all",
         "time-invariant; autoregressive finds one in each segment",
-    )
-    blind_segments: int = setting(
-        1, LENGTH, "Segments it is found on", "When time-invariant", bounds=lambda count: count >= 1
     )
 
     def idle(self, response_known: bool = False) -> dict[str, str]:
@@ -501,6 +582,7 @@ class Column(NamedTuple):
     method: str
     values: dict[str, Any]
     sampling: dict[str, Any]  # of music out of nothing
+    babe: Mapping[str, Any] = MappingProxyType({})  # in which the method babe differs from what it takes for a piano
 
     def settings(self, kind: type[S], **changes: Any) -> S:
         """A method's settings with the values of this column and then the changes, where they have such a setting."""
@@ -523,6 +605,14 @@ VOICE = Column(
         "filter_max_hz": 22050.0,
     },
     {"steps": 50, "sigma_min": 1e-3, "sigma_max": 100.0, "rho": 10.0, "churn": 5.0},
+    {"sigma_start": 0.2 / 0.07, "sigma_min": 1e-4 / 0.07},  # BABE knows no voices: the piano's, at this level
+)
+# The networks of BABE for strings, brass and woodwind, at 16 kHz.
+INSTRUMENTS = Column(
+    "closed-form",
+    {"level": 0.13, "sigma_start": 0.6, "sigma_min": 1e-3, "filter_max_hz": 8000.0},
+    {"steps": 50, "sigma_min": 1e-3, "sigma_max": 2.0, "rho": 9.0, "churn": 5.0},
+    {"sigma_start": 0.6, "sigma_min": 1e-3, "rho": 9.0},
 )
 # What suits the compact network, by measurement: its method takes the response from the recording's average spectrum
 # and spends its steps on what the recording lost.
@@ -541,7 +631,7 @@ COMPACT = Column(
     },
     {"steps": 50, "sigma_min": 1e-4, "sigma_max": 1.0, "rho": 13.0, "churn": 5.0},
 )
-COLUMNS = {"piano": PIANO, "voice": VOICE, "compact": COMPACT}
+COLUMNS = {"piano": PIANO, "voice": VOICE, "compact": COMPACT, "instruments": INSTRUMENTS}
 
 
 def column_of(model: Model, ltas_bins: int | None) -> Column:

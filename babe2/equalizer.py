@@ -132,6 +132,8 @@ def frequency_weight(weighting: Weighting, bins: int) -> Tensor:
         "log": torch.log2(1 + u),
         "quadratic": u**2,
         "cubic": u**3,
+        "logquadratic": torch.log2(1 + u**2),
+        "logcubic": torch.log2(1 + u**3),
         "squared": u**4,
     }
     return curves[weighting]

@@ -37,6 +37,8 @@ class Provenance:
     limit_hz: float | None  # above it the recording was left as it was; None where there is nothing above
     highest_hz: float  # of the file
     amount: float = 1.0  # of the restoration; the rest is the recording
+    changes: bool = True  # whether the method changes anything but the sample rate
+    resampled: bool = False  # whether the file has another sample rate than the recording
     gain_db: float = 0.0  # by how much it was then made louder
     stopped_seconds: float | None = None  # what was finished of a run that was stopped
 
@@ -64,6 +66,8 @@ class Provenance:
             limit_hz=model_rate / 2 if min(recorded_rate, sample_rate) > model_rate else None,
             highest_hz=sample_rate / 2,
             amount=report.get("amount", 1.0),
+            changes=report["changes"],
+            resampled=sample_rate != recorded_rate,
             gain_db=report.get("gain_db", 0.0),
             stopped_seconds=seconds,
         )
@@ -76,13 +80,16 @@ class Provenance:
     @property
     def is_unchanged(self) -> bool:
         """Whether it sounds as the recording does."""
-        return self.amount == 0
+        return self.amount == 0 or not self.changes
 
     @property
     def statement(self) -> str:
         """What was done, in one sentence or a few."""
         made_by = _made_by("Restored", self.version, self.checkpoint, self.sha256)
         told = [f"{made_by}, method {self.method}: {self._what}{self._beyond}."]
+        if not self.changes:
+            but = " but the sample rate" if self.resampled else ""
+            told = [f"Copied with babe2 {self.version}, method {self.method}: nothing was changed{but}."]
         if 0 < self.amount < 1:
             told.append(f"This was mixed with the recording as it was: {self.amount:.0%} and {1 - self.amount:.0%}.")
         if self.gain_db:

@@ -91,6 +91,8 @@ class Restoration:
     def mixed(self, amount: float) -> Restoration:
         """The restoration with its recording mixed back in: all of it at amount 0, none at 1."""
         check_amount(amount)
+        if not self.report["changes"]:  # nothing to mix
+            return self
         return replace(self, amount=amount, report=self.report | {"amount": amount})
 
     def save(

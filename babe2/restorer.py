@@ -169,7 +169,7 @@ class Restorer:
     ) -> Method:
         """The method that is meant, with the settings it runs with on this checkpoint.
 
-        `name` is "babe2" or another of `babe2.methods.METHODS`; settings that it would not use are refused.
+        `name` is one of `babe2.methods.names()`; settings that it would not use are refused.
         """
         method = choose(name, preset, self.column, settings, response_known=response_known)
         method.check(self.model)
@@ -201,9 +201,9 @@ class Restorer:
     ) -> Restoration:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
 
-        `method` is "babe2", "ltas-eq" or another of `babe2.methods.METHODS`; `overrides` are settings by name, and one
-        that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given, else
-        from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
+        `method` is one of `babe2.methods.names()`: "babe2", "ltas-eq", "babe", ...; `overrides` are settings by name,
+        and one that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given,
+        else from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
         recording's duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to
         instead of being estimated.
 

@@ -315,6 +315,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         "band": run.band and run.band.as_dict(),
         "uncertainty": None if run.uncertainty is None else uncertainty_as_dict(run.uncertainty),
         "generates": run.method.generates,
+        "changes": run.method.changes,
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
             {
@@ -339,6 +340,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         uncertainty=run.uncertainty,
         history=tuple((sigma, behind(curve, run.ltas_response)) for sigma, curve in run.history),
         seconds=seconds,
+        amount=1.0 if run.method.changes else 0.0,  # a way to the model's rate and back would change it
     )
 
 

@@ -21,6 +21,7 @@ Slope = Callable[[Tensor, Tensor], Tensor]  # (noisy, sigma) -> dx / dsigma
 Noise = Callable[[torch.Size], Tensor]  # unit Gaussian noise of a shape
 Constrain = Callable[[Tensor], Tensor]  # an estimate (B, T) -> the same, true to what is settled around it
 Size = Callable[[Tensor], Tensor]  # a gradient (B, T) -> how large it is, () or (B, 1)
+Cost = Callable[[Tensor], Tensor]  # objective minus degraded estimate (B, T) -> what following seeks to lessen ()
 Last = Callable[[Tensor, Tensor], Tensor]  # (before a last step, where it arrived) -> what it makes
 
 
@@ -129,6 +130,11 @@ def unit_rms(pull: Tensor) -> Tensor:
     return pull.square().mean(dim=-1, keepdim=True).sqrt()
 
 
+def half_squared(difference: Tensor) -> Tensor:
+    """Eq. 12, halved to tidy its gradient."""
+    return difference.square().sum() / 2
+
+
 def guidance(misfit: Tensor, noisy: Tensor, strength: float, size: Size = unit_rms) -> Tensor:
     """The pull towards the recording (Eqs. 5 and 17), a gradient (B, T) brought to the size `strength`."""
     (pull,) = torch.autograd.grad(misfit, noisy)
@@ -145,6 +151,7 @@ def restore(
     start: Tensor | None = None,
     settled: Settled | None = None,
     heard: slice = slice(None),
+    cost: Cost = half_squared,
     size: Size = unit_rms,
     last: Last = lambda before, arrived: arrived,
     on_step: OnStep | None = None,
@@ -171,9 +178,10 @@ def restore(
             misfit = float(distance / target[:, heard].norm().clamp(min=1e-12))
             if settings.guidance_strength == 0:
                 return (noisy.detach() - clean) / sigma
-            objective = target + settings.observation_noise * noise(target.shape)  # section 3.3
-            distance = (objective - degraded).square().sum() / 2  # Eq. 12, halved to tidy its gradient
-            pull = guidance(distance, noisy, settings.guidance_strength, size)
+            objective = target
+            if settings.observation_noise > 0:
+                objective = target + settings.observation_noise * noise(target.shape)  # section 3.3
+            pull = guidance(cost(objective - degraded), noisy, settings.guidance_strength, size)
         return (noisy.detach() - clean) / sigma + pull
 
     def after(step: int, sigma: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from classroom import COMPACT as SMALL_COMPACT
 
-from babe2.config import COLUMNS, COMPACT, GROUPS, VOICE, SampleSettings, column_of
+from babe2.config import COLUMNS, COMPACT, GROUPS, INSTRUMENTS, VOICE, SampleSettings, column_of
 from babe2.config import PIANO as PIANO_COLUMN
 from babe2.errors import RestorationError
 from babe2.methods import values_of
@@ -54,7 +54,7 @@ def test_columns_hold_the_published_numbers(name: str) -> None:
 
 
 def test_columns_go_by_their_names() -> None:
-    assert COLUMNS == {"piano": PIANO_COLUMN, "voice": VOICE, "compact": COMPACT}
+    assert COLUMNS == {"piano": PIANO_COLUMN, "voice": VOICE, "compact": COMPACT, "instruments": INSTRUMENTS}
     assert PIANO_COLUMN.settings(PaperSettings) == PIANO
 
 

@@ -26,6 +26,7 @@ SAID_BY_THE_CHAIN: dict[str, Any] = {
     "batch": None,
     "brightness": 0.0,
     "reference": None,
+    "response": None,
     "amount": 1.0,
     "rate": None,
     "plots": None,

@@ -14,9 +14,10 @@ from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, s
 from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
-from babe2.evaluation.synthetic import Evaluation, evaluate_synthetic, settings_of_both
+from babe2.evaluation.synthetic import INFORMED, Evaluation, evaluate_synthetic, settings_of_each
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
+from babe2.methods import names
 from babe2.replacing import write_text
 
 
@@ -39,6 +40,15 @@ def add_commands(subparsers: Any) -> None:
         metavar="NAME",
         help=f"kind of machines, may be repeated: {', '.join(FAMILIES)} (default published)",
     )
+    synthetic.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        choices=names(),
+        metavar="NAME",
+        help=f"a further method to compare babe2 with, may be repeated: {', '.join(names())}; "
+        "informed is told the true response",
+    )
     synthetic.add_argument("--sheets", type=Path, metavar="DIR", help="write each clip's spectrograms there")
     synthetic.add_argument("--report", type=Path, metavar="FILE", help="write there what --json prints")
 
@@ -50,8 +60,9 @@ def run_synthetic(options: argparse.Namespace) -> int:
         require("plots")
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
-    own, _ = settings_of_both(restorer, preset, overrides)
-    restorer.method(preset=preset, **own)  # a wrong setting is better said before the first clip
+    # A wrong setting is better said before the first clip.
+    for name, own in settings_of_each(restorer, preset, overrides, options.method).items():
+        restorer.method(name, preset, response_known=name == INFORMED, **own)
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
     cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
     clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
@@ -70,6 +81,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 clips,
                 seeds=range(options.seed, options.seed + options.seeds),
                 families=families,
+                methods=options.method,
                 restore_known=with_known_response(
                     restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
                 ),

@@ -28,9 +28,11 @@ from babe2.commands.targets import (
     next_free,
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
+from babe2.degradations.given import read_response
+from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
-from babe2.methods import BABE2, METHODS
+from babe2.methods import BABE2, names
 from babe2.process import set_threads
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
@@ -75,7 +77,7 @@ def add_excerpt_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--method", default=BABE2, choices=(BABE2, *METHODS))
+    parser.add_argument("--method", default=BABE2, choices=names(), help="see docs/methods.md (default: babe2)")
     parser.add_argument(
         "--brightness",
         type=float,
@@ -88,6 +90,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a good modern recording of the same instrument: restore so that it sounds like this",
+    )
+    parser.add_argument(
+        "--response",
+        type=Path,
+        metavar="FILE",
+        help="of the old machine, if known: CSV of hertz,db, an impulse response (WAV, NPY), or a report (JSON)",
     )
     parser.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     parser.add_argument(
@@ -125,6 +133,7 @@ class Options:
     batch: int | None
     brightness: float
     reference: Path | None
+    response: Path | None
     resume: bool
     overwrite: bool
     amount: float
@@ -146,6 +155,25 @@ class Options:
     def unfinished(self) -> Any:
         """What becomes of the journal of an earlier run."""
         return "resume" if self.resume else "refuse"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a person knows of the music and of the machine."""
+
+    reference: ReferenceLtas | None  # how the music in a good recording sounds on average
+    response: Curve | None
+
+    @classmethod
+    def of(cls, options: Options, restorer: Restorer) -> Known:
+        """As it is read from the files that were given."""
+        reference = response = None
+        if options.reference is not None:
+            recording = audio.read(options.reference)
+            reference = restorer.reference_of(recording.audio, recording.sample_rate)
+        if options.response is not None:
+            response = read_response(options.response, restorer.model.sample_rate)
+        return cls(reference, response)
 
 
 def run_restore(given: argparse.Namespace) -> int:
@@ -187,9 +215,11 @@ RestoreEach = Callable[[Path, Path], Report]
 def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[[], bool]) -> RestoreEach:
     """What restores a file as the options say."""
     restorer = restorer_of(given)
-    restorer.method(options.method, options.preset, **options.settings)  # what is wrong is better said now
-    like = None if options.reference is None else reference_from(options.reference, restorer)
-    return lambda path, target: restore_one(restorer, path, target, options, interrupted, like)
+    informed = options.response is not None
+    # What is wrong is better said now.
+    restorer.method(options.method, options.preset, response_known=informed, **options.settings)
+    known = Known.of(options, restorer)
+    return lambda path, target: restore_one(restorer, path, target, options, interrupted, known)
 
 
 def by_chain(chain: Chain, given: argparse.Namespace, options: Options, interrupted: Callable[[], bool]) -> RestoreEach:
@@ -228,7 +258,8 @@ def check_targets(targets: list[Path], options: Options) -> None:
     if options.plots:
         require("plots")
         papers += [plot for target in targets for plot in plots_of(target, options.plots)]
-    check_distinct(options.inputs, [*targets, *papers])
+    given = [path for path in (options.reference, options.response) if path is not None]
+    check_distinct([*options.inputs, *given], [*targets, *papers])
     for target in targets:
         if not (options.resume and target.exists()):
             check_recording(target, subtype=options.subtype, overwrite=options.overwrite)
@@ -240,12 +271,6 @@ def check_targets(targets: list[Path], options: Options) -> None:
         check_file(path, overwrite=options.overwrite or options.resume)
 
 
-def reference_from(path: Path, restorer: Restorer) -> ReferenceLtas:
-    """How the music in a good recording sounds on average."""
-    recording = audio.read(path)
-    return restorer.reference_of(recording.audio, recording.sample_rate)
-
-
 # One recording
 
 
@@ -255,14 +280,14 @@ def restore_one(
     target: Path,
     options: Options,
     interrupted: Callable[[], bool],
-    like: ReferenceLtas | None,
+    known: Known,
 ) -> Report:
     """Restores a file, or goes on with it, and returns the report of what was written."""
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
         return pass_over(path, target, journal, options)
     try:
-        restoration = restore_file(restorer, path, journal, options, interrupted, like)
+        restoration = restore_file(restorer, path, journal, options, interrupted, known)
     except Cancelled as stopped:
         return keep_part(restorer, stopped.partial, path, target, journal, options)
     restoration = save_or_keep(restoration, path, target, journal, options)
@@ -286,7 +311,7 @@ def restore_file(
     journal: Path,
     options: Options,
     interrupted: Callable[[], bool],
-    like: ReferenceLtas | None,
+    known: Known,
 ) -> Restoration:
     """The restoration of a file; how it stands is shown meanwhile."""
     with progress_line(path.name) as show:
@@ -305,7 +330,8 @@ def restore_file(
             cancelled=interrupted,
             batch=options.batch,
             brightness=options.brightness,
-            reference=like,
+            reference=known.reference,
+            response=known.response,
             **options.settings,
         )
 
@@ -369,10 +395,12 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
     }
     if options.reference:
         report["reference_file"] = str(options.reference)
+    if options.response:
+        report["response_file"] = str(options.response)
     found = judged(restorer, restoration, path, options)
-    report["verdict"] = found.words
+    report["verdict"] = found.words if report["changes"] else "Nothing was changed."
     taken = found.warnings if report["generates"] else []  # a filter does what it is for
-    report["warnings"] = [*report["warnings"], *taken, *unmarked(target)]
+    report["warnings"] = [*report["warnings"], *taken, *(unmarked(target) if report["changes"] else [])]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
     if options.provenance:

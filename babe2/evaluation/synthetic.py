@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ Clip = tuple[str, Tensor, int]  # its name, its sound (T,), its sample rate in H
 BAND_STEPS_HZ = 100 * 2.0 ** (torch.arange(39, dtype=torch.float64) / 6)
 RestoreKnown = Callable[[Tensor, int, Curve], Tensor]  # (observation (T,), sample_rate, response) -> restored (T,)
 Restore = Callable[[Tensor, int], tuple[Tensor, Curve]]  # (observation (T,), seed) -> restored (T,), its response
+OURS, EQUALISING, INFORMED = "babe2", "ltas-eq", "informed"  # methods; the last one is told the true response
 
 
 # The scores of one clip
@@ -87,6 +88,13 @@ class Rendition:
     scores: Scores
 
 
+class Compared(NamedTuple):
+    """What another method made of a recording, and how long it took per 10 s of sound."""
+
+    rendition: Rendition
+    seconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class ClipResult:
     """One clip, degraded once, and what each method made of it."""
@@ -98,6 +106,7 @@ class ClipResult:
     ours: Rendition
     seconds: float  # our restoration took per 10 s of sound
     known_si_sdr: float | None  # dB in CORE_HZ, given the true response; None where it cannot be given
+    others: Mapping[str, Compared] = field(default_factory=dict)  # further methods, by name
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,7 @@ def evaluate_synthetic(
     *,
     seeds: Sequence[int] = (0,),
     preset: str = "standard",
+    methods: Sequence[str] = (),
     families: Sequence[str] = ("published",),
     restore_known: RestoreKnown | None = None,
     on_step: OnStep | None = None,
@@ -159,7 +169,8 @@ def evaluate_synthetic(
     ratio's and our restoration.
 
     A seed decides on the recording chain, its noise and the restoration. LTAS distances are those to the restorer's own
-    reference. Besides, each clip is restored unspoiled, and one twice. `overrides` are settings by name.
+    reference. Besides, each clip is restored unspoiled, and one twice. Further `methods` are compared with ours by
+    their names; "informed" is told the true response. `overrides` are settings, of which each method takes its own.
     """
     reference = restorer.reference
     if reference is None:
@@ -167,9 +178,19 @@ def evaluate_synthetic(
     if not clips or not seeds:
         raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
     options = {"preset": preset, "cancelled": cancelled}
-    own, equalising = settings_of_both(restorer, preset, overrides)
-    blind = restoring(restorer, on_step=on_step, **(options | own))
-    ltas_eq = restoring(restorer, **(options | {"method": "ltas-eq"} | equalising))
+    each = settings_of_each(restorer, preset, overrides, methods)
+    blind = restoring(restorer, on_step=on_step, **(options | each[OURS]))
+    ltas_eq = restoring(restorer, **(options | {"method": EQUALISING} | each[EQUALISING]))
+
+    def other(name: str, degraded: Degraded) -> Compared:
+        told = {"response": degraded.degradation.response} if name == INFORMED else {}
+        restore = restoring(restorer, on_step=on_step, **(options | {"method": name} | each[name] | told))
+        began = time.perf_counter()
+        audio, response = restore(degraded.observation, degraded.seed)
+        seconds = per_ten_seconds(began, degraded.observation)
+        claims = restorer.method(name, preset, response_known=bool(told), **each[name]).changes and not told
+        return Compared(score(audio, response if claims else None, degraded, reference), seconds)
+
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
     kinds = {name: family_of(name) for name in families}  # a wrong name is better said before the first clip
     results = []
@@ -177,19 +198,32 @@ def evaluate_synthetic(
         for family in kinds:
             for seed in seeds:
                 degraded = spoiled(name, truth, seed, family)
-                results.append(clip_result(degraded, blind, ltas_eq, restore_known, reference))
+                others = {name: other(name, degraded) for name in further(methods)}
+                result = clip_result(degraded, blind, ltas_eq, restore_known, reference)
+                results.append(replace(result, others=others))
     clean = [clean_result(name, truth, *blind(truth, seeds[0])) for name, truth in truths]
     again, _ = blind(results[0].degraded.observation, seeds[0])
     repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
     return Evaluation(tuple(results), tuple(clean), repeatable)
 
 
-def settings_of_both(
-    restorer: Restorer, preset: str, overrides: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of our restoration, and those of LTAS-EQ; what neither uses is left to ours, which refuses it."""
-    ours, equalising = restorer.used(preset=preset, **overrides), restorer.used("ltas-eq", preset, **overrides)
-    return {name: value for name, value in overrides.items() if name in ours or name not in equalising}, equalising
+def further(methods: Sequence[str]) -> list[str]:
+    """The methods that are compared beside those that always are."""
+    return [name for name in dict.fromkeys(methods) if name not in (OURS, EQUALISING)]
+
+
+def settings_of_each(
+    restorer: Restorer, preset: str, overrides: Mapping[str, Any], methods: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """The settings of our restoration, of LTAS-EQ and of further methods; what none uses is left to ours, which refuses
+    it."""
+    each = {
+        name: restorer.used(name, preset, response_known=name == INFORMED, **overrides)
+        for name in (OURS, EQUALISING, *further(methods))
+    }
+    elsewhere = {setting for name, used in each.items() if name != OURS for setting in used}
+    own = {name: value for name, value in overrides.items() if name in each[OURS] or name not in elsewhere}
+    return each | {OURS: own}
 
 
 def restoring(restorer: Restorer, **options: Any) -> Restore:
@@ -240,7 +274,7 @@ def clip_result(
     observation, seed = degraded.observation, degraded.seed
     began = time.perf_counter()
     restored = blind(observation, seed)
-    seconds = (time.perf_counter() - began) * 10 * SCORING_RATE / len(observation)
+    seconds = per_ten_seconds(began, observation)
     known = None
     if restore_known is not None:
         informed = restore_known(observation, SCORING_RATE, degraded.degradation.response)
@@ -254,6 +288,11 @@ def clip_result(
         seconds=seconds,
         known_si_sdr=known,
     )
+
+
+def per_ten_seconds(began: float, observation: Tensor) -> float:
+    """The seconds since `began`, per 10 s of an observation (T,)."""
+    return (time.perf_counter() - began) * 10 * SCORING_RATE / len(observation)
 
 
 def clean_result(name: str, truth: Tensor, audio: Tensor, response: Curve) -> CleanResult:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from babe2.evaluation.measures import LEVELS_HZ, PRESENCE_HZ
-from babe2.evaluation.synthetic import ClipResult, Evaluation, Scores
+from babe2.evaluation.synthetic import ClipResult, Evaluation, Rendition, Scores
 
 
 class Interval(NamedTuple):
@@ -75,9 +75,23 @@ SCORED: dict[str, Callable[[Scores], float | None]] = {
 Values = list[tuple[str, float | None]]  # by the names of clips, of which several may be the same
 
 
+def columns_of(results: Sequence[ClipResult]) -> dict[str, str]:
+    """The columns of a table with their titles: those that are always there, and further methods."""
+    return COLUMNS | {name: name for name in (results[0].others if results else ())}
+
+
+def rendition_in(result: ClipResult, column: str) -> Rendition:
+    """What a column scores."""
+    if column in result.others:
+        return result.others[column].rendition
+    found: Rendition = getattr(result, column)
+    return found
+
+
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """Plain numbers and words, ready for JSON: the table's rows, and what they were made of."""
     return {
+        "columns": columns_of(evaluation.clips),
         "rows": [measure._asdict() | _columns(evaluation, measure.key) for measure in MEASURES],
         "repeatable": evaluation.repeatable,
         "paired": {key: _paired(evaluation, key) for key in PAIRED},
@@ -91,8 +105,8 @@ def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | N
     results = evaluation.clips
     if key in SCORED:
         return {
-            column: _over_clips([(r.degraded.name, SCORED[key](getattr(r, column).scores)) for r in results])
-            for column in COLUMNS
+            column: _over_clips([(r.degraded.name, SCORED[key](rendition_in(r, column).scores)) for r in results])
+            for column in columns_of(results)
         }
     ours: dict[str, Values] = {
         "seconds": [(result.degraded.name, result.seconds) for result in results],
@@ -100,14 +114,20 @@ def _columns(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | N
         "clean_lsd": [(result.name, result.lsd) for result in evaluation.clean],
         "clean_deviation": [(result.name, result.deviation) for result in evaluation.clean],
     }
-    return {column: _over_clips(ours[key]) if column == "ours" else None for column in COLUMNS}
+    found = {column: _over_clips(ours[key]) if column == "ours" else None for column in columns_of(results)}
+    if key == "seconds":
+        found |= {
+            name: _over_clips([(r.degraded.name, r.others[name].seconds) for r in results])
+            for name in results[0].others
+        }
+    return found
 
 
 def _paired(evaluation: Evaluation, key: str) -> dict[str, dict[str, float] | None]:
     """By how much ours is above each other column, clip by clip; below zero is better."""
     read, found = SCORED[key], {}
-    for column in COLUMNS:
-        pairs = [(r.degraded.name, read(r.ours.scores), read(getattr(r, column).scores)) for r in evaluation.clips]
+    for column in columns_of(evaluation.clips):
+        pairs = [(r.degraded.name, read(r.ours.scores), read(rendition_in(r, column).scores)) for r in evaluation.clips]
         if column != "ours":
             found[column] = _over_clips([(n, None if a is None or b is None else a - b) for n, a, b in pairs])
     return found
@@ -129,7 +149,7 @@ def _over_clips(values: Values) -> dict[str, float] | None:
 
 def _numbers(result: ClipResult) -> dict[str, Any]:
     """The numbers of one clip."""
-    scores = {column: asdict(getattr(result, column).scores) for column in COLUMNS}
+    scores = {column: asdict(rendition_in(result, column).scores) for column in columns_of([result])}
     for each in scores.values():
         each["levels"] = list(each["levels"])
     degraded = result.degraded
@@ -138,20 +158,23 @@ def _numbers(result: ClipResult) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """A `summary` as lines of text: measures down, the recording, LTAS-EQ, ours and what is demanded across."""
-    lines = [["measure", *COLUMNS.values(), "floor", "wanted"]]
+    """A `summary` as lines of text: measures down, the recording, LTAS-EQ, ours and what is demanded across; further
+    methods stand behind ours."""
+    columns = found["columns"]
+    lines = [["measure", *columns.values(), "floor", "wanted"]]
     for row in found["rows"]:
-        cells = [_cell(row[column], whole=column == "ours") for column in COLUMNS]
+        cells = [_cell(row[column], whole=column == "ours") for column in columns]
         lines.append([row["title"], *cells, row["floor"], row["wanted"]])
     same = "bit-identical" if found["repeatable"] else "different"
-    nothing = ["-"] * (len(COLUMNS) - 1)
+    before = list(columns).index("ours")
+    nothing, behind = ["-"] * before, ["-"] * (len(columns) - 1 - before)
     titles = {measure.key: measure.title for measure in MEASURES}
-    for key, columns in found["paired"].items():
-        for column, interval in columns.items():
+    for key, pairs in found["paired"].items():
+        for column, interval in pairs.items():
             if interval is not None:
-                against = f"  against {COLUMNS[column]}, {titles[key].removesuffix(', dB')}"
-                lines.append([against, *nothing, _cell(interval, whole=True), "< 0", "< 0"])
-    lines.append(["same seed twice", *nothing, same, "bit-identical", "bit-identical"])
+                against = f"  against {columns[column]}, {titles[key].removesuffix(', dB')}"
+                lines.append([against, *nothing, _cell(interval, whole=True), *behind, "< 0", "< 0"])
+    lines.append(["same seed twice", *nothing, same, *behind, "bit-identical", "bit-identical"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])

@@ -206,6 +206,7 @@ class Method(ABC):
     takes_response: ClassVar[bool] = True  # whether a given response is kept to
     takes_brightness: ClassVar[bool] = False  # whether it can be told how bright the music was
     generates: ClassVar[bool] = False  # whether a prior makes sound that was not in the recording
+    changes: ClassVar[bool] = True  # whether what comes out is anything but the recording, perhaps at another rate
 
     @classmethod
     def of(cls, column: Column, preset: str, overrides: Mapping[str, Any], *, response_known: bool = False) -> Self:

@@ -1,11 +1,13 @@
 """Algorithm 1 with its numeric defects mended: every estimate is pulled towards the recording by a gradient.
 
 The equalizer is found while sampling: in each segment (autoregressive), or on a few segments together and then kept
-(time-invariant, appendix A.5). How the published program does it is in paper.py.
+(time-invariant, appendix A.5). How the published program does it is in paper.py; what all methods that follow a
+recording by a pull share is `FollowingMethod`, of which babe.py has its own, too.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -14,16 +16,21 @@ import torch
 from torch import Tensor
 
 from babe2.config import (
+    BlindSegmentsSettings,
     Column,
     FitSettings,
+    FollowerSettings,
     GuidedSamplerSettings,
+    LtasUse,
     LtasUseSettings,
     ModeSettings,
+    ResolutionSettings,
     SegmentSettings,
     Settings,
 )
 from babe2.degradations.base import Degradation
 from babe2.degradations.response import BlindColouring, Colouring
+from babe2.dsp.curves import Curve
 from babe2.dsp.tape import Tape
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 from babe2.methods.base import Filtered, Group, SegmentMethod, SegmentResult, Session, Span, Work
@@ -38,16 +45,15 @@ DRAFT_RANGE = 50  # sigma_start over sigma_min
 
 
 @dataclass(frozen=True)
-class GuidedSettings(GuidedSamplerSettings, FitSettings, LtasUseSettings, SegmentSettings, ModeSettings):
-    """The published column (paper, table 3)."""
+class FollowingSettings(FollowerSettings, ResolutionSettings, SegmentSettings, BlindSegmentsSettings):
+    """What all methods that follow a recording by a pull are asked."""
 
 
-class Guided(SegmentMethod):
-    """The paper's way of following a recording."""
+class FollowingMethod(SegmentMethod):
+    """Follows a recording by a pull, while its response is found."""
 
-    name = "guided"
-    settings_class: ClassVar[type[Settings]] = GuidedSettings
-    settings: GuidedSettings
+    settings_class: ClassVar[type[Settings]]
+    settings: FollowingSettings
 
     @classmethod
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,29 +69,50 @@ class Guided(SegmentMethod):
     def begin(self, work: Work) -> Session:
         return GuidedSession(self, work)
 
-    # What the published program does otherwise
+    # What a method does in its own way
+
+    @property
+    def ltas(self) -> LtasUse:
+        """What LTAS-EQ is used for."""
+        return "off"
+
+    @property
+    def finds_one(self) -> bool:
+        """Whether one response is found for all segments, where none is given."""
+        return True
+
+    @property
+    def sampler_settings(self) -> GuidedSamplerSettings:
+        """What `sampler.restore` is asked."""
+        shared = {name: getattr(self.settings, name) for name in FollowerSettings.names()}
+        return GuidedSamplerSettings(**shared, observation_noise=0.0)
+
+    @abstractmethod
+    def blind(self, sample_rate: int) -> Degradation:
+        """What has happened to the music and is found while sampling; a fresh one for each run of the sampler."""
+
+    def known(self, response: Curve, sample_rate: int) -> Degradation:
+        """The same where the response is known."""
+        return Colouring(response, self.settings.filter_fft, sample_rate)
 
     def equalised(self, work: Work) -> Filtered:
-        return equalised(work, self.settings)
+        """The recording by LTAS-EQ, where it is used."""
+        raise NotImplementedError
 
     def level_factor(self, work: Work, tape: Tape) -> Tensor:
         return work.level_factor(tape, self.settings.level)
 
-    def blind(self, sample_rate: int) -> Degradation:
-        """What has happened to the music and is found while sampling; a fresh one for each run of the sampler."""
-        return BlindColouring(self.settings, sample_rate)
-
     def heard(self, settled: Settled | None) -> slice:
-        """The samples of a segment to which its equalizer is fitted."""
+        """The samples of a segment to which its response is fitted."""
         # A fit that sees the finished overlap takes its full band for the recording's.
         return slice(None) if settled is None else settled.open(2 * self.settings.filter_fft)
 
     def joint(self, segments: int) -> int:
-        """On how many segments one equalizer for all is found."""
+        """On how many segments one response for all is found."""
         return min(self.settings.blind_segments, segments)
 
     def needs(self, settled: Tensor) -> bool:
-        """Whether a segment has to be sampled whose equalizer is known, given where it is settled (L,)."""
+        """Whether a segment has to be sampled whose response is known, given where it is settled (L,)."""
         return not settled.all()
 
     @property
@@ -96,7 +123,7 @@ class Guided(SegmentMethod):
     # What it costs
 
     def runs(self, segments: int, batch: int) -> list[int]:
-        if self.response_known or self.settings.mode == "autoregressive":
+        if self.response_known or not self.finds_one:
             return [1] * segments
         together = self.joint(segments)
         return [together] + [1] * max(0, segments - together)
@@ -120,13 +147,50 @@ class Guided(SegmentMethod):
             return guidance((noisy.detach() - degraded).square().sum() / 2, noisy, settings.guidance_strength)
 
     def rehearse_aside(self, sample_rate: int) -> tuple[Callable[[], object], float] | None:
-        """The equalizer's fit."""
+        """The response's fit."""
         if self.response_known:
             return None
-        settings, fft = self.settings, self.settings.filter_fft
+        noise = torch.randn(2, 4 * self.settings.filter_fft, generator=torch.Generator().manual_seed(0))
+        return self.rehearse_fit(BandSums.of(noise[:1], noise[1:], self.settings.filter_fft), sample_rate)
+
+    @abstractmethod
+    def rehearse_fit(self, sums: BandSums, sample_rate: int) -> tuple[Callable[[], object], float]:
+        """Some rounds of the fit, and how often it takes as many."""
+
+
+@dataclass(frozen=True)
+class GuidedSettings(GuidedSamplerSettings, FitSettings, LtasUseSettings, ModeSettings, FollowingSettings):
+    """The published column (paper, table 3)."""
+
+
+class Guided(FollowingMethod):
+    """The paper's way of following a recording."""
+
+    name = "guided"
+    settings_class: ClassVar[type[Settings]] = GuidedSettings
+    settings: GuidedSettings
+
+    @property
+    def ltas(self) -> LtasUse:
+        return self.settings.ltas
+
+    @property
+    def finds_one(self) -> bool:
+        return self.settings.mode == "time-invariant"
+
+    @property
+    def sampler_settings(self) -> GuidedSamplerSettings:
+        return self.settings
+
+    def blind(self, sample_rate: int) -> Degradation:
+        return BlindColouring(self.settings, sample_rate)
+
+    def equalised(self, work: Work) -> Filtered:
+        return equalised(work, self.settings)
+
+    def rehearse_fit(self, sums: BandSums, sample_rate: int) -> tuple[Callable[[], object], float]:
+        settings = self.settings
         restless = replace(settings, filter_iterations=FIT_TRIED, filter_tolerance_hz=0.0, filter_tolerance_db=0.0)
-        noise = torch.randn(2, 4 * fft, generator=torch.Generator().manual_seed(0))
-        sums = BandSums.of(noise[:1], noise[1:], fft)
         times = FIT_SHARE * settings.filter_iterations / FIT_TRIED
         return lambda: EqualizerFit(restless, sample_rate).update(sums), times
 
@@ -134,21 +198,21 @@ class Guided(SegmentMethod):
 class GuidedSession(Session):
     """A recording that is followed by guidance."""
 
-    def __init__(self, method: Guided, work: Work) -> None:
+    def __init__(self, method: FollowingMethod, work: Work) -> None:
         self.method, self.work = method, work
         self.response = work.response
         self.follow: Tape = work.observation  # what sampling is pulled towards
         self.begin_from: Tape | None = None  # where it begins; None: there, too
-        if method.settings.ltas != "off" and work.response is None:
+        if method.ltas != "off" and work.response is None:
             filtered = method.equalised(work)
             self.begin_from, self.ltas_response = filtered
-        if self.begin_from is not None and method.settings.ltas == "objective":
+        if self.begin_from is not None and method.ltas == "objective":
             self.follow = self.begin_from
         self.level = method.level_factor(work, self.follow)
         self.together: list[int] = []  # segments on which one equalizer for all is found
 
     def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:
-        if self.method.settings.mode != "time-invariant" or self.work.response is not None or not segments:
+        if not self.method.finds_one or self.work.response is not None or not segments:
             return
         count = self.method.joint(len(segments))
         share = len(segments) / count
@@ -171,7 +235,7 @@ class GuidedSession(Session):
             work.denoise,
             self._degradation(),
             self._leveled(self.follow, group.segments),
-            self.method.settings,
+            self.method.sampler_settings,
             group.noise(False),
             start=start,
             settled=settled,
@@ -186,7 +250,7 @@ class GuidedSession(Session):
     def _degradation(self) -> Degradation:
         if self.response is None:
             return self.method.blind(self.work.sample_rate)
-        return Colouring(self.response, self.method.settings.filter_fft, self.work.sample_rate)
+        return self.method.known(self.response, self.work.sample_rate)
 
     def _leveled(self, tape: Tape, segments: Sequence[int]) -> Tensor:
         return torch.cat([self.work.cut(tape, i) * self.level for i in segments])

@@ -1,7 +1,7 @@
 """All methods by name, and which one a person means.
 
-`babe2` is a word for several: what it means follows from the preset and from what suits the checkpoint. A method of
-one's own is added to `METHODS`.
+`babe2` is a word for several: what it means follows from the preset and from what suits the checkpoint; `informed` is
+the same with a response that is given. A method of one's own is added to `METHODS`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,35 @@ from typing import Any
 
 from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings, Settings, unknown_setting
 from babe2.errors import RestorationError
+from babe2.methods.babe import Babe
 from babe2.methods.bandwise import Bandwise
 from babe2.methods.base import Method, SegmentMethod
 from babe2.methods.closed_form import ClosedFormMethod
 from babe2.methods.guided import DRAFT_STEPS, Guided
 from babe2.methods.ltas_eq import LtasEq
+from babe2.methods.nothing import Nothing
 from babe2.methods.paper import DROPS_LAST_STEP, Paper
 
 BABE2 = "babe2"
+INFORMED = "informed"  # the same for a response that is given, and refused without one
+WORDS = (BABE2, INFORMED)  # which leave it to the preset and the checkpoint what is meant
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq)
+    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq, Babe, Nothing)
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
 _ABOUT_SOLVER = About(
     SAMPLING,
     "Way of following",
-    "guided: by a pull; paper: that as published; closed-form: weighed up at each step; bandwise: piano-small's",
+    "guided: by a pull; paper: that as published; closed-form: weighed up at each step; bandwise: piano-small's; "
+    "babe: the paper's predecessor",
     "",
     lambda solver: solver in solvers(),
 )
+
+
+def names() -> list[str]:
+    """All that a person may ask for as a method."""
+    return [*WORDS, *METHODS]
 
 
 def solvers() -> list[str]:
@@ -45,9 +55,14 @@ def choose(
         raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
     chosen = dict(overrides)
     method = class_of(name, preset, column, chosen.pop(SOLVER, None))
+    if name == INFORMED and not response_known:
+        raise RestorationError(
+            f"The method {INFORMED} keeps to a response that is given, and none is. "
+            f"Give one (--response FILE), or choose {BABE2}, which finds it."
+        )
     if response_known and not method.takes_response:
         raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
-    refuse_foreign(method, chosen, named=name != BABE2)
+    refuse_foreign(method, chosen, named=name not in WORDS)
     ready = method.of(column, preset, chosen, response_known=response_known)
     ready.settings.refuse_idle(chosen, response_known)
     return ready
@@ -55,7 +70,7 @@ def choose(
 
 def class_of(name: str, preset: str, column: Column, solver: str | None = None) -> type[Method]:
     """The class that a method's name means with a preset, for a kind of checkpoint."""
-    if name == BABE2:
+    if name in WORDS:
         if solver not in (None, *solvers()):
             raise RestorationError(f"{SOLVER} is one of {', '.join(solvers())}, not {solver!r:.80}.")
         name = solver or (Paper.name if preset == "paper" else column.method)
@@ -64,8 +79,7 @@ def class_of(name: str, preset: str, column: Column, solver: str | None = None) 
     elif solver is not None:
         raise RestorationError(f"The method {name:.80} has no solver to choose. Leave it out.")
     if name not in METHODS:
-        known = ", ".join([BABE2, *METHODS])
-        raise RestorationError(f"There is no method {name!r:.80}. Choose one of {known}.")
+        raise RestorationError(f"There is no method {name!r:.80}. Choose one of {', '.join(names())}.")
     return METHODS[name].as_in(preset)
 
 
@@ -86,7 +100,11 @@ def _way_out(users: list[str], named: bool) -> str:
     as_solver = [] if named else [name for name in users if name in solvers()]
     able, place = (as_solver, SOLVER) if as_solver else (users, "method")
     uses, one = ("uses", "it") if len(able) == 1 else ("use", "one of them")
-    return f"{' and '.join(able)} {uses} it: choose {one} as {place}, or leave it out."
+    return f"{_listed(able)} {uses} it: choose {one} as {place}, or leave it out."
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1])] * (len(words) > 1) + words[-1:])
 
 
 def used(
@@ -95,7 +113,7 @@ def used(
     """Those of some settings that a method uses, for whoever runs several methods with one set of wishes."""
     if unknown := sorted(set(overrides) - set(all_settings())):
         raise RestorationError(unknown_setting(unknown, all_settings()))
-    solver = overrides.get(SOLVER) if name == BABE2 else None
+    solver = overrides.get(SOLVER) if name in WORDS else None
     method = class_of(name, preset, column, solver)
     own = {each: value for each, value in overrides.items() if each in method.settings_class.names()}
     idle = method.of(column, preset, own).settings.idle(response_known)
@@ -120,10 +138,11 @@ def values_of(column: Column) -> dict[str, Any]:
 def presets_of(column: Column) -> dict[str, dict[str, Any]]:
     """What each preset takes for a kind of checkpoint: its solver and that solver's settings.
 
-    Besides the presets there are `solver=guided`, as it is in the standard one, and `sample`, music out of nothing.
+    Besides the presets there are `solver=guided` and `solver=babe`, as they are in the standard one, and `sample`,
+    music out of nothing.
     """
     wishes: dict[str, tuple[str, dict[str, str]]] = {preset: (preset, {}) for preset in PRESETS}
-    wishes[f"{SOLVER}={Guided.name}"] = ("standard", {SOLVER: Guided.name})
+    wishes |= {f"{SOLVER}={name}": ("standard", {SOLVER: name}) for name in (Guided.name, Babe.name)}
     methods = {name: choose(BABE2, preset, column, chosen) for name, (preset, chosen) in wishes.items()}
     found = {name: {SOLVER: method.name, **method.settings.as_dict()} for name, method in methods.items()}
     return found | {"sample": sampling(column, "standard", {})[0].as_dict()}

@@ -11,7 +11,7 @@ from typing import Any
 
 from babe2.config import as_text
 from babe2.errors import RestorationError
-from babe2.methods import BABE2, SOLVER
+from babe2.methods import SOLVER, WORDS
 from babe2.provenance import checkpoint_name
 from babe2.restorer import Restorer
 from babe2.wording import plain_name
@@ -60,6 +60,7 @@ def command_line(
         "--seed": report["seed"],
         "--brightness": report.get("brightness"),
         "--reference": report.get("reference_file"),
+        "--response": report.get("response_file"),
         "--start": start or None,
         "--duration": duration,
         "--rate": rate,
@@ -80,10 +81,11 @@ def chosen_settings(report: Mapping[str, Any], restorer: Restorer) -> dict[str, 
     """The settings of a report that its preset alone would not give."""
     wanted, name, preset = report["settings"], report["method"], report["preset"]
     chosen: dict[str, Any] = {}
-    if name == BABE2 and restorer.method(name, preset).name != report["solver"]:
+    known = "response" in report
+    if name in WORDS and restorer.method(name, preset, response_known=known).name != report["solver"]:
         chosen[SOLVER] = report["solver"]
     while True:  # in a preset one setting may follow from another, so that a choice changes what else must be said
-        given = restorer.method(name, preset, **chosen).settings.as_dict()
+        given = restorer.method(name, preset, response_known=known, **chosen).settings.as_dict()
         missing = [each for each, value in wanted.items() if as_text(value) != as_text(given[each])]
         if not missing:
             return chosen

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from babe2 import audio
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
+from babe2.degradations.given import read_response
 from babe2.dsp.tape import Tape
 from babe2.recordings.recorded import Audio
 from babe2.restoration import Restoration
@@ -27,7 +30,8 @@ class Restore(Stage):
     does: ClassVar[str] = "Undoes the old machine's colour, and imagines what it lost as the chosen prior knows it."
 
     checkpoint: str = setting(DEFAULT_CHECKPOINT, STAGE, "Which music", "Of `babe2 checkpoints list`")
-    wishes: dict[str, Any] = field(default_factory=dict)  # those of `Restorer.restore`, which checks them
+    # Those of `Restorer.restore`, which checks them; response and reference may be files.
+    wishes: dict[str, Any] = field(default_factory=dict)
 
     def changed(self, **overrides: Any) -> Self:
         checkpoint = str(overrides.pop("checkpoint", self.checkpoint))
@@ -38,6 +42,12 @@ class Restore(Stage):
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         restorer = bench.restorer_of(self.checkpoint)
+        wishes = dict(self.wishes)
+        if isinstance(path := wishes.get("response"), str | Path):
+            wishes["response"] = read_response(path, restorer.model.sample_rate)
+        if isinstance(path := wishes.get("reference"), str | Path):
+            good = audio.read(path)
+            wishes["reference"] = restorer.reference_of(good.audio, good.sample_rate)
         restoration = restorer.restore_sound(
             TapeSound(recording, sample_rate),
             None if bench.folder is None else bench.folder / "restoration",
@@ -45,7 +55,7 @@ class Restore(Stage):
             unfinished="discard" if bench.unfinished == "discard" else "resume",
             on_step=lambda step: bench.on_share(SAMPLING * step.share),
             cancelled=bench.cancelled,
-            **self.wishes,
+            **wishes,
         )
         return _Restored(recording, sample_rate, restoration)
 

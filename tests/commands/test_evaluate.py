@@ -92,6 +92,14 @@ def test_a_setting_of_ltas_eq_alone_changes_its_row_and_no_other(
     assert told[0]["ours"] == told[1]["ours"]
 
 
+def test_methods_are_compared_side_by_side(checkpoint: Path, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--set", "filter_iterations=2", "--method", "babe", "--method", "none"]
+    assert evaluate(checkpoint, clips / "one.wav", *quick) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[-4:] == ["babe", "none", "floor", "wanted"]
+    assert sum("against babe" in line for line in lines) == 2
+
+
 def test_ctrl_c_ends_with_130_and_a_sentence(checkpoint: Path, clips: Path) -> None:
     command = ["evaluate", "synthetic", "--checkpoint", checkpoint, clips / "one.wav", *QUICK, "--set", "steps=5000"]
     process, terminal = on_a_terminal(*command)

@@ -156,6 +156,32 @@ def test_an_evaluation_of_nothing_is_refused(restorer: Restorer, missing: str) -
         evaluate_synthetic(restorer, clips, seeds=() if missing == "seeds" else (0,), **QUICK)
 
 
+@pytest.fixture(scope="module")
+def comparison(restorer: Restorer) -> Evaluation:
+    clips = [("first", music(1.0), RATE), ("second", music(1.0, seed=1), RATE)]
+    methods = ["babe2", "ltas-eq", "babe", "informed", "none", "babe"]
+    return evaluate_synthetic(restorer, clips, methods=methods, cutoffs_hz="400,500,600,700,900", **QUICK)
+
+
+def test_further_methods_are_scored_beside_ours(comparison: Evaluation) -> None:
+    found = summary(comparison)
+    assert list(found["columns"]) == [*COLUMNS, "babe", "informed", "none"]
+    rows = {row["key"]: row for row in found["rows"]}
+    assert rows["seconds"]["babe"]["mean"] > 0 and rows["lsd_band"]["babe"] != rows["lsd_band"]["ours"]
+    for column in ("informed", "none"):  # who is told the response, and who does nothing, claims none
+        assert rows["response_error"][column] is None
+    for result in comparison.clips:
+        assert result.others["none"].rendition.scores.si_sdr_gain == pytest.approx(0, abs=1e-3)
+    pairs = [r.ours.scores.lsd_band - r.others["babe"].rendition.scores.lsd_band for r in comparison.clips]
+    assert found["paired"]["lsd_band"]["babe"]["mean"] == pytest.approx(sum(pairs) / 2)
+
+
+def test_a_table_of_further_methods_is_aligned(comparison: Evaluation) -> None:
+    lines = table(json.loads(json.dumps(summary(comparison)))).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "babe" in lines[0].split() and any("against babe, LSD to the band's end" in line for line in lines)
+
+
 # The sheet
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from babe2.config import COLUMNS, COMPACT, PIANO, PRESETS, VOICE, Column
 from babe2.errors import RestorationError
-from babe2.methods import BABE2, METHODS, all_settings, choose, presets_of, used, users_of
+from babe2.methods import BABE2, METHODS, all_settings, choose, names, presets_of, used, users_of
 from babe2.methods.guided import GuidedSettings
 from babe2.methods.paper import PaperSettings
 from babe2.methods.registry import sampling
@@ -23,7 +23,7 @@ def settings(column: Column, preset: str, **overrides: Any) -> Any:
     ("name", "preset"),
     [
         *((name, preset) for name in (BABE2, *METHODS) for preset in ("standard", "draft") if name != "paper"),
-        *((name, "paper") for name in (BABE2, "paper", "ltas-eq")),
+        *((name, "paper") for name in (BABE2, "paper", "ltas-eq", "none")),
         ("paper", "standard"),
     ],
 )
@@ -38,7 +38,7 @@ def test_babe2_means_what_the_preset_and_the_checkpoint_say() -> None:
     }
     assert {method for (preset, _), method in meant.items() if preset == "paper"} == {"paper"}
     for preset in ("standard", "draft"):
-        assert [meant[preset, name] for name in COLUMNS] == ["closed-form", "closed-form", "bandwise"]
+        assert [meant[preset, name] for name in COLUMNS] == ["closed-form", "closed-form", "bandwise", "closed-form"]
     assert choose(BABE2, "standard", COMPACT, {"solver": "guided"}).name == "guided"
     assert choose("guided", "standard", COMPACT, {}).name == "guided"
 
@@ -108,11 +108,11 @@ def test_a_guided_draft_begins_as_low_as_it_is_wished() -> None:
 @pytest.mark.parametrize("column", COLUMNS)
 def test_what_a_preset_takes_is_what_it_runs_with(column: str) -> None:
     taken = presets_of(COLUMNS[column])
-    assert list(taken) == [*PRESETS, "solver=guided", "sample"]
+    assert list(taken) == [*PRESETS, "solver=guided", "solver=babe", "sample"]
     for preset in PRESETS:
         method = choose(BABE2, preset, COLUMNS[column], {})
         assert taken[preset] == {"solver": method.name, **method.settings.as_dict()}
-    assert taken["solver=guided"]["solver"] == "guided"
+    assert taken["solver=guided"]["solver"] == "guided" and taken["solver=babe"]["solver"] == "babe"
     assert set().union(*taken.values()) == set(all_settings())
 
 
@@ -120,8 +120,13 @@ def test_what_a_preset_takes_is_what_it_runs_with(column: str) -> None:
     ("name", "preset", "overrides", "sentence"),
     [
         (BABE2, "best", {}, r"There is no preset 'best'\. Choose one of paper, standard, draft\."),
-        ("magic", "standard", {}, r"There is no method 'magic'\. Choose one of babe2, paper, guided"),
-        (BABE2, "standard", {"solver": "magic"}, r"solver is one of paper, guided, closed-form, bandwise, not 'magic'"),
+        ("magic", "standard", {}, r"There is no method 'magic'\. Choose one of babe2, informed, paper, guided"),
+        (
+            BABE2,
+            "standard",
+            {"solver": "magic"},
+            r"solver is one of paper, guided, closed-form, bandwise, babe, not 'magic'",
+        ),
         (BABE2, "paper", {"solver": "bandwise"}, "The preset paper is a method of its own"),
         ("guided", "paper", {}, "The preset paper is a method of its own. Choose another one for guided"),
         ("paper", "draft", {}, "The published algorithm has no draft"),
@@ -131,10 +136,10 @@ def test_what_a_preset_takes_is_what_it_runs_with(column: str) -> None:
             BABE2,
             "standard",
             {"guidance_strength": 0.5},
-            r"guidance_strength changes nothing with the method closed-form\. paper and guided use it: choose",
+            r"guidance_strength changes nothing with the method closed-form\. paper, guided and babe use it: choose",
         ),
         (BABE2, "standard", {"ltas_floor_db": -5}, "paper and guided use it: choose one of them as solver, or"),
-        ("closed-form", "standard", {"ltas_floor_db": -5}, "paper and guided and ltas-eq use it: .* as method, or"),
+        ("closed-form", "standard", {"ltas_floor_db": -5}, "paper, guided and ltas-eq use it: .* as method, or"),
         (BABE2, "standard", {"guidance_length": 9000}, "paper uses it: choose it as solver, or"),
         (BABE2, "standard", {"sigma_max": 3}, r"sigma_max changes nothing .*Only `babe2 sample` uses it"),
         ("ltas-eq", "standard", {"steps": 3}, "steps changes nothing with the method ltas-eq"),
@@ -164,6 +169,37 @@ def test_a_given_response_leaves_nothing_to_fit() -> None:
 def test_a_given_response_is_refused_where_it_would_not_be_kept_to() -> None:
     with pytest.raises(RestorationError, match="A given response changes nothing with the method ltas-eq"):
         choose("ltas-eq", "standard", PIANO, {}, response_known=True)
+
+
+def test_informed_is_babe2_with_a_response_that_is_given() -> None:
+    for column in COLUMNS.values():
+        informed = choose("informed", "standard", column, {}, response_known=True)
+        assert informed == choose(BABE2, "standard", column, {}, response_known=True)
+    assert choose("informed", "standard", PIANO, {"solver": "guided"}, response_known=True).name == "guided"
+    with pytest.raises(RestorationError, match=r"informed keeps to a response that is given, .* choose babe2"):
+        choose("informed", "standard", PIANO, {})
+
+
+def test_a_person_may_ask_for_every_method_by_name() -> None:
+    assert names() == ["babe2", "informed", *METHODS]
+    assert {"paper", "guided", "ltas-eq", "babe", "none"} <= set(METHODS)
+
+
+# The paper's Table 1 compares these, which are settings here (docs/methods.md).
+VARIANTS: dict[str, dict[str, Any]] = {
+    "BABE-2": {"ltas": "off"},
+    "BABE-2 w/o noise reg.": {"ltas": "off", "observation_noise": 0},
+    "BABE-2 w/ LTAS-EQ init.": {"ltas": "init"},
+    "BABE-2 w/ LTAS-EQ obj.": {},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_of_table_1_is_a_choice_of_settings(variant: str) -> None:
+    for name, preset in ((BABE2, "paper"), ("guided", "standard")):
+        own = choose(name, preset, PIANO, VARIANTS[variant]).settings.as_dict()
+        assert own["ltas"] == VARIANTS[variant].get("ltas", "objective")
+        assert own["observation_noise"] == VARIANTS[variant].get("observation_noise", 0.25)
 
 
 def test_one_set_of_wishes_serves_several_methods() -> None:
