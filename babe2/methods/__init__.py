@@ -1,7 +1,18 @@
 """The ways to restore: one file each. A method knows its settings and its arithmetic, but no file and no page."""
 
 from babe2.methods.base import Method
-from babe2.methods.registry import BABE2, METHODS, SOLVER, all_settings, choose, presets_of, used, users_of, values_of
+from babe2.methods.registry import (
+    BABE2,
+    METHODS,
+    SOLVER,
+    all_settings,
+    choose,
+    presets_of,
+    solvers,
+    used,
+    users_of,
+    values_of,
+)
 
 __all__ = [
     "BABE2",
@@ -11,6 +22,7 @@ __all__ = [
     "all_settings",
     "choose",
     "presets_of",
+    "solvers",
     "used",
     "users_of",
     "values_of",

@@ -13,6 +13,7 @@ from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings
 from babe2.errors import RestorationError
 from babe2.methods.bandwise import Bandwise
 from babe2.methods.base import Method, SegmentMethod
+from babe2.methods.behm_gan import BehmGan
 from babe2.methods.closed_form import ClosedFormMethod
 from babe2.methods.guided import DRAFT_STEPS, Guided
 from babe2.methods.ltas_eq import LtasEq
@@ -20,7 +21,7 @@ from babe2.methods.paper import DROPS_LAST_STEP, Paper
 
 BABE2 = "babe2"
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq)
+    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, BehmGan, LtasEq)
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
 _ABOUT_SOLVER = About(
@@ -33,8 +34,8 @@ _ABOUT_SOLVER = About(
 
 
 def solvers() -> list[str]:
-    """The methods that sample, and so can be what `babe2` means."""
-    return [name for name, method in METHODS.items() if issubclass(method, SegmentMethod)]
+    """The methods that sample from a prior, and so can be what `babe2` means."""
+    return [name for name, method in METHODS.items() if issubclass(method, SegmentMethod) and method.asks_a_prior]
 
 
 def choose(
