@@ -67,6 +67,11 @@ class SpectralArchitecture:
     masks: bool = False  # whether it says by what every place is to be multiplied, and hears magnitudes compressed
     bins: int = 513
 
+    @property
+    def extends(self) -> bool:
+        """Whether it is BEHM-GAN's generator and no denoiser: it alone keeps a kernel's length and direction apart."""
+        return self.weight_norm and self.stages == 1
+
 
 @dataclass(frozen=True)
 class Model:
@@ -508,8 +513,8 @@ class LengthSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SegmentSettings(LengthSettings):
-    """How a recording is cut (appendix A.5), and what of it stays."""
+class CutSettings(LengthSettings):
+    """How a recording is cut (appendix A.5)."""
 
     overlap: float = setting(
         0.1, LENGTH, "Overlap", "Of a segment, that neighbours share", bounds=lambda share: 0 <= share <= 0.5
@@ -522,6 +527,12 @@ class SegmentSettings(LengthSettings):
         "σ_norm",
         _positive,
     )
+
+
+@dataclass(frozen=True)
+class SegmentSettings(CutSettings):
+    """The same, and what of it stays."""
+
     keep_low_band: bool = setting(
         True, FOLLOWING, "Keep the lowest bass", "What lies below the model's band stays as recorded"
     )

@@ -1,4 +1,7 @@
-"""What music sounds like: a network, preconditioned so that it turns any noisy signal into a clean estimate."""
+"""What music sounds like: a network, preconditioned so that it turns any noisy signal into a clean estimate.
+
+Beside the priors, which know any level of noise, stands a generator that knows one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from babe2.network import CQTDiffPlus, Poll
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import PATCH, FoldedConstantQ
 from babe2.networks.models import Network, Transform
+from babe2.networks.spectral import SpectralUNet, sound, spectrogram
 
 DROWNING = 5.0  # times the spread of music: noise in which nothing of it is left
 
@@ -109,6 +113,26 @@ class BandwisePrior(Prior):
         return self.transform.window.device
 
 
+@dataclass(frozen=True)
+class BandExtender(Prior):
+    """BEHM-GAN's generator: its one estimate of the music in a recording of a narrow band, whatever the noise level."""
+
+    network: SpectralUNet
+    poll: Poll | None = None
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.network.dtype is torch.bfloat16):
+            extended = self.network(spectrogram(noisy), self.poll)
+        return sound(extended.to(noisy))[:, : noisy.shape[-1]]
+
+    def highpass(self, x: Tensor) -> Tensor:
+        return x  # it makes the whole band
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
 def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
     """Returns groups (B, rows, frames, C) with every bin times its gain (B, K)."""
     gains = gain.split([group.shape[1] * PATCH for group in groups], dim=1)
@@ -123,5 +147,5 @@ def build_prior(model: Model, network: Network, transform: Transform, poll: Poll
     if isinstance(network, BandwiseUNet):
         assert isinstance(transform, FoldedConstantQ)
         return BandwisePrior(network, transform, poll)
-    assert isinstance(transform, ConstantQ)
+    assert isinstance(transform, ConstantQ) and isinstance(network, CQTDiffPlus)
     return PublishedPrior(network, transform, model.sigma_data, poll)

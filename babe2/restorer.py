@@ -29,7 +29,8 @@ from babe2.methods.registry import BABE2, choose, sampling, used
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.models import Network, Transform, build_transform, next_length
-from babe2.prior import Prior, build_prior
+from babe2.networks.spectral import SpectralUNet
+from babe2.prior import BandExtender, Prior, build_prior
 from babe2.process import (
     PRECISIONS,
     Precision,
@@ -80,11 +81,11 @@ class Wish:
 
 
 class Restorer:
-    """A prior, ready to restore recordings on one device."""
+    """A prior, or a generator that extends the band, ready to restore recordings on one device."""
 
     def __init__(
         self,
-        network: Network,
+        network: Network | SpectralUNet,
         model: Model,
         ltas: Tensor | None,
         *,
@@ -136,10 +137,12 @@ class Restorer:
             on_transfer=on_transfer,
             cancelled=cancelled,
         )
-        network = checkpoint.prior_network()
+        network = checkpoint.restoring_network()
         if precision == "auto":
             precision = "bfloat16" if isinstance(network, BandwiseUNet) and has_bfloat16(device) else "float32"
         network.set_dtype(getattr(torch, precision))
+        if isinstance(network, SpectralUNet):
+            network.multiply_out()
         if isinstance(network, CQTDiffPlus):
             network.save_memory = save_memory
             if compile:
@@ -431,6 +434,10 @@ class Restorer:
         **overrides: Any,
     ) -> Audio:
         """Music out of nothing (count, samples) at the model's rate, by default one segment of its training long."""
+        if isinstance(self._network, SpectralUNet):
+            raise RestorationError(
+                "This checkpoint extends the band of recordings, and makes no music out of nothing. Choose a prior."
+            )
         settings, hooks = sampling(self.column, preset, overrides)
         rate = self.model.sample_rate
         if count < 1 or not (seconds is None or 1 <= seconds * rate <= LONGEST_SAMPLE):
@@ -449,11 +456,14 @@ class Restorer:
 
     def prior(self, length: int, cancelled: Callable[[], bool] | None = None) -> Prior:
         """The denoiser for segments of `length` samples."""
+        poll = None if cancelled is None else polled(cancelled)
+        if isinstance(self._network, SpectralUNet):
+            return BandExtender(self._network, poll)
         transform = self._transforms.pop(length, None) or build_transform(self.model, length).to(self.device)
         self._transforms[length] = transform  # the latest is the last to be forgotten
         for forgotten in list(self._transforms)[:-MOST_TRANSFORMS]:
             self._transforms.pop(forgotten, None)
-        return build_prior(self.model, self._network, transform, None if cancelled is None else polled(cancelled))
+        return build_prior(self.model, self._network, transform, poll)
 
 
 def polled(cancelled: Callable[[], bool] | None) -> Callable[[], None]:

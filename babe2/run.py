@@ -268,7 +268,7 @@ class Run:
 
     def _lay(self, segment: int, piece: Tensor) -> None:
         layers = [piece]
-        if self.settings.keep_low_band:
+        if self.method.layers == 2:
             heard = self.work.cut(self.work.observation, segment)
             layers.append(heard - self.work.prior.highpass(heard))
         self.canvas.lay(segment, *layers)

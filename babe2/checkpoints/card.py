@@ -56,7 +56,9 @@ def model_card(
     sections = {
         f"# {one_line(title)}": _what_it_is(checkpoint, one_line(description), one_line(intended)),
         "## How to use it": _how_to_use(checkpoint, repo or ANY_REPO),
-        **({"## What it takes": DENOISING} if is_denoiser(checkpoint) else {"## What is missing is imagined": IMAGINED}),
+        **(
+            {"## What it takes": DENOISING} if is_denoiser(checkpoint) else {"## What is missing is imagined": IMAGINED}
+        ),
         "## Sound and network": _sound_and_network(checkpoint),
         "## Training": _training(checkpoint.provenance, one_line(training_data)),
         "## Results": results or "",

@@ -47,18 +47,32 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
     verified: bool = False  # whether its hash is what a manifest or the Hub says
 
-    def prior_network(self) -> Network:
-        """The network of a prior; any other is refused."""
+    def restoring_network(self) -> Network | SpectralUNet:
+        """The network of a prior, or a generator that extends the band; a denoiser's is refused."""
         network = self.network()
-        if isinstance(network, SpectralUNet):
+        if isinstance(network, SpectralUNet) and not network.size.extends:
             raise RestorationError(
                 f"{self.name} is a denoiser: use it with `babe2 denoise`. A restoration needs a prior, such as piano-small."
+            )
+        return network
+
+    def prior_network(self) -> Network:
+        """The network of a prior; any other is refused."""
+        network = self.restoring_network()
+        if isinstance(network, SpectralUNet):
+            raise RestorationError(
+                f"{self.name} extends the band of a recording by the method behm-gan, and is no prior. Choose a prior, "
+                "such as piano-small."
             )
         return network
 
     def denoising_network(self) -> SpectralUNet:
         """The network of a denoiser; any other is refused."""
         network = self.network()
+        if isinstance(network, SpectralUNet) and network.size.extends:
+            raise RestorationError(
+                f"{self.name} extends the band of a recording, and is no denoiser. Restore with it by the method behm-gan."
+            )
         if not isinstance(network, SpectralUNet):
             raise RestorationError(
                 f"{self.name} is a prior and no denoiser. Denoise with denoiser-small, or by the method prior."

@@ -45,7 +45,9 @@ def interpolated(x: Tensor, missing: Tensor, filters: Tensor) -> Tensor:
     wanted = -torch.fft.irfft(torch.fft.rfft(x.masked_fill(missing, 0), length + order) * response, length + order)
     inner = slice(order, length - order)
     lags = (torch.arange(length - 2 * order)[:, None] - torch.arange(length - 2 * order)).abs()
-    matrix = F.pad(torch.fft.irfft(response, length + order)[:, : order + 1], (0, max(0, length - 3 * order - 1)))[:, lags]
+    matrix = F.pad(torch.fft.irfft(response, length + order)[:, : order + 1], (0, max(0, length - 3 * order - 1)))[
+        :, lags
+    ]
     lost = missing[:, inner]
     matrix = torch.where(lost[:, :, None] & lost[:, None, :], matrix, torch.eye(len(lags), dtype=x.dtype))
     factor, _ = torch.linalg.cholesky_ex(matrix)

@@ -95,6 +95,7 @@ class Bandwise(UndoneMethod):
         return {"steps": 10} if preset == "draft" else {}
 
     def check(self, model: Model) -> None:
+        super().check(model)
         if not isinstance(model.architecture, BandwiseArchitecture):
             raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
-from babe2.config import Column, Model, SegmentSettings, Settings
+from babe2.config import Column, CutSettings, Model, SegmentSettings, Settings, SpectralArchitecture
 from babe2.dsp.curves import Curve, SampledCurve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import Tape
@@ -282,10 +282,18 @@ class Method(ABC):
 class SegmentMethod(Method):
     """A method that samples a recording segment by segment."""
 
-    settings: SegmentSettings
+    settings: CutSettings
 
     generates: ClassVar[bool] = True
+    asks_a_prior: ClassVar[bool] = True  # and so can be what `babe2` means; else it has a network of its own kind
     keeps_silence: ClassVar[bool] = True  # whether segments without sound stay as they are
+
+    def check(self, model: Model) -> None:
+        if self.asks_a_prior and isinstance(model.architecture, SpectralArchitecture):
+            raise RestorationError(
+                "This checkpoint extends the band of a recording in one go and is no prior, as the method "
+                f"{self.name} needs. Run it with the method behm-gan, or choose another checkpoint."
+            )
 
     @abstractmethod
     def span(self, samples: int) -> Span: ...
@@ -295,7 +303,8 @@ class SegmentMethod(Method):
 
     @property
     def layers(self) -> int:
-        return 1 + self.settings.keep_low_band  # the prior's music, and what lies below its band
+        # The prior's music, and what lies below its band.
+        return 1 + (isinstance(self.settings, SegmentSettings) and self.settings.keep_low_band)
 
     def runs(self, segments: int, batch: int) -> list[int]:
         return [batch] * (segments // batch) + [segments % batch] * (segments % batch > 0)

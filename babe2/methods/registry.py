@@ -14,6 +14,7 @@ from babe2.errors import RestorationError
 from babe2.methods.babe import Babe
 from babe2.methods.bandwise import Bandwise
 from babe2.methods.base import Method, SegmentMethod
+from babe2.methods.behm_gan import BehmGan
 from babe2.methods.closed_form import ClosedFormMethod
 from babe2.methods.guided import DRAFT_STEPS, Guided
 from babe2.methods.ltas_eq import LtasEq
@@ -24,7 +25,7 @@ BABE2 = "babe2"
 INFORMED = "informed"  # the same for a response that is given, and refused without one
 WORDS = (BABE2, INFORMED)  # which leave it to the preset and the checkpoint what is meant
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, LtasEq, Babe, Nothing)
+    method.name: method for method in (Paper, Guided, ClosedFormMethod, Bandwise, Babe, BehmGan, LtasEq, Nothing)
 }
 SOLVER = "solver"  # a setting that is no number: which method `babe2` means
 _ABOUT_SOLVER = About(
@@ -43,8 +44,8 @@ def names() -> list[str]:
 
 
 def solvers() -> list[str]:
-    """The methods that sample, and so can be what `babe2` means."""
-    return [name for name, method in METHODS.items() if issubclass(method, SegmentMethod)]
+    """The methods that sample from a prior, and so can be what `babe2` means."""
+    return [name for name, method in METHODS.items() if issubclass(method, SegmentMethod) and method.asks_a_prior]
 
 
 def choose(

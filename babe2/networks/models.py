@@ -8,7 +8,7 @@ from babe2.network import CQTDiffPlus
 from babe2.networks import folded_cqt
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import FoldedConstantQ
-from babe2.networks.spectral import SpectralUNet
+from babe2.networks.spectral import SpectralUNet, shortest_samples
 
 Network = CQTDiffPlus | BandwiseUNet  # of a prior
 Transform = ConstantQ | FoldedConstantQ
@@ -57,7 +57,7 @@ def build_transform(model: Model, length: int) -> Transform:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
-    assert isinstance(size, Architecture)  # a denoiser has a transform of its own
+    assert isinstance(size, Architecture)  # a U-Net over spectrograms has a transform of its own
     return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
 
 
@@ -66,5 +66,7 @@ def next_length(model: Model, length: int) -> int:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return folded_cqt.next_length(length)
+    if isinstance(size, SpectralArchitecture):
+        return max(length, shortest_samples())
     assert isinstance(size, Architecture)
     return next_legal_length(model.sample_rate, length, size.octaves, size.bins_per_octave)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from babe2.config import SpectralArchitecture
 from babe2.network import Modules, Poll
@@ -28,7 +29,7 @@ class SpectralUNet(nn.Module):
 
     def __init__(self, size: SpectralArchitecture) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.dtype = size, torch.float32
         widths, first = size.channels, size.channels[0]
         inside = PARTS
         if size.encoding:
@@ -48,6 +49,18 @@ class SpectralUNet(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     weight_norm(module, dim=0)
+
+    def set_dtype(self, dtype: torch.dtype) -> SpectralUNet:
+        """Sets the type the network is to multiply in; its weights stay as they are. Returns the network itself."""
+        self.dtype = dtype
+        return self
+
+    def multiply_out(self) -> SpectralUNet:
+        """Keeps each kernel instead of its length and direction, once training is over. Returns the network itself."""
+        for module in self.modules():
+            if is_parametrized(module, "weight"):
+                remove_parametrizations(module, "weight").requires_grad_(False)
+        return self
 
     def forward(self, spectrogram: Tensor, poll: Poll | None = None) -> Tensor:
         """The clean spectrogram."""
@@ -113,7 +126,9 @@ class DenseBlock(nn.Module):
         made = F.elu(sums[:, :width])
         for layer in range(1, len(convs)):
             # A layer's kernels stand in the order newest first.
-            kernels = torch.cat([conv.weight[:, width * age : width * (age + 1)] for age, conv in enumerate(convs[layer:])])
+            kernels = torch.cat(
+                [conv.weight[:, width * age : width * (age + 1)] for age, conv in enumerate(convs[layer:])]
+            )
             sums = sums[:, width:] + F.conv2d(_mirrored(made, 1), kernels)
             made = F.elu(sums[:, :width])
         return made

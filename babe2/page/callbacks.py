@@ -16,7 +16,7 @@ import gradio as gr
 from babe2 import audio
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
-from babe2.methods import SOLVER, all_settings, users_of
+from babe2.methods import SOLVER, all_settings, solvers, users_of
 from babe2.page.beforehand import restored_beforehand
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
@@ -37,7 +37,7 @@ SETTINGS = {  # that a visitor may choose, in the order of their groups
     name: about
     for group in GROUPS
     for name, about in all_settings().items()
-    if about.group == group and (name == SOLVER or users_of(name))
+    if about.group == group and (name == SOLVER or not set(solvers()).isdisjoint(users_of(name)))
 }
 INVITATION = (
     "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "

@@ -51,7 +51,12 @@ class Declick(Stage):
     does: ClassVar[str] = "Takes out clicks and crackle, and fills the gaps from what lies on both sides of each."
 
     strength: float = setting(
-        0.5, STAGE, "Strength", "More finds fainter clicks, and takes more of the music for them", "", lambda v: 0 <= v <= 1
+        0.5,
+        STAGE,
+        "Strength",
+        "More finds fainter clicks, and takes more of the music for them",
+        "",
+        lambda v: 0 <= v <= 1,
     )
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
@@ -235,7 +240,9 @@ class Mender:
         y, missing = F.pad(x, (margin, margin)), torch.zeros(len(x) + 2 * margin, dtype=torch.bool)
         spans = spans + margin
         for start, stop in spans.tolist():
-            y[start:stop] = y[start - 1] + (y[stop] - y[start - 1]) * torch.arange(1, stop - start + 1) / (stop - start + 1)
+            y[start:stop] = y[start - 1] + (y[stop] - y[start - 1]) * torch.arange(1, stop - start + 1) / (
+                stop - start + 1
+            )
             missing[start:stop] = True
         lengths = spans[:, 1] - spans[:, 0]
         sizes = (2 ** lengths.double().log2().ceil().clamp(min=3)).long()

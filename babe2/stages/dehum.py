@@ -49,7 +49,12 @@ class Dehum(Stage):
     does: ClassVar[str] = "Takes away the hum of the mains, as far as its lines are there all the time."
 
     mains_hz: float = setting(
-        0.0, STAGE, "Mains (Hz)", "50 or 60, as it sounds in the recording; 0 finds it", "", lambda v: v == 0 or 10 <= v <= 200
+        0.0,
+        STAGE,
+        "Mains (Hz)",
+        "50 or 60, as it sounds in the recording; 0 finds it",
+        "",
+        lambda v: v == 0 or 10 <= v <= 200,
     )
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
@@ -178,7 +183,9 @@ def _oscillations(
         seconds = (place + torch.arange(x.shape[1], dtype=torch.float64)) / rate
         turns = speed.turns(seconds)
         powers = torch.stack([turns**order for order in range(1, count + 1)], dim=1)  # (n, K)
-        beside = torch.polar(torch.ones(len(away), len(seconds), dtype=torch.float64), 2 * math.pi * away[:, None] * seconds)
+        beside = torch.polar(
+            torch.ones(len(away), len(seconds), dtype=torch.float64), 2 * math.pi * away[:, None] * seconds
+        )
         part = window[:, : x.shape[1]]
         heard = x[:, None, None] * part[None, :, None] * beside.conj()  # (C, HOPS, S, n)
         found = (heard.flatten(0, 2) @ powers.conj()).reshape(len(x), HOPS, len(away), count).transpose(0, 1)
@@ -215,9 +222,7 @@ class _Lines:
         steady = size.quantile(0.1, dim=0) > STEADY * size.median(dim=0).values
         stands_out = (over > STANDS_OUT_DB) & steady
         reach = min(20, len(size) // 2)
-        usual = torch.stack(
-            [size[max(0, m - reach) : m + reach + 1].median(dim=0).values for m in range(len(size))]
-        )
+        usual = torch.stack([size[max(0, m - reach) : m + reach + 1].median(dim=0).values for m in range(len(size))])
         waves = waves * (LOUDEST * usual / size.clamp(min=1e-30)).clamp(max=1) * stands_out
         return _Lines(speed, waves, stands_out)
 

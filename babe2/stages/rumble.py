@@ -33,7 +33,12 @@ class Rumble(Stage):
     does: ClassVar[str] = "Takes away the rumble below the lowest notes, and any constant offset."
 
     corner_hz: float = setting(
-        0.0, STAGE, "Corner (Hz)", "What lies below goes; 0 finds the place itself", "", lambda v: v == 0 or 5 <= v <= 200
+        0.0,
+        STAGE,
+        "Corner (Hz)",
+        "What lies below goes; 0 finds the place itself",
+        "",
+        lambda v: v == 0 or 5 <= v <= 200,
     )
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
@@ -93,9 +98,7 @@ def high_pass(corner: float, sample_rate: int) -> Tensor:
     reach = math.ceil((RIPPLE_DB - 8) / (2.285 * 2 * math.pi * slope) / 2)  # Kaiser's rule
     place = torch.arange(-reach, reach + 1, dtype=torch.float64)
     middle = 2 * corner * (1 - SLOPE / 2) / sample_rate  # of the slope, as a share of half the rate
-    window = torch.kaiser_window(
-        2 * reach + 1, periodic=False, beta=0.1102 * (RIPPLE_DB - 8.7), dtype=torch.float64
-    )
+    window = torch.kaiser_window(2 * reach + 1, periodic=False, beta=0.1102 * (RIPPLE_DB - 8.7), dtype=torch.float64)
     low_pass = torch.sinc(middle * place) * window
     kernel = -low_pass / low_pass.sum()  # a constant offset goes altogether
     kernel[reach] += 1

@@ -88,13 +88,21 @@ def main() -> None:
                 else:
                     score = si_sdr(clean, music), log_spectral_distance(clean, music, RATE, BAND_HZ)
                     found[str(level), name].append(score)
-                log.info("%s %s %s %s", path.stem, level, name, np.round(found[str(level) if level is not None else "clean", name][-1], 2))
+                log.info(
+                    "%s %s %s %s",
+                    path.stem,
+                    level,
+                    name,
+                    np.round(found[str(level) if level is not None else "clean", name][-1], 2),
+                )
     log.info("\n| SNR, dB | " + " | ".join(compared) + " |\n|" + " --- |" * (len(compared) + 1))
     for level in map(str, SNR_DB):
         cells = [np.mean(found[level, name], axis=0) for name in compared]
         log.info("| %s | %s |", level, " | ".join(f"{sdr:.1f} / {lsd:.1f}" for sdr, lsd in cells))
     cells = [[change for change, _ in found["clean", name]] for name in compared]
-    log.info("| change of clean music | %s |", " | ".join(f"{np.mean(each):.0f} (worst {max(each):.0f})" for each in cells))
+    log.info(
+        "| change of clean music | %s |", " | ".join(f"{np.mean(each):.0f} (worst {max(each):.0f})" for each in cells)
+    )
 
 
 if __name__ == "__main__":

@@ -126,11 +126,12 @@ def measured_on(network: SpectralUNet, noisy: Tensor, clean: Tensor) -> str:
     """Loss, improvement of SI-SDR and change of clean music, on held-out pieces with held-out noise."""
     with torch.no_grad():
         loss = float(loss_of(network, noisy, clean))
-        found = [torch.cat([sound(network(spectrogram(x[None]))) for x in part])[:, : noisy.shape[1]] for part in (noisy, clean)]
+        found = [
+            torch.cat([sound(network(spectrogram(x[None]))) for x in part])[:, : noisy.shape[1]]
+            for part in (noisy, clean)
+        ]
     gains = [
-        si_sdr(x, y) - si_sdr(n, y)
-        for n, x, y in zip(noisy, found[0], clean, strict=True)
-        if y.any() and (n - y).any()
+        si_sdr(x, y) - si_sdr(n, y) for n, x, y in zip(noisy, found[0], clean, strict=True) if y.any() and (n - y).any()
     ]
     change = 10 * math.log10(float((found[1] - clean).square().sum() / clean.square().sum()))
     return f"held out: loss {loss:.4f}, SI-SDR {np.mean(gains):+.2f} dB (median {np.median(gains):+.2f}), clean changed {change:.1f} dB"

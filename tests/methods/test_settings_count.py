@@ -13,12 +13,14 @@ import torch
 from classroom import COMPACT, babbling_network
 from conftest import SMALL, SMALL_LENGTH, SMALL_RATE, Vectors, recorded_network
 from music import music
+from procedural import fill
 
 from babe2 import RestorationError, Restorer
-from babe2.config import Model
+from babe2.config import Model, SpectralArchitecture
 from babe2.dsp.spectra import ltas
 from babe2.methods import METHODS, all_settings
 from babe2.networks.models import next_length
+from babe2.networks.spectral import SpectralUNet, shortest_samples
 
 pytestmark = pytest.mark.thorough
 
@@ -37,6 +39,7 @@ OTHER: dict[str, Any] = {
     "observation_noise": 0.1,
     "guidance_length": 9000,
     "level": 0.11,
+    "added_noise": 0.02,
     "filter_fft": 512,
     "filter_min_hz": 45.0,
     "filter_max_hz": 1900.0,
@@ -67,6 +70,8 @@ BESIDES: dict[str, dict[str, Any]] = {
     "filter_tolerance_db": {"filter_tolerance_hz": 1e6},
     "blind_segments": {"mode": "time-invariant"},
 }
+# What a segment has to be longer than, by method.
+MARGINS = {"closed-form": 8192, "behm-gan": shortest_samples()}
 CASES = [(method, setting) for method, cls in METHODS.items() for setting in cls.settings_class.names()]
 
 
@@ -75,13 +80,17 @@ def restorer_for(method: str) -> Restorer:
     if method == "bandwise":
         reference = ltas(torch.from_numpy(music(8, seed=9)), 1024, 512, 256)
         return Restorer(babbling_network(), replace(COMPACT, column="compact"), reference)
+    if method == "behm-gan":
+        network = SpectralUNet(SpectralArchitecture((4, 4, 8), layers=1, stages=1)).eval().requires_grad_(False)
+        fill(network, seed=1)
+        return Restorer(network, Model(network.size, SMALL_RATE, SMALL_LENGTH, sigma_data=1.0), None)
     model = Model(SMALL, SMALL_RATE, SMALL_LENGTH, sigma_data=0.063)
     return Restorer(recorded_network(), model, Vectors("ltas_small")["ref"])
 
 
 def restored(method: str, **settings: Any) -> npt.NDArray[np.float32]:
     """Two segments or three."""
-    seconds = 2 if method == "closed-form" else 1.2
+    seconds = 1.2 if method not in MARGINS else 2
     return restorer_for(method).restore(music(seconds), SMALL_RATE, method=method, **settings).audio
 
 
@@ -99,8 +108,7 @@ def chosen(method: str, setting: str) -> dict[str, Any]:
 
 def segment_of(method: str, samples: int) -> int:
     """A length that the method can take."""
-    margins = 8192 if method == "closed-form" else 0
-    return next_length(restorer_for(method).model, samples + margins)
+    return next_length(restorer_for(method).model, samples + MARGINS.get(method, 0))
 
 
 def another(method: str, setting: str) -> Any:
