@@ -6,10 +6,10 @@
       - declick
       - denoise: {strength: 0.8}
       - separate
-      - restore: {checkpoint: melba, on: vocals}
+      - restore: {checkpoint: melba, track: vocals}
       - remix: {accompaniment: -3}
 
-A stage works on the whole recording, or, once that is parted, `on` one of its tracks. `bypass: true` passes one over.
+A stage works on the whole recording, or, once that is parted, on one `track` of it. `bypass: true` passes one over.
 """
 
 from __future__ import annotations

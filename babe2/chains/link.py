@@ -17,19 +17,19 @@ class Link:
     """A stage in its place in a chain."""
 
     stage: Stage
-    on: str = WHOLE  # the track it works on; one that merges works on all
+    track: str = WHOLE  # the track it works on; one that merges works on all
     bypass: bool = False
 
     @property
     def name(self) -> str:
         """The stage's, with the track where it is one of several."""
-        return self.stage.name if self.on == WHOLE else f"{self.stage.name} ({self.on})"
+        return self.stage.name if self.track == WHOLE else f"{self.stage.name} ({self.track})"
 
     def as_entry(self) -> str | dict[str, Any]:
         """As it stands in a chain's file; what is as usual is left out."""
         usual = type(self.stage)().as_dict()
         said = {name: value for name, value in self.stage.as_dict().items() if usual.get(name) != value}
-        said |= {"on": self.on} if self.on != WHOLE else {}
+        said |= {"track": self.track} if self.track != WHOLE else {}
         said |= {"bypass": True} if self.bypass else {}
         return {self.stage.name: said} if said else self.stage.name
 
@@ -46,10 +46,10 @@ class Link:
         if name not in STAGES:
             raise RestorationError(f"There is no stage {name!r:.80}. Choose from {', '.join(STAGES)}.")
         settings = dict(said)
-        on, bypass = settings.pop("on", WHOLE), settings.pop("bypass", False)
-        if not isinstance(on, str) or not isinstance(bypass, bool):
-            raise RestorationError(f"In {name}, `on` is a track's name, and `bypass` true or false.")
-        return Link(STAGES[name].of(**settings), on, bypass)
+        track, bypass = settings.pop("track", WHOLE), settings.pop("bypass", False)
+        if not isinstance(track, str) or not isinstance(bypass, bool):
+            raise RestorationError(f"In {name}, `track` is a name, and `bypass` true or false.")
+        return Link(STAGES[name].of(**settings), track, bypass)
 
 
 def tracks_after(tracks: tuple[str, ...], link: Link) -> tuple[str, ...]:
@@ -58,11 +58,11 @@ def tracks_after(tracks: tuple[str, ...], link: Link) -> tuple[str, ...]:
         if len(tracks) == 1:
             raise RestorationError(f"{link.stage.name} needs several tracks. Put separate before it.")
         return (WHOLE,)
-    if link.on not in tracks:
+    if link.track not in tracks:
         where = " or ".join(tracks)
-        raise RestorationError(f"{link.stage.name} works on {where} there: say so, as in `on: {tracks[0]}`.")
-    place = tracks.index(link.on)
-    after = (*tracks[:place], *(link.stage.splits_into or (link.on,)), *tracks[place + 1 :])
+        raise RestorationError(f"{link.stage.name} works on {where} there: say so, as in `track: {tracks[0]}`.")
+    place = tracks.index(link.track)
+    after = (*tracks[:place], *(link.stage.splits_into or (link.track,)), *tracks[place + 1 :])
     if len(set(after)) < len(after):
         raise RestorationError(f"{link.stage.name} would make a track that is there already. Leave it out.")
     return after

@@ -99,7 +99,7 @@ class Chained:
     @property
     def report(self) -> Report:
         """What every stage has found and done, for machines."""
-        stages = [{"on": step.link.on, **step.made.report} for step in self.steps]
+        stages = [{"track": step.link.track, **step.made.report} for step in self.steps]
         warnings = [*self.warnings, *(words for stage in stages for words in stage["warnings"])]
         return {"stages": stages, "statement": self.statement, "versions": versions(), "warnings": warnings}
 
@@ -202,11 +202,11 @@ def _work(links: Sequence[Link], recording: Tape, sample_rate: int, bench: Bench
     try:
         for number, link in enumerate(links, start=1):
             stage = link.stage.among(tuple(tracks)) if link.stage.merges else link.stage
-            heard: Tape = tracks[link.on] if not link.stage.merges else SideBySide(tuple(tracks.values()))
-            rate = _one(rates.values() if link.stage.merges else [rates[link.on]], link)
+            heard: Tape = tracks[link.track] if not link.stage.merges else SideBySide(tuple(tracks.values()))
+            rate = _one(rates.values() if link.stage.merges else [rates[link.track]], link)
             own = replace(
                 bench.inside(f"{number}-{link.stage.name}"),
-                about=bench.about | {"before": _told(links[: number - 1]), "on": link.on},
+                about=bench.about | {"before": _told(links[: number - 1]), "track": link.track},
                 on_share=partial(_tell, on_link, number, len(links), link.name),
             )
             own.poll()
@@ -214,7 +214,7 @@ def _work(links: Sequence[Link], recording: Tape, sample_rate: int, bench: Bench
             made = make(stage, heard, rate, own)
             steps.append(Step(link, heard, made))
             names = tracks_after(tuple(tracks), link)
-            new = [name for name in names if name not in tracks] or [WHOLE if link.stage.merges else link.on]
+            new = [name for name in names if name not in tracks] or [WHOLE if link.stage.merges else link.track]
             parts = dict(zip(new, divided(made.tape, len(new)), strict=True))
             tracks = {name: parts[name] if name in parts else tracks[name] for name in names}
             rates = {name: made.sample_rate if name in parts else rates[name] for name in names}
@@ -233,7 +233,7 @@ def _tell(on_link: OnLink, link: int, links: int, name: str, share: float) -> No
 
 def _told(links: Sequence[Link]) -> list[Any]:
     """Links as plain numbers and words, by which a journal tells whether it was begun so."""
-    return [{"on": link.on, "stage": link.stage.name, "settings": link.stage.as_dict()} for link in links]
+    return [{"track": link.track, "stage": link.stage.name, "settings": link.stage.as_dict()} for link in links]
 
 
 def _one(rates: Any, link: Link) -> int:

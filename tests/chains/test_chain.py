@@ -129,12 +129,12 @@ def entries(*stages: Any) -> str:
         (entries({"soften": {"factor": "much"}}), "factor cannot be 'much'"),
         (entries({"soften": 3}), "A stage is its name"),
         (entries({"soften": {}, "restore": {}}), "A stage is its name"),
-        (entries({"soften": {"on": "vocals"}}), "works on recording there: say so"),
+        (entries({"soften": {"track": "vocals"}}), "works on recording there: say so"),
         (entries({"soften": {"bypass": "no"}}), "`bypass` true or false"),
         (entries("separate"), "ends with vocals and accompaniment. Put remix at its end"),
         (entries("separate", "soften", "remix"), "works on vocals or accompaniment there: say so"),
         (entries("remix"), "needs several tracks. Put separate before it"),
-        (entries("separate", {"separate": {"on": "vocals"}}, "remix"), "a track that is there already"),
+        (entries("separate", {"separate": {"track": "vocals"}}, "remix"), "a track that is there already"),
         (entries("separate", {"remix": {"vocals": "loud"}}), "level of vocals is a number of dB"),
         ("title: !!python/object/apply:os.system ['true']\nstages: [soften]", "is not written as YAML"),
     ],
@@ -187,7 +187,7 @@ def test_a_voice_and_its_accompaniment_add_up_to_the_recording(separator: Path) 
     np.testing.assert_allclose(done.audio, recording, atol=1e-7)
     np.testing.assert_allclose(vocals + accompaniment, recording[0], atol=1e-7)
     softer = Chain.parse(
-        entries({"separate": {"checkpoint": str(separator)}}, {"soften": {"on": "vocals"}}, {"remix": {"vocals": 6}})
+        entries({"separate": {"checkpoint": str(separator)}}, {"soften": {"track": "vocals"}}, {"remix": {"vocals": 6}})
     )
     expected = accompaniment + 0.5 * 10 ** (6 / 20) * vocals
     np.testing.assert_allclose(softer(recording, 22050)[0][0], expected, atol=1e-6)
