@@ -1,18 +1,23 @@
-"""`babe2 restore --chain`: a recording through the stages of a chain, and the report of it; `babe2 suggest`."""
+"""Chains on the command line: `babe2 suggest` proposes one, `babe2 restore --chain` takes a recording through it."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from babe2 import RestorationError
+from babe2 import RestorationError, audio
 from babe2.audio import write_blocks
 from babe2.chains import Chain, Chained
+from babe2.chains.suggest import Suggestion, reference_of_default, suggest
+from babe2.commands.options import new_command
 from babe2.commands.stage import Work, facts, worked_on
+from babe2.commands.targets import check_distinct, check_file
 from babe2.commands.terminal import say
 from babe2.config import DEFAULT_CHECKPOINT
 from babe2.methods import BABE2
+from babe2.replacing import write_text
 from babe2.report.recipe import fingerprint
 
 Report = dict[str, Any]
@@ -32,6 +37,33 @@ SAID_BY_THE_CHAIN: dict[str, Any] = {
     "plots": None,
     "provenance": None,
 }
+
+
+def add_command(subparsers: Any) -> None:
+    """Adds `babe2 suggest`."""
+    command = new_command(subparsers, "suggest", run_suggest, "Propose a chain for a recording, and say why.")
+    command.add_argument("input", metavar="INPUT", type=Path)
+    command.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the chain there (.yaml)")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    command.add_argument("--json", action="store_true", help="print the chain and its reasons as JSON")
+
+
+def run_suggest(given: argparse.Namespace) -> int:
+    if given.output:
+        check_distinct([given.input], [given.output])
+        check_file(given.output, overwrite=given.overwrite)
+    recording = audio.read(given.input)
+    suggestion = suggest(recording.audio, recording.sample_rate, reference_of_default())
+    if given.output:
+        write_text(given.output, suggestion.chain.text())
+    print(json.dumps(suggestion.as_dict(), indent=2) if given.json else format_suggestion(suggestion))
+    return 0
+
+
+def format_suggestion(suggestion: Suggestion) -> str:
+    """A proposal for people: every stage that was thought of, and the chain as a file."""
+    lines = [f"{'+' if wanted else '-'} {stage}: {words}" for stage, wanted, words in suggestion.reasons]
+    return "\n".join([*lines, "", suggestion.chain.text().rstrip()])
 
 
 def chain_of(given: argparse.Namespace) -> Chain | None:
