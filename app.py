@@ -20,12 +20,14 @@ from babe2.extras import has
 from babe2.methods import SOLVER
 from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
+from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.page.tracks import desk_parts
 from babe2.process import reuse_memory, set_threads
+from babe2.stages import STAGES
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
@@ -100,6 +102,15 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 label="Or an example",
                 example_labels=["Piano, as a horn of 1910 heard it"],
             )
+            what = gr.Dropdown(choices(), value=RESTORE, label="What to do", elem_id="what")
+            stages = gr.CheckboxGroup(
+                [(STAGES[name].does, name) for name in CLEANING],
+                value=[],
+                label="Cleaned first",
+                visible=False,
+                elem_id="stages",
+            )
+            reasons = gr.Markdown(elem_id="reasons")
             checkpoint = gr.Dropdown(
                 cards.choices(),
                 value=DEFAULT_CHECKPOINT,
@@ -263,14 +274,15 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     gr.on([checkpoint.change, preset.change, solver.blur], callbacks.preset_values, method, texts, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
-    choices = [preset.change, *(text.blur for text in texts)]
+    touched = [preset.change, *(text.blur for text in texts)]
     elsewhere.then(inputs=chosen, **shown(callbacks.time), **private)
     elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
-    gr.on(choices, inputs=chosen, **shown(callbacks.time), **latest)
+    gr.on(touched, inputs=chosen, **shown(callbacks.time), **latest)
 
+    what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
-        inputs=[mine, dark, *chosen[:3], seed, brightness, like, *chosen[3:]],
+        inputs=[mine, dark, *chosen[:3], seed, brightness, like, what, stages, *chosen[3:]],
         **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",

@@ -41,6 +41,7 @@ class Provenance:
     resampled: bool = False  # whether the file has another sample rate than the recording
     gain_db: float = 0.0  # by how much it was then made louder
     stopped_seconds: float | None = None  # what was finished of a run that was stopped
+    cleaned: str = ""  # by which stages the recording was cleaned before
 
     @classmethod
     def of(
@@ -70,6 +71,7 @@ class Provenance:
             resampled=sample_rate != recorded_rate,
             gain_db=report.get("gain_db", 0.0),
             stopped_seconds=seconds,
+            cleaned=report.get("cleaned", ""),
         )
 
     @property
@@ -86,10 +88,12 @@ class Provenance:
     def statement(self) -> str:
         """What was done, in one sentence or a few."""
         made_by = _made_by("Restored", self.version, self.checkpoint, self.sha256)
+        before = [f"The recording was cleaned before: {self.cleaned}."] if self.cleaned else []
         told = [f"{made_by}, method {self.method}: {self._what}{self._beyond}."]
         if not self.changes:
             but = " but the sample rate" if self.resampled else ""
             told = [f"Copied with babe2 {self.version}, method {self.method}: nothing was changed{but}."]
+        told += before
         if 0 < self.amount < 1:
             told.append(f"This was mixed with the recording as it was: {self.amount:.0%} and {1 - self.amount:.0%}.")
         if self.gain_db:

@@ -22,13 +22,13 @@ MODULES = {
 # Which rooms a room may import from, top floor first. All may import from `ground`. Who adds an arrow adds it here, and
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
-    "app": "page methods checkpoints",
+    "app": "page stages methods checkpoints",
     "commands": "evaluation babe2 chains stages report training front methods audio checkpoints degradations analysis "
     "networks dsp network",
     "evaluation": "report training front audio degradations dsp",
-    "page": "report front methods audio checkpoints analysis recordings dsp",
+    "page": "report chains stages front methods audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",
-    "chains": "stages front audio recordings dsp",
+    "chains": "stages front audio checkpoints analysis recordings dsp",
     "report": "front methods audio analysis equalizer dsp",
     "stages": "front audio checkpoints degradations analysis networks recordings dsp",
     "training": "front paper audio checkpoints degradations networks dsp network",

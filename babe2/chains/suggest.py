@@ -1,4 +1,4 @@
-"""Which chain suits a recording, and why: every cleaning stage listens to its liveliest part and tells what it finds."""
+"""Which chain suits a recording, and why: each cleaning stage listens to its liveliest part and tells what it finds."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import gradio as gr
 
 from babe2 import audio
+from babe2.chains import Link
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import SOLVER, all_settings, solvers, users_of
 from babe2.page.beforehand import restored_beforehand
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
+from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, Cleaned, cleaned, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
 from babe2.page.live import Live
@@ -60,6 +62,7 @@ class Choice:
     preset: str
     excerpt: Excerpt
     settings: dict[str, str]  # that were not left to the preset
+    cleaning: tuple[Link, ...] = ()  # before it is restored
 
     @classmethod
     def of(
@@ -192,6 +195,23 @@ class Callbacks:
             sight = self._sight(self._seen(recording, checkpoint), recording, checkpoint, excerpt, dark, folder)
             yield {"ltas_picture": sight["ltas_picture"]}
 
+    @on_the_page
+    def what_to_do(
+        self, what: str, recording: str | None, whole: bool, start: float | None, duration: float | None
+    ) -> Iterator[Update]:
+        """Ticks the cleaning stages that a choice stands for; of what a recording needs, it is told why."""
+        shown: Update = {"stages": gr.update(value=stages_of(what), visible=what != RESTORE), "reasons": ""}
+        yield shown
+        if what != AS_NEEDED:
+            return
+        if not recording:
+            yield {"reasons": "Drop a recording first: then it is heard what it needs."}
+            return
+        excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
+        ticked, suggestion = stages_needed(part_of(recording, excerpt, None)[0])
+        told = [f"- {reason.stage}: {reason.words}" for reason in suggestion.reasons if reason.stage in CLEANING]
+        yield {"stages": gr.update(value=ticked), "reasons": "\n".join(told)}
+
     def card(self, checkpoint: str) -> str:
         """What a listener should know of a checkpoint."""
         return self.cards.card(checkpoint)
@@ -282,7 +302,7 @@ class Callbacks:
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
         """The visitor's run: how it stands, and in the end what came of it; `token` is that of his last result."""
-        recording, checkpoint, preset, seed, brightness, like, whole, start, duration, *texts = fields
+        recording, checkpoint, preset, seed, brightness, like, what, stages, whole, start, duration, *texts = fields
         session = str(request.session_hash)
         stop = self.runs.get(session)
         if stop is None or stop():  # who waited has left, or has another recording by now
@@ -294,8 +314,10 @@ class Callbacks:
                 yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
                 source = checked_recording(recording)
                 choice = Choice.of(source, checkpoint, preset, whole, start, duration, texts)
+                choice = replace(choice, cleaning=links_of(what, [] if what == RESTORE else stages))
                 wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
-                for update in self._restored(choice, wished, like, stop, dark, folder):
+                earlier = self._earlier(choice, token)
+                for update in self._restored(choice, wished, like, stop, dark, folder, earlier):
                     if self.runs.get(session) is not stop:
                         yield {"status": ""}
                         return
@@ -307,6 +329,13 @@ class Callbacks:
             yield {"status": ""}
             raise
 
+    def _earlier(self, choice: Choice, token: str | None) -> Audio | None:
+        """What the visitor's last run has made of the same excerpt."""
+        before = self.results.of(str(choice.recording), token)
+        if before is None or before.beforehand or before.excerpt != choice.excerpt:
+            return None
+        return before.restoration().audio
+
     def _sounding(self, choice: Choice, brightness: Any, like: Any) -> dict[str, Any]:
         """How it is to sound, where anything was said of that: options of `Restorer.restore`."""
         wished: dict[str, Any] = {"brightness": float(brightness)} if brightness else {}
@@ -316,7 +345,14 @@ class Callbacks:
         return wished
 
     def _restored(
-        self, choice: Choice, wished: dict[str, Any], like: str | None, stop: Stop, dark: bool, folder: Path
+        self,
+        choice: Choice,
+        wished: dict[str, Any],
+        like: str | None,
+        stop: Stop,
+        dark: bool,
+        folder: Path,
+        earlier: Audio | None,
     ) -> Iterator[Update]:
         """A run from its beginning to its outcome."""
         source, checkpoint = str(choice.recording), choice.checkpoint
@@ -326,14 +362,25 @@ class Callbacks:
         words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
         yield {"status": progress_bar(0.0, words, spoken=True)}
         restorer = self.cards.restorer(checkpoint)
-        equal = equalised(sound.audio, sound.sample_rate, restorer)
+        clean: Cleaned | None = None
+        for stage in cleaned(sound, choice.cleaning, stop) if choice.cleaning else ():
+            if isinstance(stage, Cleaned):
+                clean = stage
+            else:
+                yield {"status": progress_bar(0.0, f"cleaning: {stage}")}
+        recorded = sound if clean is None else clean.sound
+        equal = equalised(recorded.audio, recorded.sample_rate, restorer)
         live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
-        for news in restored(checkpoint, sound, options, stop):
+        for news in restored(checkpoint, recorded, options, stop):
             if isinstance(news, Restoration):
                 if like:
                     news.report["reference_file"] = Path(like).name
-                outcome = Outcome.of(Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference)
-                yield self._outcome(outcome, dark, folder, (sound, equal))
+                if clean is not None:
+                    news.report.update(cleaned=clean.words, stages=list(clean.reports))
+                outcome = Outcome.of(
+                    Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference, cleaned=clean
+                )
+                yield self._outcome(outcome, dark, folder, (sound, equal), earlier)
                 return
             words = "stopping; what is finished is kept" if stop() else news.words
             update: Update = {"status": progress_bar(news.share, words)}
@@ -368,13 +415,25 @@ class Callbacks:
         }
 
     def _outcome(
-        self, outcome: Outcome, dark: bool, folder: Path, heard: tuple[audio.Recording, Audio | None] | None = None
+        self,
+        outcome: Outcome,
+        dark: bool,
+        folder: Path,
+        heard: tuple[audio.Recording, Audio | None] | None = None,
+        earlier: Audio | None = None,
     ) -> Update:
-        """A finished run on the page; `heard` is its excerpt, and the same with its average spectrum matched."""
+        """A finished run on the page; `heard` is its excerpt, and the same with its average spectrum matched; `earlier`
+        is what the run before has made of it."""
         sound, equal = heard or self._heard(outcome)
-        restoration = outcome.restoration()
+        restoration, clean = outcome.restoration(), outcome.cleaning()
         shown = gr.update(visible=True)
-        tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)
+        tracks = sounds_to_compare(
+            as_long(sound, restoration),
+            restoration.audio,
+            equal,
+            cleaned=None if clean is None else clean.sound.audio,
+            earlier=earlier,
+        )
         name = f"{plain_name(outcome.recording.stem)}.report.json"
         table, report = numbers_files(restoration, outcome.found, folder / name)
         status = progress_bar(outcome.seconds / outcome.wanted, outcome.words, spoken=True)
@@ -440,9 +499,14 @@ class Callbacks:
         if outcome is None:
             return
         sound, equal = self._heard(outcome)
-        restoration = outcome.restoration().mixed(amount)
+        restoration, clean = outcome.restoration().mixed(amount), outcome.cleaning()
         with private_folder() as folder:
-            tracks = sounds_to_compare(as_long(sound, restoration), restoration.audio, equal)
+            tracks = sounds_to_compare(
+                as_long(sound, restoration),
+                restoration.audio,
+                equal,
+                cleaned=None if clean is None else clean.sound.audio,
+            )
             start = outcome.excerpt.start
             yield {"desk": desk_tracks(tracks, sound.sample_rate, folder, start=start, amount=amount)}
 

@@ -18,11 +18,14 @@ from matplotlib.figure import Figure
 
 from babe2 import audio
 from babe2.analysis.description import analyse
+from babe2.chains import Chain
 from babe2.dsp.loudness import integrated_loudness
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.page import number_table
+from babe2.page.cleaning import Cleaned
 from babe2.page.excerpt import Excerpt
-from babe2.page.tracks import LTAS_EQ, PEAK_DB, RECORDING, RESTORED
+from babe2.page.tracks import CLEANED, EARLIER, LTAS_EQ, PEAK_DB, RECORDING, RESTORED
+from babe2.provenance import checkpoint_name
 from babe2.recordings.chunks import Tags
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
@@ -30,6 +33,7 @@ from babe2.report.sounds import Sound
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
+from babe2.stages.restore import Restore
 from babe2.wording import format_length, plain_name
 
 IMAGINED = "What the recording had lost is imagined by the model: plausible, not recovered."
@@ -51,6 +55,7 @@ class Outcome:
     found: Verdict
     folder: Path
     beforehand: bool = False  # whether it is an example's, which nobody waited for
+    cleaned: bool = False  # whether stages had cleaned the excerpt before it was restored
 
     @classmethod
     def of(
@@ -62,11 +67,16 @@ class Outcome:
         restoration: Restoration,
         reference: ReferenceLtas | None,
         beforehand: bool = False,
+        cleaned: Cleaned | None = None,
     ) -> Outcome:
-        """Keeps a restoration of an excerpt's `sound`; `reference` is the checkpoint's music."""
+        """Keeps a restoration of an excerpt's `sound`, or of what was `cleaned` of it; `reference` is the checkpoint's
+        music."""
         folder = Path(tempfile.mkdtemp(prefix="babe2-kept-"))
         with open(folder / "restoration", "wb") as file:
             pickle.dump(replace(restoration), file)  # a new one does not hold the audio that was asked for already
+        if cleaned is not None:
+            with open(folder / "cleaned", "wb") as file:
+                pickle.dump(cleaned, file)
         after = (restoration.audio, restoration.sample_rate)
         outcome = cls(
             recording,
@@ -79,6 +89,7 @@ class Outcome:
             found=verdict(as_long(sound, restoration), after, reference, restoration.report.get("band")),
             folder=folder,
             beforehand=beforehand,
+            cleaned=cleaned is not None,
         )
         weakref.finalize(outcome, shutil.rmtree, folder, ignore_errors=True)
         return outcome
@@ -87,6 +98,14 @@ class Outcome:
         """The restoration itself, read from the folder."""
         with open(self.folder / "restoration", "rb") as file:
             kept: Restoration = pickle.load(file)  # which this process wrote
+        return kept
+
+    def cleaning(self) -> Cleaned | None:
+        """The excerpt as it was cleaned, read from the folder."""
+        if not self.cleaned:
+            return None
+        with open(self.folder / "cleaned", "rb") as file:
+            kept: Cleaned = pickle.load(file)  # which this process wrote
         return kept
 
     @property
@@ -129,6 +148,11 @@ class Outcome:
             audio.write(file, louder, wished.sample_rate, subtype=subtype, tags=wished.marked(self.tags))
         else:
             wished.save(file, subtype, self.tags)
+        cleaning, chain = self.cleaning(), None
+        if cleaning is not None:
+            wanted = recipe.wishes(wished.report, restorer, other)
+            chain = cleaning.chain(Restore.of(checkpoint=checkpoint_name(wished.report["checkpoint"]), **wanted))
+            wished.report["chain_file"] = f"{plain_name(self.recording.stem)}.chain.yaml"
         command = recipe.command_line(
             wished.report,
             restorer,
@@ -139,7 +163,7 @@ class Outcome:
             subtype=subtype,
             output=file.name,
         )
-        return Home(self, wished, file, command, restorer.reference)
+        return Home(self, wished, file, command, restorer.reference, chain)
 
     def _gain_db(self, restoration: Restoration, integer: bool) -> float:
         """By how many dB a restoration is softer than its recording, no more than a file of integers has room for."""
@@ -167,15 +191,24 @@ def as_long(sound: audio.Recording, restoration: Restoration) -> Sound:
     return sound.audio[:, : max(1, round(seconds * sound.sample_rate))], sound.sample_rate
 
 
-def sounds_to_compare(before: Sound, after: Audio, equalised: Audio | None) -> dict[str, Audio]:
-    """The tracks of the listening desk, all of one length."""
+def sounds_to_compare(
+    before: Sound,
+    after: Audio,
+    equalised: Audio | None,
+    *,
+    cleaned: Audio | None = None,
+    earlier: Audio | None = None,
+) -> dict[str, Audio]:
+    """The tracks of the listening desk, all of one length; no more than it has room for, with what follows from them.
+
+    `earlier` is what the run before has made of the same.
+    """
     sound = np.asarray(before[0])[:, : after.shape[1]]
     if len(after) != len(sound):  # the published program folds channels to one
         return {RECORDING: sound.mean(axis=0, keepdims=True), RESTORED: after}
-    sounds = {RECORDING: sound, RESTORED: after}
-    if equalised is not None:
-        sounds[LTAS_EQ] = equalised[:, : after.shape[1]]
-    return sounds
+    others = {CLEANED: cleaned, EARLIER: earlier, LTAS_EQ: equalised if cleaned is None or earlier is None else None}
+    fitting = {name: other for name, other in others.items() if other is not None and len(other) == len(sound)}
+    return {RECORDING: sound, **{name: other[:, : after.shape[1]] for name, other in fitting.items()}, RESTORED: after}
 
 
 def numbers(restoration: Restoration) -> dict[str, Any]:
@@ -213,6 +246,7 @@ class Home:
     file: Path
     command: list[str]  # that makes the file again
     reference: ReferenceLtas | None
+    chain: Chain | None = None  # that the command takes it through
 
     @property
     def stem(self) -> str:
@@ -228,7 +262,9 @@ class Home:
 
     def papers(self, licence: str = "", credit: str = "") -> dict[str, bytes]:
         """Pictures, numbers and words, by file name."""
+        chain = {} if self.chain is None else {self.restoration.report["chain_file"]: self.chain.text()}
         return evidence.papers(
+            others=chain,
             recording=self.outcome.recording,
             name=self.outcome.recording.name,
             title=self.file.name,

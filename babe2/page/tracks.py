@@ -24,14 +24,21 @@ from babe2.dsp.loudness import integrated_loudness
 from babe2.dsp.waveform import as_channels
 from babe2.wording import clock
 
-RECORDING, LTAS_EQ, RESTORED, ADDED = "recording", "ltas_eq", "restored", "added"
+RECORDING, CLEANED, TAKEN, LTAS_EQ = "recording", "cleaned", "taken", "ltas_eq"
+EARLIER, RESTORED, ADDED = "earlier", "restored", "added"
 WORDS = {
     RECORDING: ("Recording", "What you put in."),
+    CLEANED: ("Cleaned", "What the cleaning stages have left of the recording; it is what was restored."),
+    TAKEN: (
+        "What was taken away",
+        "Recording minus cleaned, sample by sample, at the recording's gain. There should be no music in it.",
+    ),
     LTAS_EQ: ("LTAS-EQ", "The recording through a filter that corrects its average spectrum. Nothing is imagined."),
+    EARLIER: ("The one before", "What the run before this one had made of the same excerpt."),
     RESTORED: ("Restored", "The restoration. What the recording had lost is imagined from what remains."),
     ADDED: (
         "What was added",
-        "Restored minus recording, sample by sample. It plays at Restored's gain: as loud as it is within Restored.",
+        "Restored minus what it was made from, sample by sample, at Restored's gain: as loud as it is within Restored.",
     ),
 }
 PEAK_DB = -1.0  # dBFS; the loudest peak to be played, with room for what rises between samples
@@ -48,31 +55,36 @@ def desk_tracks(
     amount: float = 1.0,
     select: str | None = None,
 ) -> dict[str, Any]:
-    """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, LTAS_EQ and RESTORED.
+    """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, CLEANED, LTAS_EQ, EARLIER and
+    RESTORED.
 
     They begin `start` seconds into the recording, from where the desk counts. Of an `unfinished` restoration nothing
     is said to have been added; `amount` is the restoration's share where it was mixed. A desk that is not playing turns
     to the track `select`.
 
     The recording must be among them; all have its sample rate and channels. A sound that is not finished yet may be
-    shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was added
-    is a track of its own where there is a restoration. Files of a sound that has not changed keep their names in
-    `folder`, which lets the desk go on playing while a restoration grows.
+    shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was taken
+    away by cleaning and what was added by restoring are tracks of their own. Files of a sound that has not changed keep
+    their names in `folder`, which lets the desk go on playing while a restoration grows.
 
     Gains bring every track to the loudness of the recording, and all of them down together where one would peak above
-    -1 dBFS. What was added is not matched: it has the gain of the restoration that it is a part of.
+    -1 dBFS. What was taken away or added is not matched: it has the gain of what it is a part of.
     """
     tracks = {key: as_channels(sounds[key], sample_rate).numpy() for key in WORDS if key in sounds}
     channels, whole = tracks[RECORDING].shape
-    count = len(tracks) + (RESTORED in tracks)
+    count = len(tracks) + (RESTORED in tracks) + (CLEANED in tracks)
     length = min(whole, LONGEST_VALUES // (count * channels))
     tracks = {key: track[:, :length] for key, track in tracks.items()}
     assert all(len(track) == channels for track in tracks.values())
     gains = _matching_gains(tracks, sample_rate)
+    if CLEANED in tracks:
+        tracks[TAKEN] = tracks[RECORDING] - tracks[CLEANED]
+        gains[TAKEN] = gains[RECORDING]
     if RESTORED in tracks and not unfinished:
         restored = tracks[RESTORED]
-        tracks[ADDED] = restored - tracks[RECORDING][:, : restored.shape[1]]
+        tracks[ADDED] = restored - tracks.get(CLEANED, tracks[RECORDING])[:, : restored.shape[1]]
         gains[ADDED] = gains[RESTORED]
+    tracks = {key: tracks[key] for key in WORDS if key in tracks}
     peaks = {key: _peak_db(track) for key, track in tracks.items()}
     headroom = min(0.0, *(PEAK_DB - peaks[key] - gains[key] for key in tracks))
     note = None
@@ -89,7 +101,7 @@ def desk_tracks(
                 "key": key,
                 "title": _title(key, unfinished, amount),
                 "hint": WORDS[key][1],
-                "matched": key != ADDED,
+                "matched": key not in (TAKEN, ADDED),
                 "loudness": _finite(integrated_loudness(track, sample_rate)),
                 "peak_db": _finite(peaks[key]),
                 "gain_db": round(gains[key] + headroom, 3),

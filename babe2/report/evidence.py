@@ -56,12 +56,14 @@ def papers(
     duration: float | None = None,
     licence: str = "",
     credit: str = "",
+    others: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """All that tells how a restoration, the file `restored` called `title`, came about, as files by name; nothing in
     them names this machine. The last one is a list of the SHA-256 of all others and of the restored file.
 
     `recording` is the untouched file, called `name` by its owner, of which `duration` seconds from `start` on were
-    restored; `command` is what `command_line` says. `licence` and `credit` are the checkpoint's.
+    restored; `command` is what `command_line` says. `licence` and `credit` are the checkpoint's; `others` are
+    texts that the command needs, by name.
     """
     name = plain_name(name)
     before = audio.read(recording, start=start, duration=duration)
@@ -81,6 +83,7 @@ def papers(
         "report.json": json.dumps(report, indent=2, ensure_ascii=False) + "\n",
         manifest_name(title): manifest(title, provenance, report, report["input"], report["result"]),
         "reproduce.txt": recipe(command, report, restoration.seconds),
+        **(others or {}),
         "equalizer.csv": table(("frequency_hz", "gain_db"), gains(restoration)),
         "breakpoints.csv": table(
             ("segment", "frequency_hz", "slope_below_db_per_octave", "slope_above_db_per_octave"),

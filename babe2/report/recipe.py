@@ -52,6 +52,16 @@ def command_line(
         raise RestorationError("This restoration's noise was given, so no seed makes it again. Restore with a seed.")
     report, name = portable(report), plain_name(recording)
     words = ["babe2", "restore", f"./{name}" if name.startswith("-") else name]
+    if chain := report.get("chain_file"):  # which says all else
+        said = {
+            "--output": output,
+            "--chain": chain,
+            "--start": start or None,
+            "--duration": duration,
+            "--subtype": subtype,
+            "--threads": report.get("threads"),
+        }
+        return words + [word for option, value in said.items() if value is not None for word in (option, str(value))]
     options = {
         "--output": output,
         "--checkpoint": report["checkpoint"],
@@ -75,6 +85,21 @@ def command_line(
     for name, value in chosen_settings(report, restorer).items():
         words += ["--set", f"{name}={as_text(value)}"]
     return words
+
+
+def wishes(report: Mapping[str, Any], restorer: Restorer, rate: int | None = None) -> dict[str, Any]:
+    """What a stage of a chain is to be told to make the restoration of a report again."""
+    said = {
+        "method": report["method"],
+        "preset": report["preset"],
+        "seed": report["seed"],
+        "batch": report.get("batch"),
+        "brightness": report.get("brightness"),
+        "reference": report.get("reference_file"),
+        "output_rate": rate,
+        **chosen_settings(report, restorer),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def chosen_settings(report: Mapping[str, Any], restorer: Restorer) -> dict[str, Any]:

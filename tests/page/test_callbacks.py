@@ -14,6 +14,7 @@ import soundfile as sf
 from matplotlib.image import imread
 
 from babe2.checkpoints.shelf import Shelf
+from babe2.commands.main import main
 from babe2.page.callbacks import SETTINGS, Callbacks, looked_at, part_of, progress_bar
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.excerpt import Excerpt
@@ -33,8 +34,12 @@ def visitor(name: str) -> Any:
     return SimpleNamespace(session_hash=name)
 
 
+SOUNDING = (0, 0, None, "restore", [])  # seed, brightness, a recording like it, what to do, by which stages
+
+
 def fields(recording: str | None = EXAMPLE, preset: str = "draft", start: Any = 0, **settings: str) -> tuple[Any, ...]:
-    return (recording, "piano-small", preset, 0, False, start, 2, *(settings.get(name, "") for name in SETTINGS))
+    texts = (settings.get(name, "") for name in SETTINGS)
+    return (recording, "piano-small", preset, *SOUNDING, False, start, 2, *texts)
 
 
 def updates(news: Any) -> list[dict[str, Any]]:
@@ -72,14 +77,14 @@ def test_a_run_that_was_left_while_it_waited_does_not_begin(callbacks: Callbacks
 
 
 def test_what_stands_in_the_field_of_another_method_is_left_out(callbacks: Callbacks) -> None:
-    recording, checkpoint, preset, _, *rest = fields(guidance_strength="0.3", steps="5")
-    *_, last = updates(callbacks.time(recording, checkpoint, preset, *rest))
+    recording, checkpoint, preset, *rest = fields(guidance_strength="0.3", steps="5")
+    *_, last = updates(callbacks.time(recording, checkpoint, preset, *rest[len(SOUNDING) :]))
     assert last["time_needed"].startswith("2.0 s of sound will take about")
 
 
 def test_what_cannot_be_is_told_before_it_is_begun(callbacks: Callbacks) -> None:
-    recording, checkpoint, preset, _, *rest = fields(start=500)
-    *_, refused, told = updates(callbacks.time(recording, checkpoint, preset, *rest))
+    recording, checkpoint, preset, *rest = fields(start=500)
+    *_, refused, told = updates(callbacks.time(recording, checkpoint, preset, *rest[len(SOUNDING) :]))
     assert refused["time_needed"] == "" and refused["go"]["interactive"] is False
     assert "begins at 8:20" in told["problem"]
 
@@ -168,3 +173,49 @@ def test_a_recording_is_looked_at_once(callbacks: Callbacks) -> None:
 def test_a_screen_reader_is_not_told_of_every_step() -> None:
     assert 'role="status"' in progress_bar(0.0, "beginning", spoken=True)
     assert 'role="status"' not in progress_bar(0.5, "step 3 of 10") and "aria-label" in progress_bar(0.5, "")
+
+
+def run(callbacks: Callbacks, what: str = "restore", stages: tuple[str, ...] = (), token: str | None = None) -> Any:
+    """The last update of a run with the least steps."""
+    recording, checkpoint, preset, *rest = fields(steps="2", duration="1")
+    sounding = (*SOUNDING[:3], what, list(stages))
+    callbacks.get_ready(visitor("a"))
+    news = callbacks.restore_excerpt(
+        visitor("a"), token, False, recording, checkpoint, preset, *sounding, *rest[len(SOUNDING) :]
+    )
+    return updates(news)[-1]
+
+
+def test_what_was_cleaned_first_can_be_heard_and_is_said_of_the_file(callbacks: Callbacks, tmp_path: Path) -> None:
+    done = run(callbacks, "shellac-piano", ("declick", "rumble"))
+    keys = [track["key"] for track in done["desk"]["tracks"]]
+    assert keys == ["recording", "cleaned", "taken", "ltas_eq", "restored", "added"]
+    outcome = done["kept"]
+    home = outcome.take_home(tmp_path, callbacks.cards.restorer("piano-small"))
+    assert "The recording was cleaned before: declick → rumble." in home.words
+    assert "--chain old_variation.chain.yaml" in " ".join(home.command)
+    # The chain that is taken home makes the same file again.
+    (tmp_path / "old_variation.chain.yaml").write_text(home.chain.text(), "utf-8")
+    again = tmp_path / "again.wav"
+    words = ["restore", EXAMPLE, "--output", str(again), "--chain", str(tmp_path / "old_variation.chain.yaml")]
+    assert main([*words, "--start", "0", "--duration", "2"]) == 0
+    np.testing.assert_array_equal(sf.read(again)[0], sf.read(home.file)[0])
+
+
+def test_the_run_before_stays_to_be_compared(callbacks: Callbacks) -> None:
+    first = run(callbacks)
+    second = run(callbacks, token=first["mine"])
+    assert [track["key"] for track in second["desk"]["tracks"]] == [
+        "recording", "ltas_eq", "earlier", "restored", "added",
+    ]  # fmt: skip
+
+
+def test_a_choice_ticks_its_stages_and_what_a_recording_needs_is_told(callbacks: Callbacks) -> None:
+    (shown,) = updates(callbacks.what_to_do("cylinder", EXAMPLE, False, 0, 2))[1:]
+    assert shown["stages"]["value"] == ["declick", "rumble", "denoise"] and shown["stages"]["visible"]
+    *_, hidden = updates(callbacks.what_to_do("restore", EXAMPLE, False, 0, 2))
+    assert not hidden["stages"]["visible"]
+    *_, needed = updates(callbacks.what_to_do("as-needed", EXAMPLE, False, 0, 2))
+    assert "denoise" in needed["stages"]["value"] and "denoise: the noise lies" in needed["reasons"]
+    *_, missing = updates(callbacks.what_to_do("as-needed", None, False, 0, 2))
+    assert missing["reasons"].startswith("Drop a recording first")
