@@ -108,7 +108,8 @@ def _window(x: Tensor, start: int, sample_rate: int) -> Window | None:
     gain = float((loud[1].sum() / loud[0].sum()).sqrt())
     second = sign / gain * second[music] * torch.polar(torch.ones_like(omega), omega * delay)[music, None]
     sums, differences = (
-        decibels((first[music] + way * second).abs().square().sum(dim=0) + 1e-9 * power / first.shape[1]) for way in (1, -1)
+        decibels((first[music] + way * second).abs().square().sum(dim=0) + 1e-9 * power / first.shape[1])
+        for way in (1, -1)
     )
     sums, differences = sums - sums.mean(), differences - differences.mean()
     return Window(
@@ -268,18 +269,20 @@ def better_wall(walls: Tape, sample_rate: int) -> tuple[Tensor, Tensor]:
     """
     fft = 2 ** round(math.log2(FFT_SECONDS * sample_rate))
     shares = Bands.below_nyquist(sample_rate).shares(sample_rate, fft // 2 + 1).double()
-    own = torch.zeros(2, shares.shape[1], dtype=torch.float64)
-    across = torch.zeros(shares.shape[1], dtype=torch.float64)
+    noise = torch.zeros(2, shares.shape[1], dtype=torch.float64)
     for block in walls.blocks():
         if block.shape[1] < fft:
             continue
-        both, half = frames(block, fft, fft)
+        both, half = frames(block.double(), fft, fft)
         first, second = both + half, both - half
-        # Where there is least music the noise is told best.
-        weight = 1 / (both.abs().square().sum(dim=0) + half.abs().square().sum(dim=0) + 1e-12).square()
-        own += torch.stack([(each.abs().square() * weight).sum(dim=1) for each in (first, second)]) @ shares
-        across += ((first * second.conj()).real * weight).sum(dim=1) @ shares
-    noise = (own - across).clamp(min=1e-6 * own + 1e-30)
+        own, across = (
+            torch.einsum("...fn,fk->...nk", power, shares)
+            for power in (torch.stack([first, second]).abs().square(), (first * second.conj()).real)
+        )
+        # Where there is least music in a band its noise is told best.
+        noise += ((own - across) / (own.sum(dim=0) + 1e-12).square()).sum(dim=1)
+    noise = torch.nn.functional.avg_pool1d(noise[None], 5, 1, 2, count_include_pad=False)[0]
+    noise = noise.clamp(min=1e-3 * noise.abs().amax(dim=0) + 1e-30)
     return Bands.below_nyquist(sample_rate).centres, (noise[1] - noise[0]) / noise.sum(dim=0)
 
 

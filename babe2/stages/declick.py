@@ -112,6 +112,7 @@ class _Declicked(InPieces):
         runs = torch.cat([before, changed], dim=1)
         self.counts["clicks"] += int((runs[:, 1:] & ~runs[:, :-1]).sum()) + (0 if start else int(runs[:, 0].sum()))
         self.counts["samples_changed"] += int(changed.sum())
+        self.counts["samples"] += changed.numel()
         return made
 
     def _piece(self, start: int, stop: int) -> Tensor:
@@ -141,13 +142,13 @@ def dropouts(recording: Tape, sample_rate: int) -> list[Place]:
         for channel, place in fallen.nonzero().tolist():
             low = place + 2
             before = float(level[channel, place])
-            if 3 <= low < size + 3 and not fallen[channel, place - 1]:
-                if length := _until_back(level[channel, low : low + longest + 2], before):
-                    begin, faint = (low - 2) * step, 10 ** ((before - SHARP_DB) / 20)
-                    span = x[channel, begin : begin + (length + 3) * step].abs() < faint
-                    runs = _spans(span)
-                    start, stop = runs[(runs[:, 1] - runs[:, 0]).argmax()].tolist()
-                    found.append(Place(channel, *(place + begin + (first - 3) * step for place in (start, stop))))
+            if not 3 <= low < size + 3 or fallen[channel, place - 1]:
+                continue
+            if length := _until_back(level[channel, low : low + longest + 2], before):
+                begin, faint = (low - 2) * step, 10 ** ((before - SHARP_DB) / 20)
+                runs = _spans(x[channel, begin : begin + (length + 3) * step].abs() < faint)
+                start, stop = runs[(runs[:, 1] - runs[:, 0]).argmax()].tolist()
+                found.append(Place(channel, *(at + begin + (first - 3) * step for at in (start, stop))))
     return found
 
 

@@ -191,7 +191,9 @@ def _oscillations(
         seconds = (place + torch.arange(x.shape[1], dtype=torch.float64)) / rate
         turns = speed.turns(seconds)
         powers = turns[:, None].expand(-1, count).cumprod(dim=1)  # (n, K)
-        beside = torch.polar(torch.ones(len(away), len(seconds), dtype=torch.float64), 2 * math.pi * away[:, None] * seconds)
+        beside = torch.polar(
+            torch.ones(len(away), len(seconds), dtype=torch.float64), 2 * math.pi * away[:, None] * seconds
+        )
         part = window[:, : x.shape[1]]
         heard = x[:, None, None] * part[None, :, None] * beside.conj()  # (C, HOPS, S, n)
         found = (heard.flatten(0, 2) @ powers.conj()).reshape(len(x), HOPS, len(away), count).transpose(0, 1)

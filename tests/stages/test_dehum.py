@@ -63,7 +63,7 @@ def test_each_channel_has_its_own_hum() -> None:
     time = seconds(12, RATE)
     music = piano(12, RATE).expand(2, -1) + hiss(len(time), channels=2)
     noise = torch.cat([hum(time, 50), 0 * time[None]])
-    cleaned, report = dehum((music + noise).float(), RATE)
+    cleaned, _ = dehum((music + noise).float(), RATE)
     assert level_db(torch.from_numpy(cleaned)[0] - music[0], noise[0]) < -20
     np.testing.assert_array_equal(cleaned[1], (music + noise).float()[1])
 
