@@ -18,12 +18,12 @@ from torch import Tensor
 from babe2.config import STAGE, setting
 from babe2.dsp.bands import Bands
 from babe2.dsp.resampling import at_places
-from babe2.dsp.spectra import frames
+from babe2.dsp.spectra import decibels, frames
 from babe2.dsp.tape import Tape
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
 from babe2.stages.pieces import InPieces, filtered
 
-WINDOW_SECONDS = 4.0  # that one delay is found in
+WINDOW_SECONDS = 2.0  # that one delay is found in
 FFT_SECONDS = 0.09
 LONGEST_SECONDS = 0.002  # of delay
 MUSIC_HZ = (150.0, 4000.0)  # where discs have music that stands out of their noise
@@ -74,7 +74,7 @@ class Window(NamedTuple):
     sign: float  # -1 where it is turned over
     gain: float  # of the second over the first
     alike: float  # correlation in the band of music, once aligned
-    levels: tuple[float, float]  # of the sum and of the difference, dB
+    rising: tuple[float, float]  # how much the levels of its frames vary, and the difference's levels with them, dB^2
 
 
 def _windows(recording: Tape, sample_rate: int) -> Iterator[Window]:
@@ -106,9 +106,12 @@ def _window(x: Tensor, start: int, sample_rate: int) -> Window | None:
     energy = own[:, music].sum(dim=1)
     loud = weight[music] * own[:, music]
     gain = float((loud[1].sum() / loud[0].sum()).sqrt())
-    difference = energy[0] + energy[1] / gain**2 - 2 * in_line / gain
-    total = energy[0] + energy[1] / gain**2 + 2 * in_line / gain
-    levels = [10 * math.log10(max(float(each), 1e-12 * power)) for each in (total, difference)]
+    second = sign / gain * second[music] * torch.polar(torch.ones_like(omega), omega * delay)[music, None]
+    sums, differences = (
+        decibels((first[music] + way * second).abs().square().sum(dim=0) + 1e-9 * power / first.shape[1])
+        for way in (1, -1)
+    )
+    sums, differences = sums - sums.mean(), differences - differences.mean()
     return Window(
         start + x.shape[1] / 2,
         power,
@@ -117,7 +120,7 @@ def _window(x: Tensor, start: int, sample_rate: int) -> Window | None:
         sign,
         gain,
         float(in_line / (energy[0] * energy[1]).sqrt()),
-        (levels[0], levels[1]),
+        (float(sums.square().sum()), float((sums * differences).sum())),
     )
 
 
@@ -150,9 +153,8 @@ def one_source(windows: list[Window]) -> tuple[bool, dict[str, float]]:
     found = {"correlation": round(alike, 4)}
     if alike >= SAME or alike < ALIKE:
         return alike >= SAME, found
-    sums, differences = np.array([window.levels for window in loud]).T
-    spread = float(np.var(sums))
-    rises = float(np.cov(sums, differences, bias=True)[0, 1] / spread) if spread > 1 else 1.0
+    varying, together = np.array([window.rising for window in loud]).sum(axis=0)
+    rises = float(together / max(varying, 1e-12))
     return rises < FOLLOWING, found | {"difference_follows": round(rises, 2)}
 
 
@@ -175,10 +177,14 @@ class Offset:
         delays, centres = (np.array([getattr(window, name) for window in loud]) for name in ("delay", "centre"))
         middle = float(np.median(delays))
         near = np.abs(delays - middle) < 3 * DRIFTING + 3 * np.array([window.error for window in loud])
+        near |= not near.any()
         gain = math.exp(float(np.average([math.log(window.gain) for window in loud], weights=[w.power for w in loud])))
-        smooth = np.array([np.median(delays[max(0, n - 2) : n + 3]) for n in range(len(delays))])
-        if len(delays) >= 3 and np.ptp(smooth) > DRIFTING:
-            return Offset(centres, smooth, sign, gain)
+        errors = np.array([window.error for window in loud])
+        if len(delays) >= 3 and 1.5 * float(np.median(np.abs(delays - middle))) > max(DRIFTING, 3 * np.median(errors)):
+            line = np.poly1d(np.polyfit(centres, delays, 1, w=np.sqrt(weights)))(centres)
+            if float(np.median(np.abs(delays - line))) > DRIFTING:
+                line = np.array([np.median(delays[max(0, n - 2) : n + 3]) for n in range(len(delays))])
+            return Offset(centres, line, sign, gain)
         return Offset(centres[:1], np.array([np.average(delays[near], weights=weights[near])]), sign, gain)
 
     @property
@@ -263,16 +269,20 @@ def better_wall(walls: Tape, sample_rate: int) -> tuple[Tensor, Tensor]:
     """
     fft = 2 ** round(math.log2(FFT_SECONDS * sample_rate))
     shares = Bands.below_nyquist(sample_rate).shares(sample_rate, fft // 2 + 1).double()
-    own = torch.zeros(2, shares.shape[1], dtype=torch.float64)
-    across = torch.zeros(shares.shape[1], dtype=torch.float64)
+    noise = torch.zeros(2, shares.shape[1], dtype=torch.float64)
     for block in walls.blocks():
         if block.shape[1] < fft:
             continue
-        both, half = frames(block, fft, fft)
+        both, half = frames(block.double(), fft, fft)
         first, second = both + half, both - half
-        own += torch.stack([each.abs().square().sum(dim=1) for each in (first, second)]) @ shares
-        across += (first * second.conj()).sum(dim=1).real @ shares
-    noise = (own - across).clamp(min=1e-6 * own + 1e-30)
+        own, across = (
+            torch.einsum("...fn,fk->...nk", power, shares)
+            for power in (torch.stack([first, second]).abs().square(), (first * second.conj()).real)
+        )
+        # Where there is least music in a band its noise is told best.
+        noise += ((own - across) / (own.sum(dim=0) + 1e-12).square()).sum(dim=1)
+    noise = torch.nn.functional.avg_pool1d(noise[None], 5, 1, 2, count_include_pad=False)[0]
+    noise = noise.clamp(min=1e-3 * noise.abs().amax(dim=0) + 1e-30)
     return Bands.below_nyquist(sample_rate).centres, (noise[1] - noise[0]) / noise.sum(dim=0)
 
 

@@ -27,7 +27,8 @@ from babe2.stages.pieces import InPieces
 ORDER, FILLING_ORDER = 32, 48  # of the model that clicks stand out of, and of the one that fills their places
 FRAME_SECONDS = 0.046
 BLOCK_SECONDS = 0.002  # the loudest sample of so much prediction error is its level there
-USUAL, BLOCKS = 0.7, 12  # the level that so many of the blocks on one side keep below
+USUAL, BLOCKS = 0.5, 12  # the level that so many of the blocks on one side keep below
+POOL = 1  # blocks: a voice's pulses, some milliseconds apart, are usual
 NEXT = 3  # blocks: a knock of some milliseconds is a note that begins
 NEAR_SECONDS = 3e-4  # forwards and backwards, a click is found at its two ends
 JOIN = 1e-4
@@ -96,9 +97,9 @@ class _Declicked(InPieces):
         self._mender, self._on_grid = Mender(sample_rate, threshold), on_grid
         short = FILLED_SECONDS * sample_rate
         self._short = [place for place in dropouts if place.stop - place.start <= short]
-        left = [place for place in dropouts if place.stop - place.start > short]
+        self._left = [place for place in dropouts if place.stop - place.start > short]
         # As missing samples, for something that knows music: [start, stop], seconds.
-        spans = sorted({(place.start, place.stop) for place in left})
+        spans = sorted({(place.start, place.stop) for place in self._left})
         self.found = {
             "dropouts": len(dropouts),
             "left_seconds": [[round(place / sample_rate, 4) for place in span] for span in spans[:LISTED]],
@@ -111,15 +112,18 @@ class _Declicked(InPieces):
         runs = torch.cat([before, changed], dim=1)
         self.counts["clicks"] += int((runs[:, 1:] & ~runs[:, :-1]).sum()) + (0 if start else int(runs[:, 0].sum()))
         self.counts["samples_changed"] += int(changed.sum())
+        self.counts["samples"] += changed.numel()
         return made
 
     def _piece(self, start: int, stop: int) -> Tensor:
         reach = self._mender.reach
-        x = self.recording.read(start - reach, stop + reach)
-        lost = torch.zeros_like(x, dtype=torch.bool)
-        for place in self._short:
-            lost[place.channel, max(0, place.start - start + reach) : max(0, place.stop - start + reach)] = True
-        mended = self._mender.mend(x, lost)
+        x = self.recording.mirrored(start - reach, stop + reach)
+        lost = _mask(x, self._short, reach - start)
+        kept = _mask(x, self._left, reach - start, self._mender.block)
+        # At either end of the recording there is nothing to fill from.
+        kept[:, : max(0, reach - start + FILLING_ORDER)] = True
+        kept[:, max(0, reach - start + self.samples - FILLING_ORDER) :] = True
+        mended = self._mender.mend(x, lost & ~kept, kept)
         y = mended.sound.float()
         if self._on_grid:
             y = (y * GRID).round().clamp(-GRID, GRID - 1) / GRID
@@ -136,11 +140,15 @@ def dropouts(recording: Tape, sample_rate: int) -> list[Place]:
         level = decibels(x.square().unflatten(1, (-1, step)).mean(dim=2))
         fallen = (level[:, 2:] < level[:, :-2] - SHARP_DB) & (level[:, :-2] > 20 * math.log10(AUDIBLE))
         for channel, place in fallen.nonzero().tolist():
-            before, low = level[channel, place], place + 2
-            if 3 <= low < size + 3 and not (fallen[channel, place - 1] and low > 3):
-                if length := _until_back(level[channel, low : low + longest + 2], float(before)):
-                    begin = (first - 3 + low - 1) * step
-                    found.append(Place(channel, begin, min(begin + (length + 2) * step, recording.samples)))
+            low = place + 2
+            before = float(level[channel, place])
+            if not 3 <= low < size + 3 or fallen[channel, place - 1]:
+                continue
+            if length := _until_back(level[channel, low : low + longest + 2], before):
+                begin, faint = (low - 2) * step, 10 ** ((before - SHARP_DB) / 20)
+                runs = _spans(x[channel, begin : begin + (length + 3) * step].abs() < faint)
+                start, stop = runs[(runs[:, 1] - runs[:, 0]).argmax()].tolist()
+                found.append(Place(channel, *(at + begin + (first - 3) * step for at in (start, stop))))
     return found
 
 
@@ -152,6 +160,14 @@ def _until_back(level: Tensor, before: float) -> int:
     length = int(back[0])
     lowest = bool((level[: max(1, length - 1)] < before - SHARP_DB + 5).all())
     return length if lowest else 0
+
+
+def _mask(x: Tensor, places: list[Place], shift: int, margin: int = 0) -> Tensor:
+    """Which samples of x (C, T) lie in some places, shifted, or near them: (C, T)."""
+    mask = torch.zeros_like(x, dtype=torch.bool)
+    for place in places:
+        mask[place.channel, max(0, place.start + shift - margin) : max(0, place.stop + shift + margin)] = True
+    return mask
 
 
 class Mended(NamedTuple):
@@ -171,15 +187,15 @@ class Mender:
         self.longest = round(MENDED_SECONDS * sample_rate)
         self.reach = 4 * self.frame
 
-    def mend(self, x: Tensor, lost: Tensor) -> Mended:
-        """x (C, T) without its clicks, and without what is known to be `lost` (C, T)."""
-        parts = [self._mend(*channel) for channel in zip(x.double(), lost, strict=True)]
+    def mend(self, x: Tensor, lost: Tensor, kept: Tensor) -> Mended:
+        """x (C, T) without its clicks, and without what is known to be `lost`; what is to be `kept` is no click."""
+        parts = [self._mend(*channel) for channel in zip(x.double(), lost, kept, strict=True)]
         return Mended(*(torch.stack(each) for each in zip(*parts, strict=True)))
 
-    def _mend(self, x: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
+    def _mend(self, x: Tensor, lost: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         y, marked = self._filled(x, _spans(lost)), lost
         for eager in EAGER:
-            spans = _spans(self._marked(x, y, eager * self.threshold) | lost)
+            spans = _spans(self._marked(x, y, eager * self.threshold) & ~kept | lost)
             spans = spans[spans[:, 1] - spans[:, 0] <= self.longest]
             y, marked = self._filled(x, spans), torch.zeros_like(lost)
             for start, stop in spans.tolist():
@@ -222,9 +238,11 @@ class Mender:
         """What the error (T,) usually reaches around each sample, on the side where that is more: (T,)."""
         count = -(-len(error) // self.block)
         peaks = F.pad(error, (0, count * self.block - len(error))).reshape(count, self.block).amax(dim=1)
-        around = F.pad(peaks, (BLOCKS + 1, BLOCKS + 1)).unfold(0, 2 * BLOCKS + 3, 1)
-        far = [side.kthvalue(round(USUAL * BLOCKS), dim=1).values for side in (around[:, :BLOCKS], around[:, -BLOCKS:])]
         middle = BLOCKS + 1
+        around, wider = (
+            F.pad(each, (middle, middle)).unfold(0, 2 * middle + 1, 1) for each in (peaks, _nearby(peaks, POOL, POOL))
+        )
+        far = [side.kthvalue(round(USUAL * BLOCKS), dim=1).values for side in (wider[:, :BLOCKS], wider[:, -BLOCKS:])]
         near = [
             side.median(dim=1).values
             for side in (around[:, middle - NEXT : middle], around[:, middle + 1 : middle + 1 + NEXT])

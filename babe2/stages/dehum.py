@@ -26,17 +26,18 @@ from babe2.stages.pieces import InPieces
 
 MAINS_HZ = (50.0, 60.0)
 OFF_SPEED = 0.012  # a quarter of a semitone: the nearest notes are 2 % off, and no hum by so much
+EDGE = 0.9
 SHORTEST_SECONDS = 6.0  # of less, nobody can say which line would have ended
 HOP_SECONDS, HOPS = 0.5, 4  # a line's level and phase are told so often, from so many hops of sound
 LOW_RATE, LOW_PARTIALS = 600, 5  # where the lines are looked for
-RATE, PARTIALS = 4800, 40  # Hz, and how many lines may be taken away
+RATE, PARTIALS = 2400, 20  # Hz, and how many lines may be taken away
 GRID = 1e-4  # of the speed
 STEPS = 10  # of the grid, from one hop to the next: 0.2 % in a second
 STEP_DB = 0.5  # what a step must gain
 ENOUGH_DB = 20.0  # a line that stands out by more tells no more of the speed
 STANDS_OUT_DB = 8.0  # over both sides
 MOSTLY = 0.15  # of the time a line may be covered by music
-STEADY = 0.35  # of its usual level that a line's tenth quietest moment still has
+STEADY, FAINTEST = 0.6, 0.05  # of its usual level that a line keeps in all but so few of its faintest moments
 LOUDEST = 1.4  # times its usual level, that are taken away at most
 SIDES_HZ = (2.5, 3.25, 4.0)  # from a line, where nothing of it is left
 
@@ -66,6 +67,8 @@ class Dehum(Stage):
         best: _Lines | None = None
         for mains in (self.mains_hz,) if self.mains_hz else MAINS_HZ:
             speed = followed(low, mains)
+            if speed.off > EDGE * OFF_SPEED:  # drawn there by something beyond
+                continue
             lines = _Lines.of(recording, sample_rate, speed)
             if lines.are_hum and (best is None or lines.power > best.power):
                 best = lines
@@ -87,6 +90,11 @@ class Speed:
 
     mains: float  # Hz
     factors: np.ndarray  # (M,) of the mains' frequency
+
+    @property
+    def off(self) -> float:
+        """By which share of the mains' frequency it is mostly off."""
+        return float(np.median(np.abs(self.factors - 1)))
 
     @property
     def cycles(self) -> np.ndarray:
@@ -182,7 +190,7 @@ def _oscillations(
         x = block.double()
         seconds = (place + torch.arange(x.shape[1], dtype=torch.float64)) / rate
         turns = speed.turns(seconds)
-        powers = torch.stack([turns**order for order in range(1, count + 1)], dim=1)  # (n, K)
+        powers = turns[:, None].expand(-1, count).cumprod(dim=1)  # (n, K)
         beside = torch.polar(
             torch.ones(len(away), len(seconds), dtype=torch.float64), 2 * math.pi * away[:, None] * seconds
         )
@@ -219,7 +227,7 @@ class _Lines:
         sides = decibels(found[:, :, 1:].abs().square().unflatten(2, (2, -1)).mean(dim=3)).amax(dim=2)
         over = (level[:, :, 0] - sides).quantile(MOSTLY, dim=0)
         waves, size = found[:, :, 0], found[:, :, 0].abs()
-        steady = size.quantile(0.1, dim=0) > STEADY * size.median(dim=0).values
+        steady = size.quantile(FAINTEST, dim=0) > STEADY * size.median(dim=0).values
         stands_out = (over > STANDS_OUT_DB) & steady
         reach = min(20, len(size) // 2)
         usual = torch.stack([size[max(0, m - reach) : m + reach + 1].median(dim=0).values for m in range(len(size))])

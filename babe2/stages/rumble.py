@@ -20,7 +20,8 @@ SLOPE = 0.5  # from the corner down to where nothing is left, as a share of the 
 RIPPLE_DB = 70.0  # below which nothing that was taken away is left
 FRAME_SECONDS = 1.0
 SHARES = (0.25, 0.95)  # of the frames: what is always there, and what comes and goes
-LIVELY_DB = 12.0  # music comes and goes by more; noise as steady as rumble by less
+LIVELY_DB = 7.0  # music comes and goes by more; in a third of an octave, noise as steady as rumble by less
+FEWEST = 8  # frames: of fewer, nobody can say what comes and goes
 FAINT_DB = -70.0  # below the whole recording: not worth a filter
 FRAMES_HELD = 1200  # in all: of a long recording every second, third ... is looked at
 
@@ -79,9 +80,9 @@ class Low:
         """The highest corner below all that comes and goes like music."""
         corner = LOWEST_HZ
         while corner < HIGHEST_HZ:
-            band = self.power[(self.hertz >= corner * SLOPE) & (self.hertz < corner * 2 ** (1 / 6))].sum(dim=0)
+            band = self.power[(self.hertz >= corner * 2 ** (-1 / 6)) & (self.hertz < corner * 2 ** (1 / 6))].sum(dim=0)
             steady, lively = decibels(quantiles(band[None], torch.tensor(SHARES, dtype=band.dtype)).flatten())
-            if band.shape[0] < 2 / FRAME_SECONDS or lively - steady > LIVELY_DB:
+            if len(band) < FEWEST or lively - steady > LIVELY_DB:
                 break
             corner *= 2 ** (1 / 6)
         return min(corner, HIGHEST_HZ)
