@@ -13,6 +13,7 @@ from my_piano import manifest_entry
 from babe2 import RestorationError, checkpoints
 from babe2.checkpoints import manifest
 from babe2.checkpoints.manifest import Entry, collection, own_manifest, read
+from babe2.config import COLUMNS
 from babe2.networks.models import MODELS
 
 PRIORS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
@@ -90,7 +91,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
         ("sample_rate: fast", "sample_rate: 22050", "my-piano.sample_rate must be a rate in Hz, not 'fast'"),
         ("sample_rate: 5", "sample_rate: 22050", "must be a rate in Hz, not '5'"),
         ("segment: -1", "segment: 45056", "must be a number of samples"),
-        ("settings: harp", "settings: compact", "must be one of piano, voice, compact or null, not 'harp'"),
+        ("settings: harp", "settings: compact", f"must be one of {', '.join(COLUMNS)} or null, not 'harp'"),
         ("bytes: 1.5", "bytes: null", "must be a positive whole number or null"),
         ("sha256: abc", "sha256: null", "must be 64 hexadecimal digits or null"),
         ("licence: ''", "licence: CC BY 4.0", "must be a text"),
