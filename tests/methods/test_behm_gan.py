@@ -14,7 +14,7 @@ from conftest import CHECKPOINT
 from music import music
 from procedural import fill, published_names
 
-from babe2 import Cancelled, RestorationError, Restorer
+from babe2 import Cancelled, RestorationError, Restorer, Step
 from babe2.checkpoints import load
 from babe2.checkpoints.published import convert
 from babe2.config import Model, SpectralArchitecture
@@ -157,7 +157,7 @@ def test_recordings_of_other_rates_keep_their_rate_and_length() -> None:
 
 
 def test_progress_is_told_and_work_can_be_stopped_between_segments() -> None:
-    steps = []
+    steps: list[Step] = []
     extended(music(1, RATE), on_step=steps.append)
     assert [(step.segment, step.segments, step.steps) for step in steps] == [(1, 3, 1), (2, 3, 1), (3, 3, 1)]
     assert steps[-1].share == 1 and steps[0].clean().shape == (1, SHORT)
