@@ -29,6 +29,7 @@ from measuring import (
     use_threads,
 )
 
+from babe2.config import Architecture
 from babe2.cqt import ConstantQ
 from babe2.prior import PublishedPrior
 from babe2.process import reuse_memory
@@ -45,9 +46,9 @@ def measure(size: str, case: str) -> dict[str, float]:
     network.save_memory = "memory" in case
     if "compile" in case:
         network.compile_pointwise()
-    transform = ConstantQ(
-        model.sample_rate, model.segment, model.architecture.octaves, model.architecture.bins_per_octave
-    )
+    architecture = model.architecture
+    assert isinstance(architecture, Architecture)
+    transform = ConstantQ(model.sample_rate, model.segment, architecture.octaves, architecture.bins_per_octave)
     prior = PublishedPrior(network, transform, model.sigma_data)
     noisy = torch.randn(1, model.segment, generator=torch.Generator().manual_seed(1)).requires_grad_()
     sigma = torch.tensor(0.1)
@@ -65,7 +66,9 @@ def measure(size: str, case: str) -> dict[str, float]:
 def transform_seconds(size: str) -> float:
     """Measures the wall time of building the transform's tables."""
     model = SIZES[size]
-    octaves, bins = model.architecture.octaves, model.architecture.bins_per_octave
+    architecture = model.architecture
+    assert isinstance(architecture, Architecture)
+    octaves, bins = architecture.octaves, architecture.bins_per_octave
     return median_seconds(
         lambda: ConstantQ(model.sample_rate, model.segment, octaves, bins), repeats=5, clock=time.perf_counter
     )

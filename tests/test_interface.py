@@ -87,7 +87,8 @@ def test_settings_have_the_public_names() -> None:
 
 
 def test_the_manifest_has_the_public_ids() -> None:
-    assert {"piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small"} <= collection().keys()
+    priors = {"piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small"}
+    assert priors | {"behm-gan-piano"} <= collection().keys()
 
 
 COMMANDS = {

@@ -70,7 +70,13 @@ def model_card(
 
 def is_denoiser(checkpoint: Checkpoint) -> bool:
     """Whether it takes noise away, and knows nothing of what was lost."""
-    return isinstance(checkpoint.model.architecture, SpectralArchitecture)
+    size = checkpoint.model.architecture
+    return isinstance(size, SpectralArchitecture) and not size.extends
+
+
+def is_prior(checkpoint: Checkpoint) -> bool:
+    """Whether it knows music at every level of noise, and so can restore by any method."""
+    return not isinstance(checkpoint.model.architecture, SpectralArchitecture)
 
 
 def blank_card(checkpoint: Checkpoint, title: str) -> str:
@@ -91,6 +97,8 @@ def _what_it_is(checkpoint: Checkpoint, description: str, intended: str) -> str:
     does = "A prior for the restoration of old music recordings with [BABE-2](https://arxiv.org/abs/2403.18636)."
     if is_denoiser(checkpoint):
         does = "A denoiser of old music recordings: a U-Net over spectrograms (Moliner and Välimäki, ICASSP 2022)."
+    elif not is_prior(checkpoint):
+        does = "Extends the band of old music recordings: BEHM-GAN's generator (Moliner and Välimäki, TASLP 2022)."
     return " ".join(part for part in (description, does, f"Intended for: {intended}." if intended else "") if part)
 
 
@@ -99,10 +107,11 @@ def _how_to_use(checkpoint: Checkpoint, repo: str) -> str:
         return f"""```sh
 babe2 denoise old.wav -o denoised.wav --checkpoint {repo}
 ```"""
+    wishes = "" if is_prior(checkpoint) else ', method="behm-gan"'
     return f"""```python
 from babe2 import Restorer
 restorer = Restorer.from_checkpoint("{repo}")
-restorer.restore(recording, sample_rate).save("restored.wav")
+restorer.restore(recording, sample_rate{wishes}).save("restored.wav")
 ```"""
 
 
@@ -114,7 +123,7 @@ def _sound_and_network(checkpoint: Checkpoint) -> str:
     spectrum = f"{len(checkpoint.ltas)} bins, in `{WEIGHTS}`" if checkpoint.ltas is not None else "none"
     said = f"""* network: {KINDS[type(network)]}, {parameters:,} parameters, {", ".join(precision)}
 * sound: {model.sample_rate} Hz, trained on segments of {model.segment / model.sample_rate:.2f} s"""
-    if is_denoiser(checkpoint):
+    if not is_prior(checkpoint):
         return said
     return f"""{said}
 * settings: the `{model.column}` column

@@ -52,7 +52,8 @@ class Checkpoint:
         network = self.network()
         if isinstance(network, SpectralUNet) and not network.size.extends:
             raise RestorationError(
-                f"{self.name} is a denoiser: use it with `babe2 denoise`. A restoration needs a prior, such as piano-small."
+                f"{self.name} is a denoiser: use it with `babe2 denoise`. A restoration needs a prior, such as "
+                "piano-small."
             )
         return network
 
@@ -71,7 +72,8 @@ class Checkpoint:
         network = self.network()
         if isinstance(network, SpectralUNet) and network.size.extends:
             raise RestorationError(
-                f"{self.name} extends the band of a recording, and is no denoiser. Restore with it by the method behm-gan."
+                f"{self.name} extends the band of a recording, and is no denoiser. Restore with it by the method "
+                "behm-gan."
             )
         if not isinstance(network, SpectralUNet):
             raise RestorationError(
@@ -81,7 +83,9 @@ class Checkpoint:
 
     def network(self) -> Network | SpectralUNet:
         """The network with these weights. An error names every missing, surplus and misshapen key."""
-        with torch.device("meta"), Unfilled():
+        # What splits kernels into length and direction would, on the meta device, import torch's compiler.
+        splits = isinstance(self.model.architecture, SpectralArchitecture) and self.model.architecture.weight_norm
+        with torch.device("cpu" if splits else "meta"), Unfilled():
             network = build_network(self.model)
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         found = {key: tuple(value.shape) for key, value in self.weights.items()}

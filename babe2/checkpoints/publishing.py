@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from babe2.checkpoints.card import A_PATH, UNKNOWN, blank_card, completed_card, is_denoiser, model_card, one_line
+from babe2.checkpoints.card import A_PATH, UNKNOWN, blank_card, completed_card, is_prior, model_card, one_line
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS, Checkpoint, load_folder
 from babe2.checkpoints.manifest import REPO
 from babe2.errors import RestorationError
@@ -195,7 +195,7 @@ def manifest_lines(checkpoint: Checkpoint, repo: str, commit: str, size: int, ab
         "bytes": size,
         "sample_rate": model.sample_rate,
         "segment": model.segment,
-        "settings": None if is_denoiser(checkpoint) else model.column,
+        "settings": model.column if is_prior(checkpoint) else None,
         "parameters": sum(one.numel() for one in checkpoint.network().parameters()),
     }
     entry |= {key: about.get(key, UNKNOWN) for key in ("licence", "credit", "training_data", "intended")}

@@ -22,11 +22,11 @@ from babe2.config import FOLLOWING, Column, CutSettings, Model, SpectralArchitec
 from babe2.dsp.curves import FLAT
 from babe2.errors import RestorationError
 from babe2.methods.base import Group, Method, SegmentMethod, Session, Span, Work
+from babe2.networks.published_segments import OVERLAP, SEGMENT
 from babe2.networks.spectral import shortest_samples
 from babe2.prior import Prior
 from babe2.sampler import Progress, Sampled
 
-SEGMENT, OVERLAP = 110250, 1024  # samples at 22050 Hz
 KEPT_HZ = 2500.0  # below which nearly every low-pass of its training left the music as it was
 
 

@@ -119,8 +119,8 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What each layer's result gives to all later ones is convolved at once, and added up: nothing is joined."""
-        convs = [layer[0] for layer in self.H]
-        width, bias = convs[0].out_channels, torch.cat([conv.bias for conv in convs])
+        convs = [conv for layer in self.H for conv in layer if isinstance(conv, nn.Conv2d)]
+        width, bias = convs[0].out_channels, torch.cat([conv.bias for conv in convs if conv.bias is not None])
         kernels = torch.cat([conv.weight[:, -x.shape[1] :] for conv in convs])
         sums = F.conv2d(_mirrored(x, 1), kernels, bias)
         made = F.elu(sums[:, :width])

@@ -13,9 +13,16 @@ from my_piano import manifest_entry
 from babe2 import RestorationError, checkpoints
 from babe2.checkpoints import manifest
 from babe2.checkpoints.manifest import Entry, collection, own_manifest, read
+from babe2.config import COLUMNS
 from babe2.networks.models import MODELS
 
-IDS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
+PRIORS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
+# The published file that each is, and its size.
+RELEASED = {"two-stage-denoiser": ("checkpoint_denoiser", 290_491_831)} | {
+    f"behm-gan-{music}": (f"checkpoint_{music}", 329_972_495) for music in ("piano", "strings", "orchestra")
+}
+IDS = [*PRIORS, "denoiser-small", *RELEASED]
+RELEASE = "https://github.com/eloimoliner/bwe_historical_recordings/releases/download/v0.0-alpha"
 GOOD = manifest_entry()
 
 
@@ -50,8 +57,12 @@ def test_what_comes_along_is_what_the_manifest_says() -> None:
 
 def test_published_ones_come_from_their_authors_and_nowhere_else() -> None:
     for name, entry in collection().items():
-        if name != "piano-small":
-            (source,) = entry.sources
+        (source,) = entry.sources
+        if name in RELEASED:
+            file, size = RELEASED[name]
+            assert source.url == f"{RELEASE}/{file}"
+            assert (entry.sha256, entry.bytes, entry.settings) == (None, size, None)
+        elif not entry.bundled():
             assert source.url is not None and source.url.startswith("http://research.spa.aalto.fi/publications/")
             assert entry.sha256 is None and entry.bytes is None  # nobody has published them
             model = MODELS[entry.settings]
@@ -80,7 +91,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
         ("sample_rate: fast", "sample_rate: 22050", "my-piano.sample_rate must be a rate in Hz, not 'fast'"),
         ("sample_rate: 5", "sample_rate: 22050", "must be a rate in Hz, not '5'"),
         ("segment: -1", "segment: 45056", "must be a number of samples"),
-        ("settings: harp", "settings: compact", "must be one of piano, voice, compact, not 'harp'"),
+        ("settings: harp", "settings: compact", f"must be one of {', '.join(COLUMNS)} or null, not 'harp'"),
         ("bytes: 1.5", "bytes: null", "must be a positive whole number or null"),
         ("sha256: abc", "sha256: null", "must be 64 hexadecimal digits or null"),
         ("licence: ''", "licence: CC BY 4.0", "must be a text"),
@@ -147,7 +158,8 @@ def test_what_yaml_knows_besides_is_refused_in_every_field(tmp_path: Path, odd: 
         except RestorationError as refusal:
             assert len(str(refusal)) < 500 and str(refusal).isprintable()
         else:  # a text is a text, however it is tagged
-            assert name in ("title", "description", "licence", "credit", "training_data", "intended", "sha256", "bytes")
+            texts = ("title", "description", "licence", "credit", "training_data", "intended")
+            assert name in (*texts, "sha256", "bytes", "settings")  # the last three may be null
 
 
 @pytest.mark.parametrize(

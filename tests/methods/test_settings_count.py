@@ -81,9 +81,9 @@ def restorer_for(method: str) -> Restorer:
         reference = ltas(torch.from_numpy(music(8, seed=9)), 1024, 512, 256)
         return Restorer(babbling_network(), replace(COMPACT, column="compact"), reference)
     if method == "behm-gan":
-        network = SpectralUNet(SpectralArchitecture((4, 4, 8), layers=1, stages=1)).eval().requires_grad_(False)
+        network = SpectralUNet(SpectralArchitecture((4, 4, 8), layers=1, stages=1, weight_norm=True)).eval()
         fill(network, seed=1)
-        return Restorer(network, Model(network.size, SMALL_RATE, SMALL_LENGTH, sigma_data=1.0), None)
+        return Restorer(network.multiply_out(), Model(network.size, SMALL_RATE, SMALL_LENGTH, sigma_data=1.0), None)
     model = Model(SMALL, SMALL_RATE, SMALL_LENGTH, sigma_data=0.063)
     return Restorer(recorded_network(), model, Vectors("ltas_small")["ref"])
 
