@@ -55,6 +55,27 @@ class BandwiseArchitecture:
 
 
 @dataclass(frozen=True)
+class MatrixArchitecture:
+    """The size of CQTdiff; the tuple runs from the level of all frames down."""
+
+    channels: tuple[int, ...]
+    layers: int = 8  # per block, each dilated twice as far along frequency as the one before
+    octaves: int = 7
+    bins_per_octave: int = 64
+    embedding: int = 512
+
+    @property
+    def rows(self) -> int:
+        """The transform's: its bins, DC and Nyquist."""
+        return self.octaves * self.bins_per_octave + 2
+
+    @property
+    def halvings(self) -> int:
+        """Of the frames."""
+        return len(self.channels) - 1
+
+
+@dataclass(frozen=True)
 class SpectralArchitecture:
     """The size of a U-Net over spectrograms: a denoiser of two stages, or BEHM-GAN's generator of one."""
 
@@ -77,7 +98,7 @@ class SpectralArchitecture:
 class Model:
     """What a checkpoint says of itself, beside its weights."""
 
-    architecture: Architecture | BandwiseArchitecture | SpectralArchitecture
+    architecture: Architecture | BandwiseArchitecture | MatrixArchitecture | SpectralArchitecture
     sample_rate: int  # Hz
     segment: int  # samples it was trained on
     sigma_data: float  # std of what it was trained on, or of the recordings a denoiser has heard

@@ -15,7 +15,9 @@ from babe2.config import Model
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus, Poll
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.cqtdiff import CQTDiff
 from babe2.networks.folded_cqt import PATCH, FoldedConstantQ
+from babe2.networks.matrix_cqt import MatrixConstantQ
 from babe2.networks.models import Network, Transform
 from babe2.networks.spectral import SpectralUNet, sound, spectrogram
 
@@ -46,18 +48,18 @@ class Prior(ABC):
 
 @dataclass(frozen=True)
 class PublishedPrior(Prior):
-    """CQT-Diff+, preconditioned after Karras et al. 2022."""
+    """CQT-Diff+ or CQTdiff before it, preconditioned after Karras et al. 2022."""
 
-    network: CQTDiffPlus
-    transform: ConstantQ
+    network: CQTDiffPlus | CQTDiff
+    transform: ConstantQ | MatrixConstantQ
     sigma_data: float  # std of the music it was trained on
     poll: Poll | None = None  # called between the network's levels; what it raises ends the evaluation
 
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         sigma = sigma.to(noisy).reshape(-1, 1)
         variance = sigma**2 + self.sigma_data**2
-        octaves = self.transform(noisy / variance.sqrt())
-        guessed = self.transform.inverse(self.network(octaves, sigma.log() / 4, self.poll))
+        coefficients = self.transform(noisy / variance.sqrt())
+        guessed = self.transform.inverse(self.network(coefficients, sigma.log() / 4, self.poll))
         return noisy * (self.sigma_data**2 / variance) + guessed * (sigma * self.sigma_data / variance.sqrt())
 
     def highpass(self, x: Tensor) -> Tensor:
@@ -147,5 +149,5 @@ def build_prior(model: Model, network: Network, transform: Transform, poll: Poll
     if isinstance(network, BandwiseUNet):
         assert isinstance(transform, FoldedConstantQ)
         return BandwisePrior(network, transform, poll)
-    assert isinstance(transform, ConstantQ) and isinstance(network, CQTDiffPlus)
+    assert not isinstance(transform, FoldedConstantQ)
     return PublishedPrior(network, transform, model.sigma_data, poll)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from babe2.methods.base import Method
 from babe2.methods.registry import BABE2, choose, sampling, used
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.cqtdiff import CQTDiff
 from babe2.networks.models import Network, Transform, build_transform, next_length
 from babe2.networks.spectral import SpectralUNet
 from babe2.prior import BandExtender, Prior, build_prior
@@ -93,11 +94,17 @@ class Restorer:
         name: str = "",
         sha256: str = "",
         verified: bool = False,
+        ltas_of: str = "",
+        doubts: Sequence[str] = (),
     ) -> None:
+        """`ltas_of` names the checkpoint whose average spectrum `ltas` is, where it is another one's; `doubts` are told
+        in every report.
+        """
         self.device = torch.device(device)
         self.model = model
         self.ltas = ltas
         self.name, self.sha256, self.verified = name, sha256, verified
+        self.ltas_of, self.doubts = ltas_of, doubts
         self._network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._transforms: dict[int, Transform] = {}
 
@@ -143,10 +150,10 @@ class Restorer:
         network.set_dtype(getattr(torch, precision))
         if isinstance(network, SpectralUNet):
             network.multiply_out()
-        if isinstance(network, CQTDiffPlus):
+        if isinstance(network, CQTDiffPlus | CQTDiff):
             network.save_memory = save_memory
-            if compile:
-                network.compile_pointwise()
+        if isinstance(network, CQTDiffPlus) and compile:
+            network.compile_pointwise()
         return cls(
             network,
             checkpoint.model,
@@ -155,6 +162,8 @@ class Restorer:
             name=checkpoint.name,
             sha256=checkpoint.sha256,
             verified=checkpoint.verified,
+            ltas_of=checkpoint.ltas_of,
+            doubts=checkpoint.doubts(),
         )
 
     @property
@@ -417,9 +426,17 @@ class Restorer:
                 "device": self.device.type,
                 "threads": thread_count(),  # sums in float32 depend on how they are shared out
                 "versions": versions(),
-                "warnings": method.doubts(self.model),
+                "warnings": [*method.doubts(self.model), *self.doubts, *self._borrowing(wish)],
             }
         )
+
+    def _borrowing(self, wish: Wish) -> list[str]:
+        if not self.ltas_of or wish.reference is not None:
+            return []
+        return [
+            f"This checkpoint holds no average spectrum, so that of {self.ltas_of} stands in for it. A good recording "
+            "of such music, given as reference, is nearer to what this one sounded like."
+        ]
 
     def sample(
         self,

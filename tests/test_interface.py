@@ -87,8 +87,9 @@ def test_settings_have_the_public_names() -> None:
 
 
 def test_the_manifest_has_the_public_ids() -> None:
-    priors = {"piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small"}
-    assert priors | {"behm-gan-piano"} <= collection().keys()
+    first = {"piano", "voice", "caruso", "melba", "gigli", "patti", "piano-small", "denoiser-small"}
+    later = {"strings", "brass", "woodwind", "two-stage-denoiser", "behm-gan-piano", "cqtdiff-22k", "cqtdiff-44k"}
+    assert first | later <= collection().keys()
 
 
 COMMANDS = {

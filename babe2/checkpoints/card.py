@@ -13,6 +13,7 @@ from babe2.config import SpectralArchitecture
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.cqtdiff import CQTDiff
 from babe2.networks.spectral import SpectralUNet
 
 ANY_REPO = "owner/name"  # stands in a card until it is known where the checkpoint is published
@@ -24,7 +25,7 @@ PAPERS = ("arxiv:2403.18636", "arxiv:2306.01433")
 LICENCE = re.compile(
     r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|mit|apache-2\.0|bsd-[23]-clause|a?gpl-3\.0|openrail|unknown|other"
 )
-KINDS = {CQTDiffPlus: "CQT-Diff+", BandwiseUNet: "compact", SpectralUNet: "U-Net over spectrograms"}
+KINDS = {CQTDiffPlus: "CQT-Diff+", CQTDiff: "CQTdiff", BandwiseUNet: "compact", SpectralUNet: "U-Net over spectrograms"}
 # From the root, from home, from here, a drive, a share: what means something on one machine only.
 A_PATH = re.compile(r"""(?:^|[\s"'(=,;])(?:(?:~\w*/|\.{0,2}/|[A-Za-z]:[\\/]|\\\\)[^\s/]|file:/)""")
 

@@ -14,10 +14,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babe2.checkpoints.cache import file_hash
-from babe2.config import COLUMNS, Architecture, BandwiseArchitecture, Model, SpectralArchitecture
+from babe2.config import (
+    COLUMNS,
+    Architecture,
+    BandwiseArchitecture,
+    MatrixArchitecture,
+    Model,
+    SpectralArchitecture,
+)
 from babe2.cqt import legal
 from babe2.dsp.waveform import SAMPLE_RATES
 from babe2.errors import RestorationError
+from babe2.networks import matrix_cqt
 from babe2.networks.bandwise import BandwiseUNet
 from babe2.networks.folded_cqt import GRAIN, PATCH, reaches_down
 from babe2.networks.models import Network, build_network
@@ -26,12 +34,14 @@ from babe2.networks.spectral import WINDOW, SpectralUNet
 FORMAT = "babe2"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LTAS = "ltas"
+ASSUMED = "assumed"  # in the provenance of a file that does not say rate, segment and sigma_data
 LARGEST_CONFIG = 2**20  # bytes
 MOST_WEIGHTS = 10_000
 NETWORKS: dict[type, str] = {
     Architecture: "cqtdiff+",
     BandwiseArchitecture: "bandwise",
     SpectralArchitecture: "spectral",
+    MatrixArchitecture: "cqtdiff",
 }
 
 
@@ -46,6 +56,17 @@ class Checkpoint:
     sha256: str
     provenance: dict[str, Any] = field(default_factory=dict)
     verified: bool = False  # whether its hash is what a manifest or the Hub says
+    ltas_of: str = ""  # the checkpoint whose average spectrum stands in, where this has none of its own
+
+    def doubts(self) -> list[str]:
+        """What whoever restores with it should know."""
+        if ASSUMED not in self.provenance:
+            return []
+        return [
+            f"The checkpoint's file does not say what it was trained on. {self.model.sample_rate} Hz and a level of "
+            f"{self.model.sigma_data:g} are assumed, as the published {self.model.column} network has them; others are "
+            "of the same shape. Give its name in the manifest, or convert it with --like."
+        ]
 
     def restoring_network(self) -> Network | SpectralUNet:
         """The network of a prior, or a generator that extends the band; a denoiser's is refused."""
@@ -204,6 +225,8 @@ def check_model(model: Model) -> None:
         _check_bandwise(model, model.architecture)
     elif isinstance(model.architecture, SpectralArchitecture):
         _check_spectral(model.architecture)
+    elif isinstance(model.architecture, MatrixArchitecture):
+        _check_matrix(model, model.architecture)
     else:
         _check_published(model, model.architecture)
 
@@ -254,6 +277,20 @@ def _check_spectral(size: SpectralArchitecture) -> None:
         raise ValueError("sizes are beyond any network of this kind")
     if size.bins != WINDOW // 2 + 1:
         raise ValueError(f"bins must be {WINDOW // 2 + 1}")
+
+
+def _check_matrix(model: Model, size: MatrixArchitecture) -> None:
+    if not _whole(size.layers, size.octaves, size.bins_per_octave, size.embedding, *size.channels):
+        raise ValueError("sizes must be positive whole numbers")
+    if not 2 <= len(size.channels) <= 16 or max(*size.channels, size.embedding) > 4096:
+        raise ValueError("channels must be given per level, for 2 to 16 levels, and at most 4096 of them")
+    _check_bins(size.octaves, size.bins_per_octave)
+    if size.layers > 24 or 2**size.layers >= size.rows:
+        raise ValueError(f"{size.layers} layers reach beyond all of the transform's {size.rows} rows")
+    if not matrix_cqt.legal(model.segment, size.octaves, size.bins_per_octave, size.halvings):
+        raise ValueError(
+            f"a segment of {model.segment} samples is not even, or too short to be halved {size.halvings} times"
+        )
 
 
 def _check_bins(octaves: int, bins_per_octave: int) -> None:

@@ -95,21 +95,28 @@ def fetch_from_hub(
 
 def cached_from_hub(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> Path | None:
     """The folder that holds `files` of one commit, if all of them are in the cache; uses no network."""
-    require("hub")
-    from huggingface_hub import try_to_load_from_cache
-
     revision = revision or "main"
     if not REPO.fullmatch(repo):
         raise RestorationError(f"{repo!r:.200} is not the name of a repository. Give it as owner/name.")
     for path, what in ((revision, "revision"), *((file, "file name") for file in files)):
         if not leads_inside(path):
             raise RestorationError(f"{path!r:.200} is not a {what} that can be used: it could lead out of the cache.")
+    if not _has_anything_of(repo, cache):
+        return None  # known without the client, which takes its time to be imported and may not be installed
+    require("hub")
+    from huggingface_hub import try_to_load_from_cache
+
     with disk_errors(cache):
         found = [try_to_load_from_cache(repo, file, cache_dir=cache.hub, revision=revision) for file in files]
     paths = [Path(path) for path in found if isinstance(path, str)]  # else it is known to be missing, or unknown
     if len(paths) < len(files):
         return None
     return _snapshot(paths[0], files[0])
+
+
+def _has_anything_of(repo: str, cache: Cache) -> bool:
+    """Whether the client's folder for a repository is there."""
+    return (cache.hub / f"models--{repo.replace('/', '--')}").is_dir()
 
 
 def _snapshot(path: Path, file: str) -> Path:
@@ -120,11 +127,11 @@ def _snapshot(path: Path, file: str) -> Path:
 def remove_from_hub_cache(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> int:
     """Deletes `files` of one commit from the cache, but not what another commit shares with it. Returns how many bytes
     that frees."""
+    if not _has_anything_of(repo, cache):
+        return 0
     require("hub")
     from huggingface_hub import scan_cache_dir
 
-    if not cache.hub.is_dir():
-        return 0
     with disk_errors(cache):
         content = scan_cache_dir(cache.hub)
         freed, strategy = 0, _deletion(content, repo, revision or "main", files)

@@ -8,6 +8,7 @@ from typing import Any
 from babe2.checkpoints.manifest import Entry, Manifest
 from babe2.checkpoints.shelf import Shelf, State
 
+HUB = "https://huggingface.co"
 STATES: dict[State, str] = {"bundled": "included in babe2", "cached": "on this machine", "remote": "to be fetched"}
 
 
@@ -18,6 +19,8 @@ def table(entries: Manifest) -> str:
         sound = f"{entry.sample_rate / 1000:g} kHz"
         source = format_source(asdict(entry.sources[0]))
         origin = f"[its authors]({source})" if entry.sources[0].url else "included" if entry.bundled() else source
+        if entry.sources[0].repo:
+            origin = f"[{source}]({HUB}/{entry.sources[0].repo})"
         cells = (f"`{entry.id}`", f"**{entry.title}.** {entry.description}", sound, f"{entry.parameters / 1e6:.1f} M")
         lines.append(f"| {' | '.join((*cells, entry.licence, origin))} |")
     return "\n".join(lines)
@@ -44,7 +47,9 @@ def format_state(row: dict[str, Any]) -> str:
 
 def format_source(source: dict[str, Any]) -> str:
     """The address of a source, or its repository and commit."""
-    return source.get("url") or source.get("bundled") or f"{source['repo']}@{source['revision'][:8]}"
+    if address := source.get("url") or source.get("bundled"):
+        return str(address)
+    return f"{source['repo']}@{source['revision'][:8]}" if source.get("revision") else str(source["repo"])
 
 
 def megabytes(size: int) -> str:

@@ -10,6 +10,7 @@ from babe2.checkpoints.cache import file_hash
 from babe2.checkpoints.checkpoint import Checkpoint, load_folder
 from babe2.checkpoints.published import load_published
 from babe2.checkpoints.shelf import find
+from babe2.dsp.spectra import at_rate, at_unit_level
 from babe2.errors import RestorationError
 
 if TYPE_CHECKING:
@@ -47,8 +48,21 @@ def load(
             raise RestorationError(
                 f"{found.path} is not the file it should be: its sha256 is not {found.sha256}. {found.way_out}"
             )
-        reader = load_folder if found.path.suffix == ".safetensors" else load_published
-        checkpoint = reader(found.path, found.sha256)
+        if found.path.suffix == ".safetensors":
+            checkpoint = load_folder(found.path, found.sha256)
+        else:
+            checkpoint = load_published(found.path, found.sha256, found.stated)
+        if checkpoint.ltas is None and found.spectrum is not None:
+            checkpoint = with_spectrum_of(load_folder(found.spectrum), checkpoint)
     except OSError as error:
         raise RestorationError(f"The checkpoint {spec} cannot be read: {error.strerror or error}.") from None
     return replace(checkpoint, name=found.name, verified=found.verified)
+
+
+def with_spectrum_of(other: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint without an average spectrum, with that of another one of the same music."""
+    if other.ltas is None:
+        return checkpoint
+    rate = checkpoint.model.sample_rate
+    borrowed = at_unit_level(at_rate(other.ltas.double(), other.model.sample_rate, rate))
+    return replace(checkpoint, ltas=(borrowed * checkpoint.model.sigma_data**2).float(), ltas_of=other.name)

@@ -63,6 +63,14 @@ class Entry:
     credit: str
     training_data: str
     intended: str
+    sigma_data: float | None = None  # std of what it was trained on, where the file may not say it
+    spectrum: str | None = None  # id of a bundled one, whose average spectrum stands in where the file has none
+
+    def stated(self) -> dict[str, Any]:
+        """What this says of a file that does not say it itself, as fields of a Model."""
+        said = {"sample_rate": self.sample_rate, "segment": self.segment}
+        perhaps = {"column": self.settings, "sigma_data": self.sigma_data}
+        return said | {name: value for name, value in perhaps.items() if value is not None}
 
     @property
     def seconds(self) -> float:
@@ -100,6 +108,10 @@ def _between(lowest: int, highest: int) -> Callable[[str], bool]:
     return lambda text: re.fullmatch("[0-9]{1,15}", text) is not None and lowest <= int(text) <= highest
 
 
+def _small_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,9})?", text) is not None and 0 < float(text) <= 10
+
+
 def _letters(most: int) -> Callable[[str], bool]:
     return lambda text: len(text) <= most
 
@@ -130,7 +142,7 @@ FieldCheck = Callable[[Any, str, list[str]], Any]
 OF_A_SOURCE: dict[str, FieldCheck] = {
     "bundled": Check("a folder's path within the manifest's own", leads_inside),
     "repo": Check("owner/name", REPO.fullmatch),
-    "revision": Check("a commit, 40 hexadecimal digits", COMMIT.fullmatch),
+    "revision": Check("a commit, 40 hexadecimal digits", COMMIT.fullmatch, or_null=True),  # null: the latest
     "file": Check("a file's name in the repository", leads_inside),
     "url": Check("an http or https address", is_web_address),
 }
@@ -142,6 +154,8 @@ OF_AN_ENTRY: dict[str, FieldCheck] = {
     "bytes": Check("a positive whole number", _between(1, 2**40), int, or_null=True),
     "sample_rate": Check("a rate in Hz", _between(*SAMPLE_RATES), int),
     "segment": Check("a number of samples", _between(1, 2**24), int),
+    "sigma_data": Check("a number above 0 and up to 10", _small_number, float, or_null=True),
+    "spectrum": Check("another checkpoint's id", ID.fullmatch, or_null=True),
     "settings": Check(f"one of {', '.join(COLUMNS)}", COLUMNS.__contains__, or_null=True),
     "parameters": Check("a positive whole number", _between(1, 2**40), int),
     "licence": Check("a text in plain letters", _letters(300)),
@@ -149,6 +163,7 @@ OF_AN_ENTRY: dict[str, FieldCheck] = {
     "training_data": Check("a text in plain letters", _letters(1000)),
     "intended": Check("a text in plain letters", _letters(1000)),
 }
+MAY_LACK = ("sigma_data", "spectrum")
 
 
 # Reading
@@ -228,7 +243,7 @@ def _parsed(path: Path, mistakes: list[str]) -> Any:
 def _entry(content: Any, name: str, base: Path, mistakes: list[str]) -> Entry | None:
     """The checkpoint that a mapping describes; None where something is wrong with it."""
     before, fields = len(mistakes), _fields(content, name, OF_AN_ENTRY, mistakes)
-    if fields and (lacking := OF_AN_ENTRY.keys() - fields):
+    if fields and (lacking := OF_AN_ENTRY.keys() - fields - set(MAY_LACK)):
         mistakes.append(f"{name} lacks {', '.join(key for key in OF_AN_ENTRY if key in lacking)}")
     values = {key: OF_AN_ENTRY[key](value, f"{name}.{key}", mistakes) for key, value in fields.items()}
     return Entry(id=name, base=base, **values) if len(mistakes) == before else None

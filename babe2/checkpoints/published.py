@@ -1,7 +1,8 @@
 """Published .pt files, and others like them, read and converted into our own format; nothing in them is executed.
 
 A .pt file is a zip around a pickle. The authors' holds `ema`, `it`, `LTAS` and the training's whole configuration
-`args`, in omegaconf containers; these are read as what they are, inert boxes around lists and dicts. Torch's
+`args`, in omegaconf containers; these are read as what they are, inert boxes around lists and dicts. Older ones hold
+`model`, and in `ema_weights` the averages as a list, and say nothing of themselves: see `stated` below. Torch's
 weights-only unpickler refuses code, but not what merely takes all memory or all time, so the pickle's instructions are
 looked through before it sees them.
 """
@@ -14,7 +15,7 @@ import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 from babe2.checkpoints.cache import file_hash
 from babe2.checkpoints.card import blank_card
 from babe2.checkpoints.checkpoint import (
+    ASSUMED,
     CARD,
     CONFIG,
     FORMAT,
@@ -33,6 +35,7 @@ from babe2.checkpoints.checkpoint import (
     NETWORKS,
     WEIGHTS,
     Checkpoint,
+    Unfilled,
     check_ltas,
     check_model,
     check_weights,
@@ -45,11 +48,14 @@ from babe2.checkpoints.checkpoint import (
 from babe2.checkpoints.pickles import Refusal, look_through
 from babe2.config import Architecture, Model, SpectralArchitecture
 from babe2.errors import RestorationError
-from babe2.networks.models import DENOISER, MODELS, build_network
+from babe2.networks.models import CQTDIFF, DENOISER, MODELS, build_network
 
+CQTDIFFS = tuple(name for name, model in MODELS.items() if model.architecture == CQTDIFF)
+COUNTERS = ("it", "step")  # of iterations
 AVERAGED = ("ema", "ema_model", "ema_weights")  # under what names weights are kept, best first
 TRAINED = ("network", "model", "state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.", "ema_model.", "network.")  # of wrappers around the network
+NOTHING: Mapping[str, Any] = {}
 LARGEST_PICKLE = 2**22  # bytes, without the tensors' numbers, which are kept beside it; the published ones take a tenth
 
 
@@ -74,10 +80,10 @@ class _Reading:
     dropped: tuple[str, ...]
 
 
-def load_published(path: Path, sha256: str | None = None) -> Checkpoint:
+def load_published(path: Path, sha256: str | None = None, stated: Mapping[str, Any] = NOTHING) -> Checkpoint:
     """Reads a .pt file in the authors' layout or another that is known here; nothing in it is executed. `sha256`: the
-    file's hash, where known."""
-    return _read(path, sha256).checkpoint
+    file's hash, where known. `stated`: fields of its Model, for a file that does not say them."""
+    return _read(path, sha256, stated).checkpoint
 
 
 class Unwritten(RestorationError):
@@ -87,10 +93,19 @@ class Unwritten(RestorationError):
 # Converting
 
 
-def convert(path: Path, folder: Path, *, overwrite: bool = False, half: bool = False) -> Conversion:
+def convert(
+    path: Path,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    half: bool = False,
+    raw: bool = False,
+    stated: Mapping[str, Any] = NOTHING,
+) -> Conversion:
     """Writes any checkpoint in our own format into `folder`, which is afterwards complete, or as it was before.
 
-    The weights are the same to the bit, or in half precision the nearest ones.
+    The weights are the same to the bit, or in half precision the nearest ones; `raw` takes them as trained, where the
+    file keeps both them and their averages. `stated` is what a manifest says of a file that does not say it itself.
     """
     try:
         folder = folder.resolve()
@@ -98,7 +113,14 @@ def convert(path: Path, folder: Path, *, overwrite: bool = False, half: bool = F
         if not path.is_file():
             raise RestorationError(f"There is no checkpoint at {path}. Give a .pt or .safetensors file.")
         _check_free(folder, overwrite)
-        reading = _Reading(load_folder(path), ("everything",), ()) if path.suffix == ".safetensors" else _read(path)
+        if path.suffix != ".safetensors":
+            reading = _read(path, stated=stated, raw=raw)
+        elif raw:
+            raise RestorationError(
+                f"{path} holds one kind of weights. Weights as trained are in the .pt file it is of."
+            )
+        else:
+            reading = _Reading(load_folder(path), ("everything",), ())
         network = reading.checkpoint.network()  # strict: what does not fit is named, and not written
         checkpoint = _made(reading.checkpoint, path, half)
         size = _write(checkpoint, _card(path, checkpoint, folder.name), folder)
@@ -176,7 +198,7 @@ def _write(checkpoint: Checkpoint, card: str, folder: Path) -> int:
 # The outside: a zip, and a pickle that is only looked at
 
 
-def _read(path: Path, sha256: str | None = None) -> _Reading:
+def _read(path: Path, sha256: str | None = None, stated: Mapping[str, Any] = NOTHING, raw: bool = False) -> _Reading:
     damaged = f"{path} is damaged or not a published BABE-2 checkpoint"
     try:
         _examine(path)
@@ -190,7 +212,7 @@ def _read(path: Path, sha256: str | None = None) -> _Reading:
     except Exception:  # what readers of zips and pickles stumble over comes in many types, and all mean the same
         raise RestorationError(f"{damaged}. Nothing in it was run.") from None
     try:
-        return _checkpoint_in(content, path, sha256 or file_hash(path))
+        return _checkpoint_in(content, path, sha256 or file_hash(path), stated, raw)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RestorationError(f"{damaged}: {reason_of(error)}.") from None
 
@@ -244,19 +266,21 @@ def _examine(path: Path) -> None:
 # The inside: which weights, and whose
 
 
-def _checkpoint_in(content: Any, path: Path, sha256: str) -> _Reading:
+def _checkpoint_in(content: Any, path: Path, sha256: str, stated: Mapping[str, Any], raw: bool) -> _Reading:
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__} and no training state")
-    weights, kept, dropped = _weights(content)
+    weights, kept, dropped = _weights(content, raw)
     check_weights(weights)
     if sum(value.nbytes for value in weights.values()) > 2 * path.stat().st_size:
         raise ValueError("its weights claim more numbers than the file holds")
-    iterations, ltas = content.get("it"), content.get("LTAS")
+    counter = next((name for name in COUNTERS if name in content), COUNTERS[0])
+    iterations, ltas = content.get(counter), content.get("LTAS")
     if not (ltas is None or isinstance(ltas, Tensor)):
         raise ValueError("its `LTAS` is no spectrum")
     check_ltas(ltas)
     if iterations is not None and (type(iterations) is not int or not 0 <= iterations < 2**63):
-        raise ValueError("its `it` is no number of iterations")
+        raise ValueError(f"its `{counter}` is no number of iterations")
+    provenance: dict[str, Any] = {} if iterations is None else {"iterations": iterations}
     if "args" in content:
         args = _plain(content["args"])
         if not isinstance(args, dict):
@@ -266,19 +290,24 @@ def _checkpoint_in(content: Any, path: Path, sha256: str) -> _Reading:
         dropped.append("the training's other settings and the paths of its machine, from `args`")
     else:
         weights = _as_parametrised(weights)
-        model = _model_beside(path) or _spectral_model(weights) or _published_size(weights)
+        found = _model_beside(path) or _spectral_model(weights)
+        model = found or _published_size(weights, stated, path)
+        if found is None and not stated:  # networks for other music have the same sizes: nothing tells them apart
+            provenance[ASSUMED] = True
         kept.append(f"sizes of the network, from {CONFIG} or as published: the file has no `args`")
     kept.append("average spectrum (`LTAS`)" if ltas is not None else "no average spectrum: the file has none")
-    provenance = {} if iterations is None else {"iterations": iterations}
     checkpoint = Checkpoint(model, weights, ltas, path.stem, sha256, provenance)
     return _Reading(checkpoint, tuple(kept), tuple(dropped))
 
 
-def _weights(content: dict[Any, Any]) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """The averaged weights, or those as trained where no average is kept; what was kept; what was dropped."""
-    beside = {"it", "LTAS", "args"}
-    averaged = next((name for name in AVERAGED if name in content), None)
+def _weights(content: dict[Any, Any], raw: bool) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """The averaged weights, or those as trained where that is asked for or no average is kept; what was kept; what was
+    dropped."""
+    beside = {*COUNTERS, "LTAS", "args"}
+    averaged = next((name for name in AVERAGED if name in content and not raw), None)
     trained = next((name for name in TRAINED if name in content), None)
+    if raw and trained is None:
+        raise ValueError("it holds no weights as trained")
     if (chosen := averaged or trained) is None:
         bare = {key: value for key, value in content.items() if key not in beside}
         if not bare or not all(isinstance(value, Tensor) for value in bare.values()):
@@ -287,12 +316,15 @@ def _weights(content: dict[Any, Any]) -> tuple[dict[str, Tensor], list[str], lis
     found = content[chosen]
     if isinstance(found, list | tuple) and trained and chosen != trained:
         found = _in_order(found, _tensors(content[trained], trained))
-    kept = [f"averaged weights (`{chosen}`)" if averaged else f"weights as trained (`{chosen}`): none are averaged"]
+    why = "as was asked for" if raw else "none are averaged"
+    kept = [f"averaged weights (`{chosen}`)" if averaged else f"weights as trained (`{chosen}`): {why}"]
     dropped = [_in_words(name) for name in sorted(map(str, content.keys() - beside - {chosen}))]
     return _tensors(found, chosen), kept, dropped
 
 
 def _in_words(name: str) -> str:
+    if name in AVERAGED:
+        return f"the averaged weights (`{name}`)"
     if name in TRAINED:
         return f"the weights as trained, not averaged (`{name}`)"
     if name.startswith("optim"):
@@ -340,19 +372,27 @@ def _model_beside(path: Path) -> Model | None:
         raise ValueError(f"the {CONFIG} beside it is not a babe2 configuration ({reason_of(error)})") from None
 
 
-def _published_size(weights: dict[str, Tensor]) -> Model:
-    """The published model that these are weights of."""
+def _published_size(weights: dict[str, Tensor], stated: Mapping[str, Any], path: Path) -> Model:
+    """The published model that these are weights of, with what is stated of it besides."""
 
     found = {key: tuple(value.shape) for key, value in weights.items()}
     differing: dict[str, list[str]] = {}
-    for name in ("piano", "voice"):
-        with torch.device("meta"):
+    shared: dict[str, int] = {}  # names
+    for name in ("piano", "voice", *CQTDIFFS):
+        with torch.device("meta"), Unfilled():
             expected = {key: tuple(value.shape) for key, value in build_network(MODELS[name]).state_dict().items()}
-        keys = found.keys() | expected.keys()
+        keys, shared[name] = found.keys() | expected.keys(), len(found.keys() & expected.keys())
         differing[name] = sorted(key for key in keys if found.get(key) != expected.get(key))
+        if not differing[name] and name in CQTDIFFS and not stated:
+            raise RestorationError(
+                f"{path} is a CQTdiff network, and does not say whether it is that of 22 050 or of 44 100 Hz. Convert "
+                f"it first: babe2 checkpoints convert {path.name} --like {' or '.join(CQTDIFFS)} -o DIR."
+            )
         if not differing[name]:
-            return MODELS[name]
-    nearest = min(differing, key=lambda name: len(differing[name]))
+            model = replace(MODELS[name], **stated)
+            check_model(model)
+            return model
+    nearest = max(shared, key=lambda name: shared[name])
     raise ValueError(
         f"it has no `args` to describe its network, so put its {CONFIG} beside it (nearest is the published {nearest} "
         f"network, which differs in {shorten_list(differing[nearest])})"

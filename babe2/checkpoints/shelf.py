@@ -6,10 +6,11 @@ import difflib
 import json
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from babe2.checkpoints import manifest
 from babe2.checkpoints.cache import Cache, disk_errors, file_hash, inside, lock, remove_folder, short_hash, size_of
@@ -38,6 +39,8 @@ class Found:
     sha256: str | None = None  # what the file must have; None: nobody has said
     verified: bool = False  # whether that was said by somebody else than our own first download
     way_out: str = "Put the file that came along back in its place, or install babe2 again."  # when it is another
+    stated: Mapping[str, Any] = field(default_factory=dict)  # what a manifest says of a published file, see Entry
+    spectrum: Path | None = None  # the weights with whose average spectrum a file is used that has none
 
 
 def find(
@@ -101,7 +104,8 @@ class Shelf:
         caller = Caller(on_transfer, cancelled)
         if spec in self.manifest:
             entry = self.manifest[spec]
-            return self.at_hand(entry) or self._fetch(entry, offline, caller)
+            found = self.at_hand(entry) or self._fetch(entry, offline, caller)
+            return replace(found, stated=entry.stated(), spectrum=self._spectrum(entry))
         if (local := _local(spec)) is not None:
             return local
         if (named := _repository(spec)) is not None:
@@ -110,6 +114,11 @@ class Shelf:
             # The commit is what was used; a branch is something else tomorrow.
             return _in_hub_cache(folder / WEIGHTS, f"{repo}@{folder.name}", spec)
         raise RestorationError(f"There is no checkpoint at {spec:.200}.{self._nearest(spec)} {self._names()}")
+
+    def _spectrum(self, entry: Entry) -> Path | None:
+        other = self.manifest.get(entry.spectrum or "")
+        folder = None if other is None else other.bundled()
+        return None if folder is None else folder / WEIGHTS
 
     def at_hand(self, entry: Entry) -> Found | None:
         """A manifest's checkpoint where it is on this machine; asks no network."""
@@ -206,7 +215,7 @@ class Shelf:
         remove_folder(scratch)  # of a process that was killed
         scratch.mkdir(parents=True)
         try:
-            made = convert(path, scratch / entry.id)
+            made = convert(path, scratch / entry.id, stated=entry.stated())
             origin = {"url": url, "source": made.sha256, "sha256": file_hash(scratch / entry.id / WEIGHTS)}
             (scratch / entry.id / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
             remove_folder(home)  # what is no longer whole, or of another file
@@ -255,9 +264,11 @@ def _with_hashes(entry: Entry) -> list[tuple[Source, str | None, int | None]]:
     return [(first, entry.sha256, entry.bytes), *((source, None, None) for source in others)]
 
 
-def _files(source: Source) -> tuple[str, str]:
-    """The weights and the configuration beside them."""
+def _files(source: Source) -> tuple[str, ...]:
+    """The weights and the configuration beside them, which a published file has within it or not at all."""
     weights = str(source.file)
+    if weights.endswith(".pt"):
+        return (weights,)
     return weights, str(Path(weights).with_name(CONFIG).as_posix())
 
 

@@ -47,6 +47,10 @@ def add_commands(subparsers: Any) -> None:
     convert.add_argument("spec", metavar="FILE")
     convert.add_argument("-o", "--output", metavar="DIR", type=Path, required=True)
     convert.add_argument("--half", action="store_true", help="weights in half precision: half the size, the same sound")
+    convert.add_argument(
+        "--raw", action="store_true", help="weights as trained, where the file has averages of them, too"
+    )
+    convert.add_argument("--like", metavar="ID", help="take rate, segment and level from there, if the file has none")
     convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint in DIR")
     publish = command("publish", run_publish, "Share a checkpoint on the Hugging Face Hub.")
     publish.add_argument("folder", metavar="DIR", type=Path)
@@ -153,8 +157,15 @@ def run_remove(options: argparse.Namespace) -> int:
 
 
 def run_convert(options: argparse.Namespace) -> int:
-
-    made = convert(Path(options.spec), options.output, overwrite=options.overwrite, half=options.half)
+    stated = Shelf.at().entry(options.like).stated() if options.like else {}
+    made = convert(
+        Path(options.spec),
+        options.output,
+        overwrite=options.overwrite,
+        half=options.half,
+        raw=options.raw,
+        stated=stated,
+    )
     if options.json:
         print(json.dumps(asdict(made) | {"folder": str(options.output)}, indent=2, default=str))
         return 0

@@ -227,6 +227,28 @@ def at_unit_level(power: Tensor) -> Tensor:
     return power * (WHITE / mean.clamp(min=torch.finfo(power.dtype).tiny))
 
 
+TRUSTED = 0.9  # of the band: above, a spectrum shows how its music was resampled
+
+
+def at_rate(power: Tensor, sample_rate: int, wanted: int) -> Tensor:
+    """A one-sided average spectrum (F,) as far as another sample rate's Nyquist, at about the same frequencies.
+
+    Where it was not measured it goes on as it fell, or rose, over the last two octaves.
+    """
+    if wanted == sample_rate:
+        return power
+    top = TRUSTED * sample_rate / 2
+    hertz = np.linspace(0, sample_rate / 2, len(power))
+    bins = 2 * round((len(power) - 1) * wanted / sample_rate / 2) + 1
+    new = np.linspace(0, wanted / 2, bins)
+    measured_db = decibels(power).cpu().double().numpy()
+    last = (hertz > top / 4) & (hertz <= top)
+    slope, level = np.polyfit(np.log2(hertz[last] / top), measured_db[last], 1)
+    beyond = level + slope * np.log2(np.maximum(new, 1.0) / top)
+    found = np.where(new <= top, np.interp(new, hertz, measured_db), beyond)
+    return torch.from_numpy(10 ** (found / 10)).to(power)
+
+
 # Equalising
 
 

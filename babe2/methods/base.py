@@ -81,7 +81,7 @@ class Work:
             without = "" if self.response is not None else " and ltas = off"  # a given response leaves no use for it
             raise RestorationError(
                 "This checkpoint holds no average spectrum to compare the recording with. "
-                f"Run it with solver = guided{without}."
+                f"Name a good recording of such music as its reference, or run it with solver = guided{without}."
             )
         return self.reference
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from babe2.config import Architecture, BandwiseArchitecture, Model, SpectralArchitecture
+from babe2.config import Architecture, BandwiseArchitecture, MatrixArchitecture, Model, SpectralArchitecture
 from babe2.cqt import ConstantQ, next_legal_length
 from babe2.network import CQTDiffPlus
-from babe2.networks import folded_cqt
+from babe2.networks import folded_cqt, matrix_cqt
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.cqtdiff import CQTDiff
 from babe2.networks.folded_cqt import FoldedConstantQ
+from babe2.networks.matrix_cqt import MatrixConstantQ
 from babe2.networks.spectral import SpectralUNet, shortest_samples
 
-Network = CQTDiffPlus | BandwiseUNet  # of a prior
-Transform = ConstantQ | FoldedConstantQ
+Network = CQTDiffPlus | BandwiseUNet | CQTDiff  # of a prior
+Transform = ConstantQ | FoldedConstantQ | MatrixConstantQ
+
+CQTDIFF = MatrixArchitecture((32, 64, 64, 128, 128, 128))
 
 # The published networks, and the compact one that `piano-small` is. Nowhere else are these numbers said.
 MODELS = {
@@ -35,6 +39,8 @@ MODELS = {
         sigma_data=0.08,
         column="compact",
     ),
+    "cqtdiff-22k": Model(CQTDIFF, sample_rate=22050, segment=65536, sigma_data=0.057),
+    "cqtdiff-44k": Model(CQTDIFF, sample_rate=44100, segment=44100, sigma_data=0.057),
 }
 
 # The published denoiser; a recording's level is not in its checkpoint, and is that of the music it was trained on.
@@ -49,6 +55,8 @@ def build_network(model: Model) -> Network | SpectralUNet:
         return SpectralUNet(model.architecture)
     if isinstance(model.architecture, BandwiseArchitecture):
         return BandwiseUNet(model.architecture, model.sample_rate)
+    if isinstance(model.architecture, MatrixArchitecture):
+        return CQTDiff(model.architecture)
     return CQTDiffPlus(model.architecture)
 
 
@@ -57,6 +65,8 @@ def build_transform(model: Model, length: int) -> Transform:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return FoldedConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave)
+    if isinstance(size, MatrixArchitecture):
+        return MatrixConstantQ(length, size.octaves, size.bins_per_octave, size.halvings)
     assert isinstance(size, Architecture)  # a U-Net over spectrograms has a transform of its own
     return ConstantQ(model.sample_rate, length, size.octaves, size.bins_per_octave, model.window_beta)
 
@@ -66,6 +76,8 @@ def next_length(model: Model, length: int) -> int:
     size = model.architecture
     if isinstance(size, BandwiseArchitecture):
         return folded_cqt.next_length(length)
+    if isinstance(size, MatrixArchitecture):
+        return matrix_cqt.next_length(length, size.octaves, size.bins_per_octave, size.halvings)
     if isinstance(size, SpectralArchitecture):
         return max(length, shortest_samples())
     assert isinstance(size, Architecture)

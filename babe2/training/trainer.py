@@ -12,11 +12,12 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from babe2.config import BandwiseArchitecture, Model
+from babe2.config import BandwiseArchitecture, MatrixArchitecture, Model
 from babe2.cqt import ConstantQ
 from babe2.errors import RestorationError
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
+from babe2.networks.folded_cqt import FoldedConstantQ
 from babe2.networks.models import Network, build_network, build_transform
 from babe2.networks.spectral import SpectralUNet
 from babe2.training.muon import Muon
@@ -113,7 +114,7 @@ class Trainer:
         if isinstance(transform, ConstantQ):
             return PublishedObjective(transform, self.model.sigma_data, self.weight)
         size = self.model.architecture
-        assert isinstance(size, BandwiseArchitecture)
+        assert isinstance(size, BandwiseArchitecture) and isinstance(transform, FoldedConstantQ)
         weights = self.settings.octave_weights or (1.0,)
         # The settings are for eight octaves; a smaller network has the highest of them.
         weights = (weights[:1] * size.octaves + weights)[-size.octaves :]
@@ -250,6 +251,7 @@ def _callable(network: Network, precision: str, compiled: bool, save_memory: boo
     if isinstance(network, BandwiseUNet):
         network.set_dtype(getattr(torch, precision))
         return torch.compile(network) if compiled else network
+    assert isinstance(network, CQTDiffPlus)
     network.save_memory = save_memory
     if compiled:
         network.compile_pointwise()
@@ -258,6 +260,8 @@ def _callable(network: Network, precision: str, compiled: bool, save_memory: boo
 
 def new_network(model: Model, seed: int) -> Network:
     """Returns a network that has learned nothing yet, the same for the same seed."""
+    if isinstance(model.architecture, MatrixArchitecture):
+        raise RestorationError("CQTdiff is there to restore with, not to be trained. Train compact or piano instead.")
     # Torch's layers draw from the global generator, which is put back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(seed, Purpose.WEIGHTS, 0))

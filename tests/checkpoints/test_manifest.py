@@ -17,12 +17,18 @@ from babe2.config import COLUMNS
 from babe2.networks.models import MODELS
 
 PRIORS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
+PRIORS += ["strings", "brass", "woodwind", "cqtdiff-22k", "cqtdiff-44k"]
 # The published file that each is, and its size.
 RELEASED = {"two-stage-denoiser": ("checkpoint_denoiser", 290_491_831)} | {
     f"behm-gan-{music}": (f"checkpoint_{music}", 329_972_495) for music in ("piano", "strings", "orchestra")
 }
 IDS = [*PRIORS, "denoiser-small", *RELEASED]
 RELEASE = "https://github.com/eloimoliner/bwe_historical_recordings/releases/download/v0.0-alpha"
+AUTHORS = (
+    "http://research.spa.aalto.fi/publications/",
+    "https://github.com/eloimoliner/CQTdiff/releases/download/",
+    "https://www02.smt.ufrj.br/~bernardo.miranda/",
+)
 GOOD = manifest_entry()
 
 
@@ -57,16 +63,31 @@ def test_what_comes_along_is_what_the_manifest_says() -> None:
 
 def test_published_ones_come_from_their_authors_and_nowhere_else() -> None:
     for name, entry in collection().items():
-        (source,) = entry.sources
+        if name.endswith("-small"):
+            continue
+        assert entry.sha256 is None  # nobody has published them
         if name in RELEASED:
+            (source,) = entry.sources
             file, size = RELEASED[name]
             assert source.url == f"{RELEASE}/{file}"
-            assert (entry.sha256, entry.bytes, entry.settings) == (None, size, None)
-        elif not entry.bundled():
-            assert source.url is not None and source.url.startswith("http://research.spa.aalto.fi/publications/")
-            assert entry.sha256 is None and entry.bytes is None  # nobody has published them
-            model = MODELS[entry.settings]
+            assert (entry.bytes, entry.settings) == (size, None)
+            continue
+        for source in entry.sources:
+            assert source.repo == "Eloimoliner/babe" or (source.url and source.url.startswith(AUTHORS))
+        if entry.settings != "instruments":
+            assert entry.settings is not None
+            model = MODELS[name if name in MODELS else entry.settings]
             assert (model.sample_rate, model.segment) == (entry.sample_rate, entry.segment)
+            assert entry.sigma_data in (None, model.sigma_data)
+
+
+def test_instruments_of_babe_are_the_pianos_network_at_their_own_rate_and_level() -> None:
+    for name in ("strings", "brass", "woodwind"):
+        entry, piano = collection()[name], collection()["piano"]
+        said = {"sample_rate": 16000, "segment": 184184, "sigma_data": 0.15, "column": "instruments"}
+        assert (entry.stated(), entry.parameters) == (said, piano.parameters)
+        (source,) = entry.sources
+        assert source.revision is None and source.file is not None and source.file.startswith(f"COCOChorales_{name}_")
 
 
 def test_a_manifest_of_ones_own_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +126,9 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
         ("  - bundled: ../../elsewhere", "  - url: http://localhost/my-piano.pt", "within the manifest's own"),
         ("  - bundled: /etc", "  - url: http://localhost/my-piano.pt", "within the manifest's own"),
         ("revision: main", "revision: 0123456789abcdef0123456789abcdef01234567", "must be a commit"),
+        ("sigma_data: 0", "sigma_data: 0.08", "must be a number above 0"),
+        ("sigma_data: 1e3", "sigma_data: 0.08", "must be a number above 0"),
+        ("spectrum: Piano!", "spectrum: piano-small", "must be another checkpoint's id or null"),
         ("repo: me/../you", "repo: me/my-piano", "must be owner/name"),
         ("file: ../model.safetensors", "file: model.safetensors", "must be a file's name in the repository"),
         ("My piano:", "my-piano:", "cannot be an id"),
@@ -116,8 +140,9 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_by_its_field(tmp_path: Path, wrong: str, right: str, told: str) -> None:
-    assert right in GOOD
-    assert told in mistakes(tmp_path, GOOD.replace(right, wrong))
+    good = f"{GOOD}  sigma_data: 0.08\n  spectrum: piano-small\n"
+    assert right in good
+    assert told in mistakes(tmp_path, good.replace(right, wrong))
 
 
 def test_several_mistakes_are_named_at_once_and_many_are_counted(tmp_path: Path) -> None:
@@ -159,7 +184,7 @@ def test_what_yaml_knows_besides_is_refused_in_every_field(tmp_path: Path, odd: 
             assert len(str(refusal)) < 500 and str(refusal).isprintable()
         else:  # a text is a text, however it is tagged
             texts = ("title", "description", "licence", "credit", "training_data", "intended")
-            assert name in (*texts, "sha256", "bytes", "settings")  # the last three may be null
+            assert name in (*texts, "sha256", "bytes", "sigma_data", "spectrum", "settings")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +227,8 @@ def test_an_empty_manifest_adds_nothing(tmp_path: Path) -> None:
 def test_fields_stand_in_the_order_of_their_definition() -> None:
     described = yaml.safe_load(own_manifest().read_text("utf-8"))
     for entry in described.values():
-        assert list(entry) == FIELDS == list(manifest.OF_AN_ENTRY)
+        assert list(entry) == [name for name in manifest.OF_AN_ENTRY if name in entry]
+        assert set(manifest.OF_AN_ENTRY) - set(entry) <= set(manifest.MAY_LACK)
 
 
 def test_a_text_is_told_in_one_line(tmp_path: Path) -> None:

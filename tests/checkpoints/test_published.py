@@ -3,6 +3,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 
 from babe2 import RestorationError
 from babe2.checkpoints.loading import load
-from babe2.checkpoints.published import Conversion, convert
+from babe2.checkpoints.published import Conversion, convert, load_published
 from babe2.config import BandwiseArchitecture, Model
 from babe2.cqt import ConstantQ
 from babe2.network import CQTDiffPlus
@@ -240,7 +241,11 @@ def test_a_published_network_is_recognised_by_its_shapes_alone(tmp_path: Path, n
         {f"module.{key}": torch.zeros(shape, dtype=torch.bfloat16) for key, shape in shapes.items()}, tmp_path / "x"
     )
     found = load(tmp_path / "x")
-    assert found.model == MODELS[name] and found.ltas is None and found.provenance == {}
+    assert found.model == MODELS[name] and found.ltas is None and found.provenance == {"assumed": True}
+    assert found.doubts()[0].startswith("The checkpoint's file does not say what it was trained on.")
+    stated = {"sample_rate": 16000, "segment": 184184, "sigma_data": 0.15, "column": "instruments"}
+    strings = load_published(tmp_path / "x", stated=stated)
+    assert strings.model == replace(MODELS[name], **stated) and strings.doubts() == []
 
 
 def test_a_bare_file_takes_its_sizes_from_a_configuration_beside_it(tmp_path: Path) -> None:

@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import torch
 from conftest import REFERENCE
 from hub_server import Hub, finished, refused, run_child, start_child, surroundings
 
 from babe2 import RestorationError, Restorer, checkpoints
 from babe2.checkpoints import published
+from babe2.checkpoints.checkpoint import Unfilled
 from babe2.checkpoints.shelf import ORIGIN, Shelf
 from babe2.checkpoints.transfer import Transfer
+from babe2.config import Architecture
+from babe2.network import CQTDiffPlus
+from babe2.networks.models import MODELS
 
 PUBLISHED = REFERENCE / "small_ckpt_original_format.pt"
 SMALL = Path(__file__).parents[1] / "reference" / "small_checkpoint"
@@ -364,3 +369,41 @@ def test_a_name_that_means_nothing_is_told(spec: str, told: str) -> None:
     with pytest.raises(RestorationError) as error:
         checkpoints.load(spec)
     assert told in str(error.value)
+
+
+def test_a_published_file_on_the_hub_is_taken_at_the_manifests_word(hub: Hub, tmp_path: Path) -> None:
+    """As BABE's are: bare .pt files, which say neither rate nor level, at a commit that the manifest does not name."""
+    size = MODELS["piano"].architecture
+    assert isinstance(size, Architecture)
+    with torch.device("meta"), Unfilled():
+        shapes = {key: value.shape for key, value in CQTDiffPlus(size).state_dict().items()}
+    torch.save(
+        {"it": 190_000, "ema": {key: torch.zeros(shape, dtype=torch.bfloat16) for key, shape in shapes.items()}},
+        tmp_path / "strings.pt",
+    )
+    commit = hub.commit("me/babe", {"strings.pt": (tmp_path / "strings.pt").read_bytes()})
+    manifest = manifest_for(tmp_path, "{repo: me/babe, revision: null, file: strings.pt}")
+    text = manifest.read_text("utf-8").replace("settings: piano", "settings: instruments").replace("13000", "184184")
+    manifest.write_text(f"{text}  sigma_data: 0.15\n  spectrum: piano-small\n", "utf-8")
+    snippet = """if True:
+        import json, sys
+        from dataclasses import asdict
+        from babe2.checkpoints.loading import load
+        from babe2.checkpoints.shelf import Shelf
+        shelf = Shelf.at(None, sys.argv[1])
+        states = [shelf.state(shelf.entry("tiny"))[0]]
+        found = load("tiny", manifest=sys.argv[1])
+        states += [shelf.state(shelf.entry("tiny"))[0], shelf.verify(shelf.entry("tiny"))[1]]
+        model = {name: value for name, value in asdict(found.model).items() if name != "architecture"}
+        print(json.dumps([states, model, found.doubts(), found.ltas_of, found.verified, found.sha256]))
+    """
+    around = surroundings(tmp_path / "home", hub.url)
+    first = json.loads(run_child(snippet, around, str(manifest)))
+    states, model, doubts, ltas_of, verified, sha256 = first
+    assert states == ["remote", "cached", "verified"]
+    said = {"sample_rate": 8000, "segment": 184184, "sigma_data": 0.15, "column": "instruments", "window_beta": 1.0}
+    assert (model, doubts, ltas_of) == (said, [], "piano-small")
+    assert verified and sha256 == sha256_of((tmp_path / "strings.pt").read_bytes())  # which the Hub says
+    asked, again = len(hub.requests), json.loads(run_child(snippet, around, str(manifest)))
+    assert again[1:] == first[1:] and len(hub.requests) == asked  # what is here is used without a network
+    assert [path.name for path in (tmp_path / "home").rglob(f"snapshots/{commit}/*")] == ["strings.pt"]

@@ -133,8 +133,8 @@ def test_the_columns_are_the_published_ones() -> None:
     for settings in COLUMNS.values():
         assert (settings.batch, settings.learning_rate, settings.clip) == (4, 2e-4, 1.0)
     assert VOICE_TRAINING.weighted and VOICE_TRAINING.augmentation.gain_db == 3
-    for name, model in MODELS.items():
-        assert training_settings(model) is {**COLUMNS, "compact": COMPACT_TRAINING}[name]
+    for name, settings in {**COLUMNS, "compact": COMPACT_TRAINING}.items():
+        assert training_settings(MODELS[name]) is settings
     assert tuning_settings(MODELS["voice"]).levelling.by == "corpus"
 
 
@@ -345,3 +345,8 @@ def test_settings_are_changed_by_name() -> None:
 def test_wrong_settings_are_refused(name: str, text: str, said: str) -> None:
     with pytest.raises(RestorationError, match=said):
         PIANO_TRAINING.changed({name: text})
+
+
+def test_cqtdiff_is_not_trained() -> None:
+    with pytest.raises(RestorationError, match="there to restore with, not to be trained"):
+        new_network(MODELS["cqtdiff-22k"], 0)
