@@ -34,7 +34,7 @@ from babe2.training.trainer import Processes, Trainer, new_network
 from babe2.wording import clock
 
 WAY_OUT = "Learn from each batch in parts (--accumulate), save memory (--save-memory) or choose a smaller batch."
-ITERATIONS = {"piano": 850_000, "voice": 325_000}  # as published
+ITERATIONS = {"piano": 850_000, "voice": 325_000, "instruments": 390_000}  # as published; of woodwind the last
 TUNING_ITERATIONS = 8_000  # as published for one singer
 COMPACT_ITERATIONS, COMPACT_TUNING_ITERATIONS = 20_000, 2_000
 
