@@ -60,6 +60,52 @@ def test_json_report_and_plots(wav: Path, tmp_path: Path, capsys: pytest.Capture
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in told["plots"])
 
 
+def test_a_known_response_is_kept_to_and_stands_in_the_command_that_makes_it_again(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = tmp_path / "machine.csv"
+    known.write_text("hertz,db\n100,0\n1000,0\n4000,-30\n")
+    wished = ["--response", known, "--set", "solver=guided", "--set", "steps=2", "--set", "sigma_min=0.1"]
+    command = ["restore", str(wav), "--checkpoint", CHECKPOINT, "--method", "informed", "--json", *map(str, wished)]
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["method"], told["solver"], told["response_file"]) == ("informed", "guided", str(known))
+    assert told["response"]["gain_db"][-1] == pytest.approx(-30)
+    restorer = Restorer.from_checkpoint(CHECKPOINT, device="cpu")
+    again = command_line(told, restorer, recording=wav.name)
+    assert again[again.index("--response") + 1] == str(known)
+    assert "solver=guided" in again and "steps=2" in again
+
+
+def test_informed_without_a_response_and_a_response_that_is_none_are_told(
+    wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(wav), "--checkpoint", CHECKPOINT, "--method", "informed"]) == 1
+    assert_said_in_one_line("informed keeps to a response that is given", capsys)
+    (tmp_path / "none.csv").write_text("nothing\n")
+    assert main(["restore", str(wav), "--checkpoint", CHECKPOINT, "--response", str(tmp_path / "none.csv")]) == 1
+    assert_said_in_one_line("no two frequencies", capsys)
+    response = str(tmp_path / "none.csv")
+    assert main(["restore", str(wav), "--checkpoint", CHECKPOINT, "--method", "ltas-eq", "--response", response]) == 1
+    assert_said_in_one_line("A given response changes nothing with the method ltas-eq", capsys)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025])
+def test_none_changes_nothing_but_the_rate_and_says_so(
+    wav: Path, rate: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["restore", str(wav), "--checkpoint", CHECKPOINT, "--method", "none", "--amount", "0.5"]
+    assert main([*command, "--rate", str(rate), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    changed = "nothing was changed." if rate == 8000 else "nothing was changed but the sample rate."
+    assert told["statement"].endswith(changed) and told["verdict"] == "Nothing was changed."
+    assert not told["generates"] and told["evaluations"] == 0 and told["warnings"] == []
+    written, rate_of = sf.read(told["output"], always_2d=True)
+    assert rate_of == rate and len(written) == round(4800 * rate / 8000)
+    if rate == 8000:
+        np.testing.assert_array_equal(written, sf.read(wav, always_2d=True)[0])
+
+
 def test_how_it_is_to_sound_is_reported_and_stands_in_the_command_that_makes_it_again(
     wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -696,12 +742,13 @@ def test_info_lists_settings_and_versions(capsys: pytest.CaptureFixture[str]) ->
     assert main(["info", "--settings"]) == 0
     shown = capsys.readouterr().out
     tables = [table.splitlines() for table in shown.split("\n\n")[1:]]
-    assert [table[0].split()[0] for table in tables] == ["piano", "voice", "compact"]
+    assert [table[0].split()[0] for table in tables] == ["piano", "voice", "compact", "instruments"]
     for table in tables:
-        assert table[0].split()[1:] == ["paper", "standard", "draft", "solver=guided", "sample", "used", "by"]
+        columns = ["paper", "standard", "draft", "solver=guided", "solver=babe", "sample"]
+        assert table[0].split()[1:] == [*columns, "used", "by"]
         rows = {row.split()[0]: row.split()[1:] for row in table[1:]}
         assert len({row.rindex("  ") for row in table}) == 1  # aligned
         presets = found["presets"][table[0].split()[0]]
-        assert rows["steps"][:5] == [str(taken["steps"]) for taken in presets.values()]
+        assert rows["steps"][:6] == [str(taken["steps"]) for taken in presets.values()]
         assert rows["ltas"][1] == "-" and "ltas" not in presets["standard"]
     assert "guidance_strength" in shown and "1500.0,2000.0" in shown  # as --set takes them, to the last digit

@@ -186,23 +186,6 @@ def test_a_person_may_ask_for_every_method_by_name() -> None:
     assert {"paper", "guided", "ltas-eq", "babe", "none"} <= set(METHODS)
 
 
-# The paper's Table 1 compares these, which are settings here (docs/methods.md).
-VARIANTS: dict[str, dict[str, Any]] = {
-    "BABE-2": {"ltas": "off"},
-    "BABE-2 w/o noise reg.": {"ltas": "off", "observation_noise": 0},
-    "BABE-2 w/ LTAS-EQ init.": {"ltas": "init"},
-    "BABE-2 w/ LTAS-EQ obj.": {},
-}
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_of_table_1_is_a_choice_of_settings(variant: str) -> None:
-    for name, preset in ((BABE2, "paper"), ("guided", "standard")):
-        own = choose(name, preset, PIANO, VARIANTS[variant]).settings.as_dict()
-        assert own["ltas"] == VARIANTS[variant].get("ltas", "objective")
-        assert own["observation_noise"] == VARIANTS[variant].get("observation_noise", 0.25)
-
-
 def test_one_set_of_wishes_serves_several_methods() -> None:
     wishes = {"solver": "guided", "steps": 5, "filter_clip": 2.0, "ltas_floor_db": -10.0}
     assert used(BABE2, "standard", PIANO, wishes) == wishes

@@ -62,7 +62,12 @@ OTHER: dict[str, Any] = {
     "overlap": 0.3,
     "mode": "time-invariant",
     "blind_segments": 2,
+    "cutoffs_hz": (400.0, 500.0, 600.0, 700.0, 800.0),
+    "cutoff_slopes_db": (-2.0, -4.0, -8.0, -16.0, -32.0),
+    "cutoff_learning_rate": 10.0,
 }
+# Where a method's own value or its band asks for another one.
+OF_BABE: dict[str, Any] = {"blind_segments": 1, "filter_min_hz": 500.0, "filter_max_hz": 290.0}
 # What is chosen besides, in both cases: quick, and such that every setting has its say.
 QUICK: dict[str, Any] = {"steps": 3, "sigma_min": 0.05, "filter_iterations": 4, "churn": 1.0}
 BESIDES: dict[str, dict[str, Any]] = {
@@ -117,7 +122,7 @@ def another(method: str, setting: str) -> Any:
         return segment_of(method, 6144)
     if setting == "keep_low_band":
         return method == "paper"
-    return OTHER[setting]
+    return OTHER[setting] if method != "babe" else OF_BABE.get(setting, OTHER[setting])
 
 
 @pytest.mark.parametrize(("method", "setting"), CASES)

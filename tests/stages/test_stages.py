@@ -12,6 +12,7 @@ from music import music
 from soften import Soften
 
 from babe2 import Cancelled, RestorationError, Restorer
+from babe2.audio import write
 from babe2.dsp.tape import MemoryTape
 from babe2.stages import STAGES, Bench, make, restore
 from babe2.stages.base import STRETCH
@@ -24,6 +25,20 @@ def test_restoring_is_a_stage() -> None:
     np.testing.assert_array_equal(audio, expected.audio)
     assert report["found"]["sha256"] == restorer.sha256
     assert "re-equalised" in report["found"]["statement"]
+
+
+def test_a_response_and_a_reference_may_be_files(tmp_path: Path) -> None:
+    response, recording = tmp_path / "machine.csv", music(1.0)
+    response.write_text("100,0\n4000,-30\n")
+    quick = {"checkpoint": str(CHECKPOINT), "method": "informed", "solver": "guided", "steps": 2, "sigma_min": 0.1}
+    _, report = restore(recording, 8000, response=str(response), **quick)
+    assert report["found"]["response"]["gain_db"][-1] == pytest.approx(-30)
+    write(tmp_path / "good.wav", music(6.0, seed=3), 8000)
+    wishes = {"checkpoint": str(CHECKPOINT), "steps": 2, "reference": str(tmp_path / "good.wav")}
+    _, report = restore(recording, 8000, **wishes)
+    assert "reference_sha256" in report["found"]
+    with pytest.raises(RestorationError, match=r"gone\.csv"):
+        restore(recording, 8000, response=str(tmp_path / "gone.csv"), **quick)
 
 
 def test_a_stage_says_how_much_it_took_away() -> None:
