@@ -20,7 +20,7 @@ from babe2.dsp.bands import Bands
 from babe2.dsp.resampling import at_places
 from babe2.dsp.spectra import decibels, frames
 from babe2.dsp.tape import Tape
-from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+from babe2.stages.base import Bench, Report, Stage, Staged, Untouched, sounds
 from babe2.stages.pieces import InPieces, filtered
 
 WINDOW_SECONDS = 2.0  # that one delay is found in
@@ -222,7 +222,7 @@ class _Second(Tape):
 
 
 class _Aligned(InPieces):
-    def __init__(self, recording: Tape, sample_rate: int, offset: Offset, found: dict[str, object]) -> None:
+    def __init__(self, recording: Tape, sample_rate: int, offset: Offset, found: Report) -> None:
         super().__init__(recording, sample_rate)
         self._offset, self.found = offset, found
 
@@ -245,7 +245,7 @@ class _InLine(Tape):
 class _Folded(InPieces):
     """One channel of two: their mean, and in each band as much of their difference as one wall is cleaner."""
 
-    def __init__(self, recording: Tape, sample_rate: int, offset: Offset, found: dict[str, object]) -> None:
+    def __init__(self, recording: Tape, sample_rate: int, offset: Offset, found: Report) -> None:
         super().__init__(recording, sample_rate)
         self.channels, self._walls = 1, _InLine(recording, offset)
         bands, better = better_wall(self._walls, sample_rate)
