@@ -15,6 +15,7 @@ from torch import Tensor
 
 from babe2.audio import SoundFile, write_blocks
 from babe2.chains.link import WHOLE, Link, tracks_after
+from babe2.checkpoints import Checkpoint, load
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import RestorationError
 from babe2.process import versions
@@ -156,6 +157,7 @@ def work_on_file(
     on_block: OnBlock = lambda seconds: None,
     cancelled: Callable[[], bool] = lambda: False,
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint,
+    checkpoint_of: Callable[[str], Checkpoint] = load,
 ) -> Chained:
     """What a chain makes of a file.
 
@@ -165,7 +167,9 @@ def work_on_file(
     source = SoundFile(path, start=start, duration=duration)
     about = {"input": source.sha256(), "start": start, "duration": duration}
     storage = Journal(Path(journal), about | {"links": _told(links)}, unfinished, kept=())
-    bench = Bench(Path(journal), unfinished, about, cancelled=cancelled, restorer_of=restorer_of)
+    bench = Bench(
+        Path(journal), unfinished, about, cancelled=cancelled, restorer_of=restorer_of, checkpoint_of=checkpoint_of
+    )
     try:
         recording = storage.blank("recording", source.channels)
         for block in source.blocks():

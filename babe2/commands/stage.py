@@ -17,6 +17,7 @@ from babe2 import Cancelled, RestorationError, Restorer
 from babe2.audio import SoundFile, write_blocks
 from babe2.chains import Chained, Link, LinkProgress
 from babe2.chains.work import divided, work_on_file
+from babe2.checkpoints import Checkpoint, load
 from babe2.commands.options import add_place_options, add_threads_option, new_command, places_of
 from babe2.commands.targets import beside, check_distinct, check_recording, make_folder
 from babe2.commands.terminal import INTERRUPTED, fetch_line, interruptible, progress_line, say
@@ -70,6 +71,7 @@ class Work:
 
     interrupted: Callable[[], bool]
     restorer_of: Callable[[str], Restorer]
+    checkpoint_of: Callable[[str], Checkpoint]
     start: float = 0.0
     duration: float | None = None
     resume: bool = False
@@ -86,8 +88,12 @@ class Work:
                     checkpoint, device=given.device, **places_of(given), on_transfer=on_transfer
                 )
 
+        def checkpoint_of(checkpoint: str) -> Checkpoint:
+            with fetch_line(checkpoint) as on_transfer:
+                return load(checkpoint, **places_of(given), on_transfer=on_transfer)
+
         names = ("start", "duration", "resume", "overwrite", "subtype")
-        return cls(interrupted, restorer_of, **{name: getattr(given, name) for name in names} | others)
+        return cls(interrupted, restorer_of, checkpoint_of, **{name: getattr(given, name) for name in names} | others)
 
 
 @contextmanager
@@ -114,6 +120,7 @@ def worked_on(links: Sequence[Link], path: Path, target: Path, work: Work) -> It
                 on_block=lambda seconds: show(f"{clock(seconds)} read"),
                 cancelled=work.interrupted,
                 restorer_of=work.restorer_of,
+                checkpoint_of=work.checkpoint_of,
             )
         except Cancelled:
             raise RestorationError(

@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from babe2.checkpoints.shelf import find
+from babe2.checkpoints.cache import Cache
+from babe2.checkpoints.hub import fetch_from_hub
+from babe2.checkpoints.transfer import Caller
 from babe2.config import STAGE, setting
 from babe2.dsp.resampled_tape import ResampledTape
 from babe2.dsp.tape import Spread, Tape
@@ -27,6 +29,7 @@ from babe2.stages.base import Bench, Stage, Staged
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 OVERLAP = 0.25  # of a segment, in which it is faded into the next
 MADE_OF = "demucs.htdemucs.HTDemucs"
+PUBLISHED = {"htdemucs": ("adefossez/HTDemucs", "955717e8.safetensors")}  # by name: repository and file on the Hub
 
 Separator = Callable[[Tensor], Tensor]  # (1, 2, T) -> (1, sources, 2, T)
 
@@ -43,7 +46,18 @@ class Separate(Stage):
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         require("separation")
-        return _Parted(recording, sample_rate, load_separator(find(self.checkpoint).path), bench)
+        return _Parted(recording, sample_rate, load_separator(found(self.checkpoint, bench)), bench)
+
+
+def found(name: str, bench: Bench) -> Path:
+    """The file of a separator: one that is fetched from the Hub by its name, or a path."""
+    if name in PUBLISHED:
+        repo, file = PUBLISHED[name]
+        return fetch_from_hub(repo, None, (file,), Cache.at(None), Caller(cancelled=bench.cancelled)) / file
+    path = Path(name)
+    if not path.is_file():
+        raise RestorationError(f"There is no separator {name!r:.200}. Choose {', '.join(PUBLISHED)}, or give a file.")
+    return path
 
 
 def load_separator(path: Path) -> Any:
