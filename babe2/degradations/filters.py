@@ -26,6 +26,7 @@ TAPS = 513  # of an FIR filter, at the recording's rate
 CROSSINGS = 32  # of zero, on either side, of the kernel of a change of rate
 ROLLOFF = 0.95  # of half the new rate: where such a kernel's band ends
 DEEPEST_DB = -120.0
+LEAST_AUDIBLE_DB, NOTHING_DB = -40.0, -200.0
 GRID = 2**14  # samples of the FFT in which kernels are measured
 FRAMES = 4096  # samples of the overlapping frames in which a filter is applied
 
@@ -68,7 +69,7 @@ class Filter(Described):
     def check(self, recorded_rate: int, model_rate: int) -> None:
         if 2 * self.hertz >= recorded_rate:
             raise RestorationError(
-                f"A filter at {self.hertz:g} Hz changes nothing in a recording at {recorded_rate} Hz. Choose a lower edge."
+                f"A filter at {self.hertz:g} Hz changes nothing at a rate of {recorded_rate} Hz. Choose a lower one."
             )
 
     def curve(self, recorded_rate: int) -> Curve | None:
@@ -154,6 +155,17 @@ def kernel_response(kernel: Tensor, sample_rate: int, *, high: bool = False, tim
     gain = 1 - gain if high else gain
     decibels = 20 * times * gain.abs().clamp(min=1e-30).log10()
     return SampledCurve(bin_frequencies(sample_rate, fft)[1:].double(), decibels[1:].clamp(min=DEEPEST_DB))
+
+
+class Audible(Curve):
+    """A response below whose deepest useful gain nothing is taken to be left: what is there is rounding."""
+
+    def __init__(self, response: Curve) -> None:
+        self.response = response
+
+    def _gain_db(self, frequencies: Tensor) -> Tensor:
+        gain = self.response.gain_db(frequencies)
+        return torch.where(gain < LEAST_AUDIBLE_DB, NOTHING_DB, gain)
 
 
 class AnalogFilter(Curve):

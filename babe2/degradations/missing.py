@@ -59,7 +59,7 @@ class Gaps(Described):
         for start, stop in spans:
             if not 0 <= start < stop < math.inf:
                 raise RestorationError(
-                    f"A gap{told} cannot last from {start:g} s to {stop:g} s. It starts at 0 s or later and stops after that."
+                    f"A gap{told} cannot last from {start:g} s to {stop:g} s. Give start < stop, from 0 s on."
                 )
         joined: list[tuple[float, float]] = []
         for start, stop in sorted(spans):
@@ -162,7 +162,9 @@ class Sensed(Described):
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
-            raise RestorationError(f"A share of {self.share:g} of all samples cannot be known. Give one between 0 and 1.")
+            raise RestorationError(
+                f"A share of {self.share:g} of all samples cannot be known. Give one between 0 and 1."
+            )
 
     @property
     def treats(self) -> Treats:

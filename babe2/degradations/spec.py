@@ -241,7 +241,7 @@ def _noise_bank(said: str) -> Described:
     if not said:
         raise RestorationError(f"Which noise? Write {NoiseBank.form}.")
     folder, _, last = said.rpartition(",")  # a comma may stand in a folder's name, too
-    name, _, value = last.partition("=")
+    name = last.partition("=")[0]
     if not folder or name not in ("snr", "gain"):
         return NoiseBank.of_folder(said)
     words = _Words(last, NoiseBank.form)
