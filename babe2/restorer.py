@@ -19,6 +19,8 @@ from babe2 import checkpoints
 from babe2.audio import SoundFile
 from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
+from babe2.degradations.described import Described
+from babe2.degradations.spec import degradation_of
 from babe2.dsp.curves import Curve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, ltas
@@ -69,6 +71,7 @@ class Wish:
     response: Curve | None = None
     brightness: float = 0.0  # dB per octave above 1 kHz, brighter or darker than is most probable
     reference: ReferenceLtas | None = None  # how music by this instrument in this room sounds, where that is known
+    degradation: Described | None = None  # what happened to the music, where that is known
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to its end
@@ -78,6 +81,8 @@ class Wish:
         """From words of which some are settings."""
         own = {each.name for each in fields(cls)} - {"settings"}
         settings = {name: value for name, value in wishes.items() if name not in own}
+        if wishes.get("degradation") is not None:
+            wishes["degradation"] = degradation_of(wishes["degradation"])
         return cls(**{name: value for name, value in wishes.items() if name in own}, settings=settings)
 
 
@@ -177,13 +182,21 @@ class Restorer:
         return column_of(self.model, None if self.ltas is None else len(self.ltas))
 
     def method(
-        self, name: str = BABE2, preset: str = "standard", *, response_known: bool = False, **settings: Any
+        self,
+        name: str = BABE2,
+        preset: str = "standard",
+        *,
+        response_known: bool = False,
+        degradation: str | Described | None = None,
+        **settings: Any,
     ) -> Method:
         """The method that is meant, with the settings it runs with on this checkpoint.
 
-        `name` is one of `babe2.methods.names()`; settings that it would not use are refused.
+        `name` is one of `babe2.methods.names()`; settings that it would not use are refused, and so is a `degradation`
+        that it cannot undo.
         """
-        method = choose(name, preset, self.column, settings, response_known=response_known)
+        given = None if degradation is None else degradation_of(degradation)
+        method = choose(name, preset, self.column, settings, response_known=response_known, degradation=given)
         method.check(self.model)
         return method
 
@@ -208,6 +221,7 @@ class Restorer:
         response: Curve | None = None,
         brightness: float = 0.0,
         reference: ReferenceLtas | None = None,
+        degradation: str | Described | None = None,
         batch: int | None = None,
         **overrides: Any,
     ) -> Restoration:
@@ -223,10 +237,14 @@ class Restorer:
         most probable, in dB per octave above 1 kHz; `reference`, from `reference_of` a modern recording of the same
         instrument, says how it is to sound.
 
+        `degradation` says what happened to the music, such as "clip:0.3" (docs/degradations.md) or as
+        `babe2.degradations.spec.degradation_of` makes it: then no machine is looked for.
+
         `batch` segments are restored at once, in agreement where they overlap; by default several on a graphics card
         and one elsewhere. When `cancelled()` turns true, raises `Cancelled` with the finished part.
         """
-        wish = Wish(method, preset, seed, batch, output_rate, response, brightness, reference, overrides)
+        given = None if degradation is None else degradation_of(degradation)
+        wish = Wish(method, preset, seed, batch, output_rate, response, brightness, reference, given, overrides)
         return self._restore(
             Samples.of(audio, sample_rate),
             Storage(),
@@ -343,6 +361,8 @@ class Restorer:
                 same_room=wish.reference is not None,
                 brightness=wish.brightness,
                 response=wish.response,
+                degradation=wish.degradation,
+                offset_seconds=wish.start,
                 on_step=on_step,
                 batch=provenance["batch"],
             )
@@ -374,7 +394,9 @@ class Restorer:
                 f"not at {wish.brightness:g}."
             )
         known = wish.response is not None
-        method = self.method(wish.method, wish.preset, response_known=known, **wish.settings)
+        method = self.method(
+            wish.method, wish.preset, response_known=known, degradation=wish.degradation, **wish.settings
+        )
         if not method.takes_brightness and (wish.brightness or wish.reference is not None):
             what = "brightness" if wish.brightness else "reference"
             raise RestorationError(
@@ -409,6 +431,7 @@ class Restorer:
         method = self._method(wish)
         return (
             self._given(wish.response)
+            | ({} if wish.degradation is None else {"degradation": wish.degradation.as_dict()})
             | _heard_with(wish)
             | {
                 "checkpoint": self.name,

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
 from babe2.analysis.machine import find_machine_at_unit_level
+from babe2.degradations.described import Described
+from babe2.degradations.filters import Audible
+from babe2.degradations.spec import split
 from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum, behind
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
@@ -68,18 +71,29 @@ class Run:
         response: Curve | None = None,
         same_room: bool = False,
         brightness: float = 0.0,
+        degradation: Described | None = None,
+        offset_seconds: float = 0.0,
         on_step: OnStep | None = None,
         batch: int = 1,
     ) -> None:
         """`prior_of` gives the prior for segments of some length. `noise` is that of the segment by which a run begins.
         `reference` is the average spectrum of the music that the prior knows, where it is known; `response` that of the
         machine, and is estimated where it is not; `same_room` and `brightness` are
-        those of `Work`. `batch` segments are restored at once, where the method can."""
+        those of `Work`. `degradation` is what happened to the music, where that is given: then the machine has no
+        response but the given one. The recording begins `offset_seconds` behind the place from which the degradation
+        counts. `batch` segments are restored at once, where the method can."""
         self.method, self.recording, self.storage = method, recording, storage
         self.noise, self.on_step, self.batch = noise, on_step, batch
         self.channels = int(recording.sounding.sum())
         observation = ScaledChannels(recording.observation, recording.sounding, torch.ones(self.channels), device)
         self.span, self.starts = method.span(observation.samples), method.starts(observation.samples)
+        machine_known = degradation is not None
+        if degradation is not None:
+            degradation.check(recording.rate, recording.model_rate)
+            own, degradation = split(degradation, recording.rate)
+            own = None if own is None else Audible(own)
+            responses = tuple(curve for curve in (response, own) if curve is not None)
+            response = WeightedSum(responses, (1.0, 1.0)) if len(responses) > 1 else (*responses, FLAT)[0]
         self.work = Work(
             observation,
             recording.model_rate,
@@ -91,6 +105,10 @@ class Run:
             device,
             same_room=same_room,
             brightness=brightness,
+            machine_known=machine_known,
+            degradation=degradation,
+            recorded_rate=recording.rate,
+            offset=round(offset_seconds * recording.model_rate),
         )
         self.unfinished = set(range(len(self.starts)))
         self.found: dict[int, SegmentResult] = {}  # by segment
@@ -148,7 +166,7 @@ class Run:
 
     def _measured_band(self) -> RecordedBand | None:
         """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
-        if self.work.reference is None:
+        if self.work.reference is None or self.work.machine_known:
             return None
         chain, _ = find_machine_at_unit_level(self.work.observation, self.work.sample_rate, self.work.reference)
         return chain.band

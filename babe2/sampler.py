@@ -36,6 +36,11 @@ class Settled:
         """x (B, T) with the settled samples in place."""
         return self.mask * self.audio + (1 - self.mask) * x
 
+    @property
+    def kept(self) -> Tensor:
+        """The settled samples (B, T), and silence elsewhere."""
+        return self.mask * self.audio
+
     def open(self, shortest: int) -> slice:
         """The stretch not settled yet, or everything where that is shorter than `shortest` samples."""
         places = (self.mask.reshape(-1, self.mask.shape[-1]).amin(dim=0) == 0).nonzero().flatten()
@@ -162,6 +167,13 @@ def restore(
     for all items, to what is `heard` of them. `settled` samples are kept (block-autoregressive, Eq. 20).
     """
     target = observation if settled is None else settled.over(observation)
+    trusted = degradation.trusted(target)
+    # What is no sound cannot be compared sample by sample with what neighbours have settled: it comes behind it.
+    apart = settled is not None and trusted.shape != target.shape
+    if apart:
+        trusted, heard = torch.cat([trusted, Settled(target, settled.mask).kept], dim=-1), slice(None)
+    elif trusted.shape != target.shape:
+        heard = slice(None)
     misfit, clean = float("nan"), observation
 
     def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -173,14 +185,15 @@ def restore(
             degradation.fit(clean[:, heard], target[:, heard])
             degraded = degradation(estimate)
             if settled is not None:
-                degraded = Settled(estimate, settled.mask).over(degraded)
-            distance = (degraded.detach() - target)[:, heard].norm()
-            misfit = float(distance / target[:, heard].norm().clamp(min=1e-12))
+                ours = Settled(estimate, settled.mask)
+                degraded = torch.cat([degraded, ours.kept], dim=-1) if apart else ours.over(degraded)
+            distance = (degraded.detach() - trusted)[:, heard].norm()
+            misfit = float(distance / trusted[:, heard].norm().clamp(min=1e-12))
             if settings.guidance_strength == 0:
                 return (noisy.detach() - clean) / sigma
-            objective = target
+            objective = trusted
             if settings.observation_noise > 0:
-                objective = target + settings.observation_noise * noise(target.shape)  # section 3.3
+                objective = trusted + settings.observation_noise * noise(trusted.shape)  # section 3.3
             pull = guidance(cost(objective - degraded), noisy, settings.guidance_strength, size)
         return (noisy.detach() - clean) / sigma + pull
 

@@ -32,7 +32,7 @@ ALLOWED: dict[str, str] = {
     "report": "front methods audio analysis equalizer dsp",
     "stages": "front audio checkpoints degradations analysis networks recordings dsp",
     "training": "front paper audio checkpoints degradations networks dsp network",
-    "front": "methods paper audio checkpoints analysis equalizer networks recordings dsp network",
+    "front": "methods paper audio checkpoints degradations analysis equalizer networks recordings dsp network",
     "methods": "paper degradations analysis equalizer networks recordings dsp",
     "paper": "degradations networks dsp network",
     "audio": "recordings dsp",

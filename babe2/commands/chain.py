@@ -32,6 +32,7 @@ SAID_BY_THE_CHAIN: dict[str, Any] = {
     "brightness": 0.0,
     "reference": None,
     "response": None,
+    "degradation": None,
     "amount": 1.0,
     "rate": None,
     "plots": None,

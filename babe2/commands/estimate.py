@@ -18,8 +18,13 @@ def run_estimate(options: argparse.Namespace) -> int:
     """Prints time, memory and disk for each input."""
     measured = [measure(path, options.start, options.duration) for path in options.inputs]  # refused before any work
     restorer = restorer_of(options)
-    informed = options.response is not None
-    method = restorer.method(options.method, options.preset, response_known=informed, **settings_of(options))
+    method = restorer.method(
+        options.method,
+        options.preset,
+        response_known=options.response is not None,
+        degradation=options.degradation,
+        **settings_of(options),
+    )
     pace = estimate.calibrate(restorer, method)
     found: list[dict[str, Any]] = []
     for path, (channels, seconds, rate) in zip(options.inputs, measured, strict=True):

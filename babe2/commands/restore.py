@@ -29,6 +29,7 @@ from babe2.commands.targets import (
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
 from babe2.degradations.given import read_response
+from babe2.degradations.spec import forms
 from babe2.dsp.curves import Curve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
@@ -97,6 +98,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of the old machine, if known: CSV of hertz,db, an impulse response (WAV, NPY), or a report (JSON)",
     )
+    parser.add_argument(
+        "--degradation",
+        metavar="SPEC",
+        help="what happened to a recording otherwise good, joined by +; no machine is looked for then: " + forms(),
+    )
     parser.add_argument("--batch", type=int, metavar="N", help="segments at once (default: 1, on a graphics card 8)")
     parser.add_argument(
         "--resume", action="store_true", help="go on where it was stopped; pass over what is there already"
@@ -134,6 +140,7 @@ class Options:
     brightness: float
     reference: Path | None
     response: Path | None
+    degradation: str | None
     resume: bool
     overwrite: bool
     amount: float
@@ -217,7 +224,13 @@ def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[
     restorer = restorer_of(given)
     informed = options.response is not None
     # What is wrong is better said now.
-    restorer.method(options.method, options.preset, response_known=informed, **options.settings)
+    restorer.method(
+        options.method,
+        options.preset,
+        response_known=informed,
+        degradation=options.degradation,
+        **options.settings,
+    )
     known = Known.of(options, restorer)
     return lambda path, target: restore_one(restorer, path, target, options, interrupted, known)
 
@@ -332,6 +345,7 @@ def restore_file(
             brightness=options.brightness,
             reference=known.reference,
             response=known.response,
+            degradation=options.degradation,
             **options.settings,
         )
 

@@ -23,9 +23,18 @@ class Degradation(ABC):
         """How it colours the music, as far as that is known; flat where it does not."""
         return FLAT
 
+    @property
+    def linear(self) -> bool:
+        """Whether two sounds together are degraded to what they are degraded to one by one."""
+        return False
+
     @abstractmethod
     def __call__(self, clean: Tensor) -> Tensor:
         """The recording (B, T) of `clean` music (B, T)."""
+
+    def trusted(self, recording: Tensor) -> Tensor:
+        """What of a recording (B, T) the degraded music is compared with; all of it, unless only a part is true."""
+        return recording
 
     def fit(self, clean: Tensor, observation: Tensor) -> None:  # noqa: B027 (few have to)
         """Learns from an estimate of the music and the recording of it; what is known already learns nothing."""
@@ -34,9 +43,29 @@ class Degradation(ABC):
 class ClosedForm(Degradation):
     """A degradation that treats every frequency by itself, and so can be undone frequency by frequency."""
 
+    @property
+    def linear(self) -> bool:
+        return True
+
     @abstractmethod
     def undone(self, observation: Tensor) -> Undone:
         """The recording (B, T) as music plus noise of a known level at each frequency."""
+
+
+class Samplewise(Degradation):
+    """A degradation that treats every sample by itself: some stay known, of the others no more than a bound is."""
+
+    @abstractmethod
+    def known(self, recording: Tensor) -> Tensor:
+        """Where (B, T) the samples of a recording (B, T) are those of the music."""
+
+    def sounds(self, recording: Tensor) -> Tensor:
+        """Where (B, T) a recording (B, T) is about as loud as the music; elsewhere nothing of it is heard."""
+        return self.known(recording)
+
+    @abstractmethod
+    def faithful(self, clean: Tensor, recording: Tensor) -> Tensor:
+        """An estimate (B, T), changed no more than it takes to be the music of this recording (B, T)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,10 @@ class Colouring(Degradation):
     def response(self) -> Curve:
         return self._response
 
+    @property
+    def linear(self) -> bool:
+        return True
+
     def __call__(self, clean: Tensor) -> Tensor:
         return apply_magnitude(self.response.magnitude(self._fft, self._sample_rate), clean)
 

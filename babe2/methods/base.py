@@ -18,6 +18,8 @@ from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
 from babe2.config import Column, CutSettings, Model, SegmentSettings, Settings, SpectralArchitecture
+from babe2.degradations.base import Degradation, Samplewise
+from babe2.degradations.described import Described, Place
 from babe2.dsp.curves import Curve, SampledCurve
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import Tape
@@ -61,6 +63,10 @@ class Work:
     device: torch.device
     same_room: bool = False  # whether the reference is of the same instrument and room
     brightness: float = 0.0  # dB per octave, by which it is to be brighter than is most probable
+    machine_known: bool = False  # whether nothing has to be looked for: `response` is all that it did
+    degradation: Described | None = None  # what happened to the music after the machine, where that is given
+    recorded_rate: int = 0  # Hz, of the file to which it happened
+    offset: int = 0  # samples of that recording, at the model's rate, before the observation
     evaluations: int = 0
     # By segment: the sum and the sum of squares of each channel (2, C).
     _powers: dict[int, Tensor] = field(default_factory=dict)
@@ -89,6 +95,33 @@ class Work:
         """A segment (C, L) of a tape, without margins."""
         return tape.read(self.starts[segment], self.starts[segment] + self.span.length)
 
+    def degradation_at(
+        self, starts: Sequence[int], length: int, gain: Tensor, generator: torch.Generator | None = None
+    ) -> Degradation:
+        """What happened to segments of a length (S * C, length) that begin at `starts`, beyond the ends mirrored.
+
+        `gain` (C, 1) or (S * C, length) is what they were multiplied by.
+        """
+        assert self.degradation is not None
+        last = self.observation.samples - 1
+        samples = torch.stack([torch.arange(start, start + length) for start in starts])
+        samples = (last - (last - samples.abs()).abs()).clamp(min=0) + self.offset
+        channels = self.observation.channels
+        rows = samples.repeat_interleave(channels, dim=0).to(self.device)
+        gain = gain.repeat(len(starts), 1) if len(gain) == channels else gain
+        generator = generator or torch.Generator()
+        return self.degradation.at(Place(rows, self.sample_rate, self.recorded_rate, gain, generator))
+
+    def heard_share(self, piece: Tensor, start: int) -> Tensor:
+        """How much of a piece (C, T) of the observation is heard at all (C, 1): less where samples are missing."""
+        if self.degradation is None:
+            return piece.new_ones(len(piece), 1)
+        operator = self.degradation_at([start], piece.shape[-1], piece.new_ones(len(piece), 1))
+        if not isinstance(operator, Samplewise):
+            return piece.new_ones(len(piece), 1)
+        share = operator.sounds(piece).to(piece).mean(dim=-1, keepdim=True)
+        return share.clamp(min=1 / piece.shape[-1])
+
     def level_factor(
         self,
         tape: Tape,
@@ -110,6 +143,7 @@ class Work:
             recorded = tape.read(start, stop if silence_counts else min(stop, tape.samples))
             if tape is self.observation:
                 self._powers[segment] = _power(recorded)
+                recorded = recorded / self.heard_share(recorded, start).sqrt()
             piece = undone(recorded)
             whole.append(float(piece.std()))
             each.append(piece.std(dim=-1).tolist())
@@ -226,6 +260,11 @@ class Method(ABC):
     def preset(cls, column: Column, settings: Any, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """The settings in which a preset differs from the column; one may follow from another that a person chose."""
         return {}
+
+    @classmethod
+    def takes_degradation(cls, degradation: Described) -> bool:
+        """Whether it restores what such a degradation was applied to."""
+        return False
 
     def check(self, model: Model) -> None:  # noqa: B027 (few have to)
         """Refuses a checkpoint that the method cannot run with."""

@@ -128,7 +128,7 @@ class ClosedFormMethod(UndoneMethod):
         ]
 
     def begin(self, work: Work) -> Session:
-        return ClosedFormSession(self, work)
+        return ClosedFormSession(self, work) if work.degradation is None else super().begin(work)
 
     def sample(
         self, session: ClosedFormSession, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep

@@ -29,8 +29,10 @@ from babe2.config import (
     Settings,
 )
 from babe2.degradations.base import Degradation
+from babe2.degradations.described import Described
 from babe2.degradations.response import BlindColouring, Colouring
-from babe2.dsp.curves import Curve
+from babe2.degradations.spec import in_turn
+from babe2.dsp.curves import FLAT, Curve
 from babe2.dsp.tape import Tape
 from babe2.equalizer import BandSums, EqualizerFit, apply_magnitude
 from babe2.methods.base import Filtered, Group, SegmentMethod, SegmentResult, Session, Span, Work
@@ -62,6 +64,10 @@ class FollowingMethod(SegmentMethod):
         # With few steps a low end of the schedule overshoots in the bands the prior's high-pass removes: each step
         # multiplies them by about half the ratio of neighbouring noise levels, which must stay small.
         return {"steps": DRAFT_STEPS, "sigma_min": settings.value("sigma_start", overrides) / DRAFT_RANGE}
+
+    @classmethod
+    def takes_degradation(cls, degradation: Described) -> bool:
+        return True  # a gradient goes through anything
 
     def span(self, samples: int) -> Span:
         return Span(self.settings.segment_length)
@@ -233,7 +239,7 @@ class GuidedSession(Session):
         settled = group.settled if len(group.segments) == 1 else None
         sampled = restore(
             work.denoise,
-            self._degradation(),
+            self._degradation(group),
             self._leveled(self.follow, group.segments),
             self.method.sampler_settings,
             group.noise(False),
@@ -247,10 +253,20 @@ class GuidedSession(Session):
             self.response, self.together = sampled.equalizer, []
         return sampled
 
-    def _degradation(self) -> Degradation:
+    def _degradation(self, group: Group) -> Degradation:
         if self.response is None:
             return self.method.blind(self.work.sample_rate)
-        return self.method.known(self.response, self.work.sample_rate)
+        work = self.work
+        if work.degradation is None:
+            return self.method.known(self.response, work.sample_rate)
+        starts, channels = [work.starts[i] for i in group.segments], work.observation.channels
+        # What a degradation draws is the segment's own, as all noise is, so that it can be restored by itself.
+        drawn = group.noise(False)(torch.Size((channels * len(starts), 1)))
+        generator = torch.Generator().manual_seed(int(drawn[0].abs().double() * 2**40))
+        later = work.degradation_at(starts, work.span.length, self.level, generator)
+        if self.response is FLAT:
+            return later
+        return in_turn([self.method.known(self.response, work.sample_rate), later])
 
     def _leveled(self, tape: Tape, segments: Sequence[int]) -> Tensor:
         return torch.cat([self.work.cut(tape, i) * self.level for i in segments])

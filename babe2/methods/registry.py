@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings, Settings, unknown_setting
+from babe2.degradations.described import Described
 from babe2.errors import RestorationError
 from babe2.methods.babe import Babe
 from babe2.methods.bandwise import Bandwise
@@ -49,18 +50,36 @@ def solvers() -> list[str]:
 
 
 def choose(
-    name: str, preset: str, column: Column, overrides: Mapping[str, Any], *, response_known: bool = False
+    name: str,
+    preset: str,
+    column: Column,
+    overrides: Mapping[str, Any],
+    *,
+    response_known: bool = False,
+    degradation: Described | None = None,
 ) -> Method:
-    """The method that a person asked for, with its settings; what it would not use is refused."""
+    """The method that a person asked for, with its settings; what it would not use is refused.
+
+    Where nobody chose a solver and a given `degradation` has no closed form, it is followed by guidance.
+    """
     if preset not in PRESETS:
         raise RestorationError(f"There is no preset {preset!r:.80}. Choose one of {', '.join(PRESETS)}.")
     chosen = dict(overrides)
-    method = class_of(name, preset, column, chosen.pop(SOLVER, None))
-    if name == INFORMED and not response_known:
+    solver = chosen.pop(SOLVER, None)
+    method = class_of(name, preset, column, solver)
+    if name == INFORMED and not response_known and degradation is None:
         raise RestorationError(
             f"The method {INFORMED} keeps to a response that is given, and none is. "
             f"Give one (--response FILE), or choose {BABE2}, which finds it."
         )
+    if degradation is not None and not method.takes_degradation(degradation):
+        if name not in WORDS or solver is not None:
+            raise RestorationError(
+                f"{method.name} cannot undo the degradation {degradation.text:.80}. Choose {SOLVER}={Guided.name}, "
+                f"or leave the {SOLVER if name in WORDS else 'method'} out."
+            )
+        method = class_of(name, preset, column, Guided.name)
+    response_known = response_known or degradation is not None
     if response_known and not method.takes_response:
         raise RestorationError(f"A given response changes nothing with the method {method.name}. Leave it out.")
     refuse_foreign(method, chosen, named=name not in WORDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -18,17 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.chain import RecordingChain
+from babe2.analysis.chain import CLEAR_DB, RecordingChain
 from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
-from babe2.degradations.base import Undone, shaped
+from babe2.degradations.base import Samplewise, Undone, shaped
+from babe2.degradations.described import Described
 from babe2.degradations.response import NoisyColouring
-from babe2.dsp.curves import Curve, WeightedSum
-from babe2.dsp.spectra import bin_frequencies, equalise, fades
-from babe2.dsp.tape import Tape
+from babe2.dsp.curves import FLAT, Curve, SampledCurve, WeightedSum
+from babe2.dsp.spectra import amplitude, bin_frequencies, equalise, fades
+from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.methods.base import Group, SegmentMethod, Session, Work
 from babe2.methods.brilliance import REACH, Brilliance, brightened
+from babe2.methods.known_samples import LOWEST, beginning, fill
 from babe2.networks.folded_cqt import GRAIN, next_length
 from babe2.prior import Prior
 from babe2.recordings.segments import agreement
@@ -36,6 +38,9 @@ from babe2.sampler import Constrain, Noise, OnStep, Progress, Sampled
 
 MARGIN = 2 * GRAIN  # samples on either side of a segment that are restored with it, fading, and dropped
 NOISY_DB = -10.0  # noise over the whole recording, from which on little of the music is known
+CHAIN_FFT = 4096  # in which a given response is looked at
+ROUNDING_DB = -70.0  # relative to the music: what even a recording without noise holds besides
+MOST_RAISED_DB = 40.0  # any band, when the level of the music under a given response is measured
 SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
 
 Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step, sigma, lower) -> next x, its estimate
@@ -52,8 +57,12 @@ class UndoneMethod(SegmentMethod):
     takes_brightness = True
     settings: UndoneSettings
 
+    @classmethod
+    def takes_degradation(cls, degradation: Described) -> bool:
+        return degradation.closed_form
+
     def begin(self, work: Work) -> Session:
-        return UndoneSession(self, work)
+        return UndoneSession(self, work) if work.degradation is None else KnownSamplesSession(self, work)
 
     @abstractmethod
     def sample(
@@ -87,9 +96,12 @@ class UndoneSession(Session):
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
-        self.chain, loudness = find_machine_at_unit_level(
-            work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
-        )
+        if work.machine_known:
+            self.chain, loudness = noiseless(work), deviation(work.observation)
+        else:
+            self.chain, loudness = find_machine_at_unit_level(
+                work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
+            )
         self.band = self.chain.band
         self.warnings = warnings_on(self.chain)
         self.uncertainty = None if work.response is not None else self.chain.uncertainty
@@ -112,13 +124,7 @@ class UndoneSession(Session):
         self.degradation = NoisyColouring(self.chain.response, self.chain.covering, work.sample_rate, gain)
 
     def group(self, waiting: list[int], batch: int) -> list[int]:
-        """The first segments, no more than `batch`, that follow one another."""
-        together = waiting[:1]
-        for segment in waiting[1:batch]:
-            if segment != together[-1] + 1:
-                break
-            together.append(segment)
-        return together
+        return in_a_row(waiting, batch)
 
     def finish(self, tape: Tape, start: int, stop: int) -> Tape:
         return self.brilliance.applied(tape, start, stop) if self.brilliance.wanted else tape
@@ -138,6 +144,92 @@ class UndoneSession(Session):
             on_step=lambda progress: group.on_step(replace(progress, equalizer=self.response)),
         )
         return replace(sampled, equalizer=self.response)
+
+
+def noiseless(work: Work) -> RecordingChain:
+    """The chain of a recording of which it is known that nothing happened to it but its response."""
+    assert work.response is not None
+    hertz = bin_frequencies(work.sample_rate, CHAIN_FFT)[1:].double()
+    heard = hertz[work.response.gain_db(hertz) > -CLEAR_DB]
+    first, last = (float(heard[0]), float(heard[-1])) if len(heard) else (float(hertz[0]), float(hertz[-1]))
+    noise = SampledCurve(hertz[[0, -1]], torch.full((2,), ROUNDING_DB, dtype=torch.float64))
+    return RecordingChain(work.response, noise, first, last, ends=last < float(hertz[-1]))
+
+
+class KnownSamplesSession(Session):
+    """A recording of which some samples are known, and of the others no more than a bound."""
+
+    response: Curve
+
+    def __init__(self, method: UndoneMethod, work: Work) -> None:
+        self.method, self.work = method, work
+        assert work.response is not None  # with a given degradation nothing is left to find
+        self.response = work.response
+        self.flat = self.response is FLAT and not work.brightness
+        if work.brightness:
+            self.response = WeightedSum((self.response, brightened(work.brightness)), (1.0, -1.0))
+        inverse = self._inverse(method.settings.filter_fft)
+        fft = method.settings.filter_fft
+        self.level = work.level_factor(
+            work.observation,
+            method.settings.level,
+            (lambda piece: piece) if self.flat else lambda piece: equalise(piece, inverse, fft, fft, fft // 4),
+        )
+
+    def _inverse(self, fft: int) -> Tensor:
+        """What takes the machine off an average spectrum (fft // 2 + 1,), no band being raised by more than 40 dB."""
+        gain = -self.response.gain_db(bin_frequencies(self.work.sample_rate, fft)[1:])
+        return F.pad(amplitude(gain.clamp(max=MOST_RAISED_DB)), (1, 0)).float().to(self.work.device)
+
+    def group(self, waiting: list[int], batch: int) -> list[int]:
+        return in_a_row(waiting, batch)
+
+    def sample(self, group: Group) -> Sampled:
+        work, span, settings = self.work, self.work.span, self.method.settings
+        starts = [work.starts[i] for i in group.segments]
+        places = [(start - span.margin, start + span.length + span.margin) for start in starts]
+        recording = torch.cat([faded(with_margins(work.observation, *place)) * self.level for place in places])
+        ones = torch.ones_like(recording[: work.observation.channels])
+        gain = torch.cat(
+            [faded(ones * weights_beyond(work.observation, *place, ones[0])) * self.level for place in places]
+        )
+        degradation = work.degradation_at([place[0] for place in places], span.whole, gain)
+        assert isinstance(degradation, Samplewise)
+        joined = agreement(starts, span.length, span.margin, work.observation.channels)
+        begun = beginning(degradation, recording, settings.level, settings.sigma_start)
+        start = max(float(begun.free.max()), 2 * LOWEST * settings.level)
+        magnitude = None if self.flat else self.response.magnitude(span.whole, work.sample_rate).to(recording)
+        sampled = fill(
+            work.denoise,
+            degradation,
+            recording,
+            begun,
+            noise_levels(settings.steps, start, LOWEST * settings.level),
+            group.noise(True),
+            magnitude=magnitude,
+            response=self.response,
+            constrain=lambda clean: joined(clean if group.settled is None else group.settled.over(clean)),
+            on_step=group.on_step,
+        )
+        return replace(sampled, audio=self._above(sampled.audio, group.segments))
+
+    def _above(self, restored: Tensor, segments: Sequence[int]) -> Tensor:
+        """The segments without what is laid below the prior's band again, so that known samples stay as they are."""
+        if not (self.flat and self.method.settings.keep_low_band):
+            return self.work.prior.highpass(restored)
+        heard = torch.cat([self.work.cut(self.work.observation, i) * self.level for i in segments])
+        margin = self.work.span.margin
+        return restored - F.pad(heard - self.work.prior.highpass(heard), (margin, margin))
+
+
+def in_a_row(waiting: list[int], batch: int) -> list[int]:
+    """The first segments, no more than `batch`, that follow one another."""
+    together = waiting[:1]
+    for segment in waiting[1:batch]:
+        if segment != together[-1] + 1:
+            break
+        together.append(segment)
+    return together
 
 
 def warnings_on(chain: RecordingChain) -> tuple[str, ...]:
@@ -199,12 +291,17 @@ def with_margins(tape: Tape, start: int, stop: int) -> Tensor:
     no bend there, but a step in the bass, where old machines let least through.)
     """
     x = tape.mirrored(start, stop)
+    return x * weights_beyond(tape, start, stop, x)
+
+
+def weights_beyond(tape: Tape, start: int, stop: int, like: Tensor) -> Tensor:
+    """By what `with_margins` multiplies each sample (stop - start,)."""
     reach = min(MARGIN, tape.samples - 1)
-    rise, fall = fades(reach, x)
-    weights = torch.cat([rise, x.new_ones(1), fall, x.new_zeros(1)])  # far before, inside, far behind
-    place = torch.arange(start, stop, device=x.device)
+    rise, fall = fades(reach, like)
+    weights = torch.cat([rise, like.new_ones(1), fall, like.new_zeros(1)])  # far before, inside, far behind
+    place = torch.arange(start, stop, device=like.device)
     behind = (place - tape.samples + 1).clamp(min=0, max=reach + 1)
-    return x * weights[reach + behind + place.clamp(min=-reach, max=0)]
+    return weights[reach + behind + place.clamp(min=-reach, max=0)]
 
 
 def faded(segment: Tensor) -> Tensor:

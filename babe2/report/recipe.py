@@ -71,6 +71,7 @@ def command_line(
         "--brightness": report.get("brightness"),
         "--reference": report.get("reference_file"),
         "--response": report.get("response_file"),
+        "--degradation": (report.get("degradation") or {}).get("text"),
         "--start": start or None,
         "--duration": duration,
         "--rate": rate,
