@@ -169,11 +169,11 @@ def restore(
     target = observation if settled is None else settled.over(observation)
     trusted = degradation.trusted(target)
     # What is no sound cannot be compared sample by sample with what neighbours have settled: it comes behind it.
-    apart = settled is not None and trusted.shape != target.shape
+    apart = trusted.shape != target.shape
     if apart:
-        trusted, heard = torch.cat([trusted, Settled(target, settled.mask).kept], dim=-1), slice(None)
-    elif trusted.shape != target.shape:
         heard = slice(None)
+        if settled is not None:
+            trusted = torch.cat([trusted, Settled(target, settled.mask).kept], dim=-1)
     misfit, clean = float("nan"), observation
 
     def slope(noisy: Tensor, sigma: Tensor) -> Tensor:

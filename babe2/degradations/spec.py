@@ -13,7 +13,7 @@ from torch import Tensor
 from babe2.degradations.base import Degradation, Samplewise
 from babe2.degradations.clipping import Clip
 from babe2.degradations.described import Described, Place, Treats
-from babe2.degradations.filters import KINDS, Filter, LowerRate
+from babe2.degradations.filters import KINDS, Filter, Kind, LowerRate
 from babe2.degradations.missing import EveryNth, Gaps, Sensed
 from babe2.degradations.noise_bank import NoiseBank
 from babe2.degradations.phase import Phase
@@ -191,7 +191,7 @@ class _Words:
 def _filter(said: str, high: bool) -> Described:
     words = _Words(said, Filter.form)
     hertz = words.number()
-    kind = next((kind for kind in KINDS if words.has(kind)), "fir")
+    kind: Kind = next((kind for kind in KINDS if words.has(kind)), "fir")
     shape: dict[str, Any] = {}
     if kind == "cheby1":
         shape = {"order": words.whole("order")} if "order" in words.pairs else {}
