@@ -24,6 +24,7 @@ from babe2.stages.align import Align
 from babe2.stages.declick import Declick
 from babe2.stages.dehum import Dehum
 from babe2.stages.denoise import Denoise
+from babe2.stages.fill import Fill
 from babe2.stages.remix import Remix
 from babe2.stages.restore import Restore
 from babe2.stages.rumble import Rumble
@@ -78,6 +79,7 @@ def suggest(
 
     weigh(Align(), *listener.walls())
     weigh(Declick(), *listener.clicks())
+    weigh(Fill(), *listener.dropouts())
     weigh(Dehum(), *listener.hum())
     weigh(Rumble(), *listener.rumble())
     weigh(Denoise(), *_noise(about))
@@ -101,6 +103,7 @@ class _Listener:
     def __init__(self, part: Tensor, sample_rate: int, bench: Bench) -> None:
         self._tape, self._rate, self._bench = MemoryTape(part), sample_rate, bench
         self._minutes = part.shape[1] / sample_rate / 60
+        self._left = 0  # drop-outs that the declicker has left
 
     def _report(self, stage: Stage) -> Report:
         made = make(stage, self._tape, self._rate, self._bench)
@@ -120,8 +123,14 @@ class _Listener:
 
     def clicks(self) -> tuple[bool, str]:
         """Whether clicks are to be heard."""
-        rate = self._report(Declick())["counts"].get("clicks", 0) / self._minutes
+        report = self._report(Declick())
+        self._left = len(report["found"].get("left_seconds", []))
+        rate = report["counts"].get("clicks", 0) / self._minutes
         return rate >= CLICKS_A_MINUTE, f"about {rate:.0f} clicks a minute"
+
+    def dropouts(self) -> tuple[bool, str]:
+        """Whether the sound is gone for moments too long for the declicker."""
+        return self._left > 0, f"{self._left} drop-outs of more than 5 ms" if self._left else "nothing has dropped out"
 
     def hum(self) -> tuple[bool, str]:
         """Whether the mains are to be heard."""

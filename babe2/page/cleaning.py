@@ -17,7 +17,7 @@ from babe2.stages import STAGES
 from babe2.stages.restore import Restore
 
 RESTORE, AS_NEEDED = "restore", "as-needed"
-CLEANING = ("align", "declick", "dehum", "rumble", "denoise")  # in the order in which they work
+CLEANING = ("align", "declick", "fill", "dehum", "rumble", "denoise")  # in the order in which they work
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
 from babe2.stages.declick import Declick
 from babe2.stages.dehum import Dehum
 from babe2.stages.denoise import Denoise
+from babe2.stages.fill import Fill
 from babe2.stages.remix import Remix
 from babe2.stages.restore import Restore
 from babe2.stages.rumble import Rumble
@@ -15,10 +16,10 @@ from babe2.stages.separate import Separate
 from babe2.stages.speed import Speed
 
 STAGES: dict[str, type[Stage]] = {  # in the order in which they are mostly wanted
-    stage.name: stage for stage in (Speed, Align, Declick, Dehum, Rumble, Denoise, Separate, Restore, Remix)
+    stage.name: stage for stage in (Speed, Align, Declick, Fill, Dehum, Rumble, Denoise, Separate, Restore, Remix)
 }
 
-align, declick, dehum, rumble, speed = (each.apply_to for each in (Align, Declick, Dehum, Rumble, Speed))
+align, declick, fill, dehum, rumble, speed = (each.apply_to for each in (Align, Declick, Fill, Dehum, Rumble, Speed))
 denoise, separate, restore = Denoise.apply_to, Separate.apply_to, Restore.apply_to
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "declick",
     "dehum",
     "denoise",
+    "fill",
     "make",
     "restore",
     "rumble",
