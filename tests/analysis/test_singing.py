@@ -7,26 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sounds import song
 
 from babe2 import analyse, audio
 from babe2.analysis.singing import followed_notes
 
 RATE = 22_050  # Hz
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NOTES_HZ = (262, 330, 392, 523, 440, 349, 294, 247)
-
-
-def song(struck: bool, vibrato_cents: float = 0.0, speed_cents: float = 0.0) -> np.ndarray:
-    """Eight notes of a second with four partials each: struck ones die away, others swell and fade."""
-    t = np.arange(RATE) / RATE
-    level = np.exp(-3 * t) if struck else np.sin(np.pi * t) ** 0.5 * (1 + 0.3 * np.sin(2 * np.pi * 5.5 * t))
-    sound = []
-    for number, hertz in enumerate(NOTES_HZ):
-        whole = t + number
-        cents = vibrato_cents * np.sin(2 * np.pi * 5.5 * t) + speed_cents * np.sin(2 * np.pi * 1.3 * whole)
-        turns = np.cumsum(hertz * 2 ** (cents / 1200)) / RATE
-        sound.append(level * sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 5)))
-    return 0.1 * np.concatenate(sound)
 
 
 def as_recorded(x: np.ndarray, noise_db: float) -> np.ndarray:

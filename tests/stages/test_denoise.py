@@ -13,9 +13,8 @@ from test_spectral import SMALL, SMALL_SEED, vectors, with_procedural_weights
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, checkpoints
-from babe2.config import Model, SpectralArchitecture
 from babe2.checkpoints.checkpoint import Checkpoint, save
-from babe2.dsp.resampling import resample
+from babe2.config import Model, SpectralArchitecture
 from babe2.dsp.tape import MemoryTape
 from babe2.networks.spectral import SpectralUNet
 from babe2.stages import Bench, Denoise, denoise, make

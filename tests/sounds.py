@@ -43,3 +43,20 @@ def voice(length: float, rate: int = RATE, hertz: float = 120.0) -> Tensor:
 
 def level_db(x: Tensor, beside: Tensor) -> float:
     return float(10 * torch.log10(x.double().square().sum() / beside.double().square().sum()))
+
+
+SONG_RATE = 22_050  # Hz
+SUNG_HZ = (262, 330, 392, 523, 440, 349, 294, 247)
+
+
+def song(struck: bool, vibrato_cents: float = 0.0, speed_cents: float = 0.0) -> np.ndarray:
+    """Eight notes of a second with four partials each: struck ones die away, others swell and fade."""
+    t = np.arange(SONG_RATE) / SONG_RATE
+    level = np.exp(-3 * t) if struck else np.sin(np.pi * t) ** 0.5 * (1 + 0.3 * np.sin(2 * np.pi * 5.5 * t))
+    sound = []
+    for number, hertz in enumerate(SUNG_HZ):
+        whole = t + number
+        cents = vibrato_cents * np.sin(2 * np.pi * 5.5 * t) + speed_cents * np.sin(2 * np.pi * 1.3 * whole)
+        turns = np.cumsum(hertz * 2 ** (cents / 1200)) / SONG_RATE
+        sound.append(level * sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 5)))
+    return 0.1 * np.concatenate(sound)
