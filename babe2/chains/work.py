@@ -94,7 +94,8 @@ class Chained:
         named = " → ".join(step.link.name for step in self.steps)
         told = [words for step in self.steps if (words := step.made.report["found"].get("statement"))]
         if told:
-            return f"{' '.join(told)} All that was done: {named}."
+            made = "" if any(words.startswith("Restored with ") for words in told) else f"Restored with {SOFTWARE}. "
+            return f"{made}{' '.join(told)} All that was done: {named}."
         return f"Restored with {SOFTWARE}: {named}, nothing was generated."
 
     @property

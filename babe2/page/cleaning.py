@@ -65,8 +65,11 @@ class Cleaned:
 
     @property
     def words(self) -> str:
-        """What was done, in one line."""
-        return " → ".join(link.name for link in self.links)
+        """What was done, in one line; what a stage has to say of it stands in brackets."""
+        told = [report["found"].get("statement", "").rstrip(".") for report in self.reports]
+        return " → ".join(
+            f"{link.name} ({words})" if words else link.name for link, words in zip(self.links, told, strict=True)
+        )
 
     def chain(self, restore: Restore) -> Chain:
         """All that was done, and then restored so, as a chain."""

@@ -100,11 +100,13 @@ class _Filled(Staged):
     def __init__(self, recording: Tape, sample_rate: int, patches: list[Patch]) -> None:
         super().__init__(recording, sample_rate)
         self._patches = patches
+        seconds = sum(len(patch.sound) for patch in patches) / sample_rate
         self.found = {
+            "statement": f"In {len(patches)} places, {seconds:.2f} s in all, the sound had dropped out and is generated.",
             "filled_seconds": [
                 [round(place / sample_rate, 4) for place in (patch.start, patch.start + len(patch.sound))]
                 for patch in patches
-            ]
+            ],
         }
 
     def _read(self, start: int, stop: int) -> Tensor:

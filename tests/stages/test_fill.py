@@ -32,6 +32,7 @@ def test_dropouts_are_filled_and_all_else_stays_to_the_bit() -> None:
     lost[:, first:last] = 0
     audio, report = fill(lost, rate)
     assert report["counts"]["dropouts"] == len(clean)
+    assert report["found"]["statement"].endswith("0.03 s in all, the sound had dropped out and is generated.")
     changed = np.flatnonzero((audio != lost).any(axis=0))
     assert first - 0.01 * rate <= changed.min() and changed.max() <= last + 0.01 * rate
     window = slice(first - rate // 10, last + rate // 10)
