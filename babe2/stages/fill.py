@@ -101,8 +101,9 @@ class _Filled(Staged):
         super().__init__(recording, sample_rate)
         self._patches = patches
         seconds = sum(len(patch.sound) for patch in patches) / sample_rate
+        places = f"In {len(patches)} places, {seconds:.2f} s in all"
         self.found = {
-            "statement": f"In {len(patches)} places, {seconds:.2f} s in all, the sound had dropped out and is generated.",
+            "statement": f"{places}, the sound had dropped out and is generated.",
             "filled_seconds": [
                 [round(place / sample_rate, 4) for place in (patch.start, patch.start + len(patch.sound))]
                 for patch in patches
