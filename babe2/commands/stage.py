@@ -47,7 +47,7 @@ def _add_command(subparsers: Any, name: str, stage: type[Stage]) -> None:
     for setting, about in stage.about().items():
         words = f"{about.label}. {about.hint} (default: {getattr(usual, setting)})".replace("%", "%%")
         command.add_argument(_option(setting), dest=f"set_{setting}", metavar="VALUE", help=words)
-    if not stage.splits_into:
+    if stage.keeps_length and not stage.splits_into:
         words = "write there what was taken away: with the result it adds up to INPUT"
         command.add_argument("--removed", "--residual", metavar="FILE", type=Path, help=words)
     command.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the recording")
@@ -197,6 +197,8 @@ def write_tracks(done: Chained, targets: Sequence[Path], work: Work) -> None:
 def write_removed(path: Path, target: Path, removed: Path, work: Work) -> None:
     """Writes what the recording has and its result, as it was written, has not: the two files add up to it exactly."""
     before, after = SoundFile(path, start=work.start, duration=work.duration), SoundFile(target)
+    if (before.channels, before.sample_rate) != (after.channels, after.sample_rate):
+        raise RestorationError(f"{target.name} has other channels than the recording, so nothing can be told apart.")
     # Floats differ by more digits than a float holds.
     subtype = None if before.subtype in INTEGERS and after.subtype in INTEGERS else "DOUBLE"
 

@@ -90,6 +90,7 @@ class Stage(Settings, ABC):
     name: ClassVar[str]
     does: ClassVar[str]  # in one sentence of listeners' words
     splits_into: ClassVar[tuple[str, ...]] = ()  # the tracks whose channels its result has one after the other
+    keeps_length: ClassVar[bool] = True
     merges: ClassVar[bool] = False  # whether it makes one track of several, whose channels it is given so
 
     @abstractmethod

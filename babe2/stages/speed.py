@@ -56,6 +56,7 @@ class Speed(Stage):
 
     name: ClassVar[str] = "speed"
     does: ClassVar[str] = "Plays the recording at another speed: faster is higher and shorter."
+    keeps_length: ClassVar[bool] = False
 
     factor: str = setting(
         "1", STAGE, "Speed", "Above 1 is faster: 1.02, 80/78.26, '-35 cents' or '2 semitones'", "", _is_speed
