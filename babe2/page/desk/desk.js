@@ -514,7 +514,7 @@ function onKey(event) {
 
 function actionOf(key, shift) {
   const jump = shift ? FINE_SEEK : SEEK;
-  if (/^[1-4]$/.test(key)) return () => choose(Number(key) - 1);
+  if (/^[1-6]$/.test(key)) return () => choose(Number(key) - 1);
   if (test && VOICES.includes(key)) return () => hear(key);
   return {
     " ": () => (deck ? pause() : play()),
