@@ -1,7 +1,7 @@
-"""Denoising as a stage: hiss, crackle, hum and rumble are taken away from a recording of any rate, and all else stays.
+"""Denoising as a stage: hiss, crackle, hum and rumble are taken from a recording of any rate, and all else stays.
 
-A denoiser knows music at its own rate only. So the recording is not replaced by what comes out of it: what it takes away
-is brought to the recording's rate and subtracted. Above the denoiser's band, where old records hold hardly anything but
+A denoiser knows music at its own rate only. So the recording is not replaced by what comes out of it: what it takes
+away is brought to the recording's rate and subtracted. Above the denoiser's band, where old records hold hardly anything but
 noise and new recordings hold music, sound is lowered by as much as the denoiser lowers the top of its own band at that
 moment: where it finds music there, nothing.
 
@@ -47,6 +47,7 @@ TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
 TOP_FFT, TOP_HOP = 1024, 256
 
 Method = Literal["two-stage", "prior"]
+TWO_STAGE: Method = "two-stage"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Denoise(Stage):
     name: ClassVar[str] = "denoise"
     does: ClassVar[str] = "Takes away hiss, crackle, hum and rumble, and leaves the music as it is."
 
-    method: Method = setting(
-        "two-stage",
+    method: Method = setting(  # noqa: RUF009
+        TWO_STAGE,
         STAGE,
         "Method",
         "two-stage: a network that has learned noise and music; prior: what the music's prior makes of measured noise",
@@ -127,8 +128,8 @@ class PriorDenoiser(Denoiser):
         self.found = {"checkpoint": restorer.name, "sha256": restorer.sha256, "verified": restorer.verified}
         if not isinstance(self._prior(self.sample_rate), BandwisePrior) or restorer.reference is None:
             raise RestorationError(
-                f"{restorer.name} takes no noise level per band, so it cannot denoise. Choose {DEFAULT_CHECKPOINT}, or the "
-                "method two-stage."
+                f"{restorer.name} takes no noise level per band, so it cannot denoise. Choose {DEFAULT_CHECKPOINT}, or "
+                f"the method {TWO_STAGE}."
             )
 
     def listen(self, recording: Tape, sample_rate: int) -> None:
@@ -183,7 +184,7 @@ class Denoised(Staged):
         return piece * self.length, (self.samples if piece == self.pieces - 1 else (piece + 1) * self.length)
 
     def _noise(self, piece: int) -> Tensor:
-        """The noise (C, T) of a piece and half a cross-fade on either side, which it comes out of and goes back into."""
+        """The noise (C, T) of a piece and of half a cross-fade on either side."""
         if piece not in self._kept:
             self._kept = {other: kept for other, kept in self._kept.items() if abs(other - piece) == 1}
             self._kept[piece] = self._noise_anew(piece)

@@ -1,4 +1,4 @@
-"""Denoising as a stage: what is asked of it whatever the network has learned, the published numbers, and what it is for."""
+"""Denoising as a stage: what holds whatever the network has learned, the published numbers, and what it is for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from music import music
-from test_spectral import SMALL, SMALL_SEED, vectors, with_procedural_weights
+from spectral_vectors import SMALL, SMALL_SEED, vectors, with_procedural_weights
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, checkpoints
@@ -182,6 +182,5 @@ def gains(method: str) -> tuple[float, float]:
 @pytest.mark.parametrize("method", ["two-stage", "prior"])
 def test_noise_goes_and_music_stays(method: str) -> None:
     gain, change = gains(method)
-    print(method, gain, change)
     assert gain > 3
     assert change < -20
