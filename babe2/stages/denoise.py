@@ -1,9 +1,13 @@
 """Denoising as a stage: hiss, crackle, hum and rumble are taken from a recording of any rate, and all else stays.
 
 A denoiser knows music at its own rate only. So the recording is not replaced by what comes out of it: what it takes
-away is brought to the recording's rate and subtracted. Above the denoiser's band, where old records hold hardly anything but
-noise and new recordings hold music, sound is lowered by as much as the denoiser lowers the top of its own band at that
-moment: where it finds music there, nothing.
+away is brought to the recording's rate and subtracted. Above the denoiser's band, where old records hold hardly
+anything but noise and new recordings hold music, sound is lowered by as much as the denoiser lowers the top of its own
+band at that moment: where it finds music there, by nothing.
+
+Noise is there before, during and behind a note. So no more is taken away at any place than the noise of that frequency
+can be, as it is found in the quieter moments of these seconds; more would be music. Clicks, which take all frequencies
+at once, are let through to be taken away whole. That is also what leaves good recordings as they are.
 
 Each channel is worked on by itself, brought to the level that the denoiser has learned, in pieces of a few seconds that
 are the same wherever reading begins. They overlap, and their cross-fades add up to one.
@@ -32,8 +36,7 @@ from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.network import Poll
 from babe2.networks.models import next_length
-from babe2.networks.published_segments import in_published_segments
-from babe2.networks.spectral import SpectralUNet, shortest_samples, sound, spectrogram
+from babe2.networks.spectral import HOP, SpectralUNet, shortest_samples, sound, spectrogram
 from babe2.prior import BandwisePrior
 from babe2.restorer import Restorer
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
@@ -45,6 +48,13 @@ FADE_SECONDS = 0.046  # between two pieces
 TOP_BAND = (0.7, 0.93)  # of the band in which there is sound for the denoiser: what happens there happens above, too
 TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
 TOP_FFT, TOP_HOP = 1024, 256
+
+FEWEST_FRAMES = 80
+QUIETEST_SHARE = 0.1  # of all moments: in so many there is nothing but noise at a frequency
+MOST = 6.0  # times its typical power noise reaches once in four hundred places
+CLICK_BIN = 93  # 2 kHz
+CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
+CLICK, CLICK_SHARE = 8.0, 0.3  # in most places of a moment: power over that around, and share of what is heard
 
 Method = Literal["two-stage", "prior"]
 TWO_STAGE: Method = "two-stage"
@@ -211,13 +221,31 @@ class Denoised(Staged):
         """The noise in part of a channel (1, T), which has its margins."""
         rate, denoisers = self.sample_rate, self.denoiser.sample_rate
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
-        clean = self.denoiser.clean(noisy)
+        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy))
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
         above = x - resample(noisy, denoisers, rate)[:, : x.shape[1]] / gain
         kept = top_gain(noisy, clean, min(1.0, rate / denoisers))
         return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
+
+
+def no_more_than_noise(noisy: Tensor, taken: Tensor) -> Tensor:
+    """What may be taken (1, T) of what a denoiser has `taken` from noisy (1, T)."""
+    if noisy.shape[-1] < FEWEST_FRAMES * HOP:
+        return taken  # too short to tell noise from notes
+    heard, removed = spectrogram(noisy), spectrogram(taken)
+    power, whole = (spectrum.square().sum(dim=1).clamp(min=1e-20) for spectrum in (removed, heard))  # (1, frames, bins)
+    typical = whole.quantile(QUIETEST_SHARE, dim=1, keepdim=True) / -math.log(1 - QUIETEST_SHARE)  # as noise is spread
+    above, share = power[..., CLICK_BIN:] / typical[..., CLICK_BIN:], power[..., CLICK_BIN:] / whole[..., CLICK_BIN:]
+    loudness = above.median(dim=-1).values  # (1, frames)
+    beside = F.pad(loudness, (CLICK_FRAMES, CLICK_FRAMES), mode="replicate")
+    quiet = -F.max_pool1d(-beside, 3, 1)  # the quietest of three moments, on either side of each
+    around = quiet[:, : loudness.shape[1]].maximum(quiet[:, -loudness.shape[1] :])
+    clicks = (loudness > CLICK * around.clamp(min=1)) & (share.median(dim=-1).values > CLICK_SHARE)
+    most = torch.where(clicks[..., None], math.inf, MOST * typical)
+    gain = (most / power).clamp(max=1).sqrt()
+    return sound(removed * gain[:, None])[:, : taken.shape[-1]]
 
 
 def top_gain(noisy: Tensor, clean: Tensor, filled: float) -> Tensor:
@@ -239,6 +267,28 @@ def denoised(network: SpectralUNet, noisy: Tensor, poll: Poll | None = None) -> 
     return sound(network(spectrogram(padded), poll))[:, : noisy.shape[-1]]
 
 
+# As published
+
+SEGMENT, OVERLAP = 110250, 1024  # samples
+
+
 def denoised_as_published(network: SpectralUNet, noisy: Tensor) -> Tensor:
-    """The music (T,) in noisy (T,) by the published cutting into segments, for comparison with published results."""
-    return in_published_segments(lambda part, _: denoised(network, part), noisy)
+    """The music (T,) in noisy (T,) by the published cutting into segments, for comparison with published results.
+
+    Its cross-fades add up to a little less than one. The published program leaves the end of some recordings out; here
+    nothing is left out.
+    """
+    window = torch.hann_window(2 * OVERLAP, periodic=False, dtype=torch.float64).to(noisy)
+    made, start = torch.zeros_like(noisy, dtype=torch.float64), 0
+    while True:
+        last = start + SEGMENT >= len(noisy)
+        part = noisy[start : start + SEGMENT]
+        clean = denoised(network, F.pad(part, (0, SEGMENT - len(part)))[None])[0]
+        if start > 0:
+            clean[:OVERLAP] *= window[:OVERLAP]
+        if not last:
+            clean[-OVERLAP:] *= window[OVERLAP:]
+        made[start : start + SEGMENT] += clean[: len(part)]
+        if last:
+            return made.to(noisy)
+        start += SEGMENT - OVERLAP
