@@ -6,8 +6,8 @@ anything but noise and new recordings hold music, sound is lowered by as much as
 band at that moment: where it finds music there, by nothing.
 
 Noise is there before, during and behind a note. So no more is taken away at any place than the noise of that frequency
-can be, as it is found in the quieter moments of these seconds; more would be music. Clicks, which take all frequencies
-at once, are let through to be taken away whole. That is also what leaves good recordings as they are.
+can be, which the whole recording tells (analysis/machine.py); more would be music. Clicks, which take all frequencies
+for an instant, are taken away whole. A recording without noise stays as it is.
 
 Each channel is worked on by itself, brought to the level that the denoiser has learned, in pieces of a few seconds that
 are the same wherever reading begins. They overlap, and their cross-fades add up to one.
@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2 import checkpoints
 from babe2.analysis.machine import find_machine_of_channels
 from babe2.checkpoints.checkpoint import Checkpoint
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
@@ -31,15 +32,15 @@ from babe2.degradations.response import QUIETEST
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.excerpts import excerpts
 from babe2.dsp.resampling import resample
-from babe2.dsp.spectra import amplitude, bin_frequencies, fades, frames
+from babe2.dsp.spectra import ReferenceLtas, amplitude, bin_frequencies, fades, frames
 from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.network import Poll
 from babe2.networks.models import next_length
-from babe2.networks.spectral import HOP, SpectralUNet, shortest_samples, sound, spectrogram
+from babe2.networks.spectral import WINDOW, SpectralUNet, shortest_samples, sound, spectrogram
 from babe2.prior import BandwisePrior
 from babe2.restorer import Restorer
-from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+from babe2.stages.base import Bench, Report, Stage, Staged, Untouched, sounds
 
 DEFAULT_DENOISER = "denoiser-small"  # which is inside babe2
 SECONDS = 5  # of sound that are denoised at once, and whole, so that they are whole samples at every rate
@@ -49,12 +50,11 @@ TOP_BAND = (0.7, 0.93)  # of the band in which there is sound for the denoiser: 
 TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
 TOP_FFT, TOP_HOP = 1024, 256
 
-FEWEST_FRAMES = 80
-QUIETEST_SHARE = 0.1  # of all moments: in so many there is nothing but noise at a frequency
-MOST = 6.0  # times its typical power noise reaches once in four hundred places
-CLICK_BIN = 93  # 2 kHz
+QUIETEST_DB = -45.0  # over the whole recording: fainter noise is none
+MOST = 4.0  # times as much as the best filter would take that knows nothing but the noise (Wiener)
+CLICK_BIN = 186  # 4 kHz
 CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
-CLICK, CLICK_SHARE = 8.0, 0.3  # in most places of a moment: power over that around, and share of what is heard
+CLICK, CLICK_SHARE = 20.0, 0.5  # in most places of a moment: power over that around, and share of what is heard
 
 Method = Literal["two-stage", "prior"]
 TWO_STAGE: Method = "two-stage"
@@ -96,6 +96,10 @@ class Denoise(Stage):
         if self.strength == 0 or not sounds(recording):
             return Untouched(recording, sample_rate)
         denoiser.listen(recording, sample_rate)
+        if not denoiser.is_noisy:
+            untouched = Untouched(recording, sample_rate)
+            untouched.found = denoiser.found
+            return untouched
         return Denoised(recording, sample_rate, denoiser, self.strength)
 
 
@@ -104,10 +108,22 @@ class Denoiser(ABC):
 
     sample_rate: int  # Hz
     level: float  # standard deviation of the recordings that it knows
-    found: dict[str, object]  # for the report
+    reference: ReferenceLtas  # how music sounds
+    found: Report
+    noise: SampledCurve  # dB, as power per sample, of the recording at unit level
+    is_noisy: bool
 
-    def listen(self, recording: Tape, sample_rate: int) -> None:  # noqa: B027 (few have to)
-        """Hears a whole recording (C, T) before any part of it is denoised."""
+    def listen(self, recording: Tape, sample_rate: int) -> None:
+        """Finds out about the noise of a whole recording (C, T), before any part of it is denoised."""
+        heard = [resample(each, sample_rate, self.sample_rate) for each in excerpts(recording, sample_rate).audio]
+        unit = [each / each.std() for each in heard if each.std() > 0]
+        chain = find_machine_of_channels(unit, self.sample_rate, self.reference)
+        self.noise, self.is_noisy = chain.noise, chain.band.floor_db > QUIETEST_DB
+        self.found = self.found | {"noise_db": round(chain.band.floor_db, 1), "noisy": self.is_noisy}
+
+    def power(self, frequencies: Tensor) -> Tensor:
+        """The noise's power (F,) per sample at the denoiser's level."""
+        return amplitude(self.noise.gain_db(frequencies.double())).square() * self.level**2
 
     @abstractmethod
     def clean(self, noisy: Tensor) -> Tensor:
@@ -121,6 +137,9 @@ class NetworkDenoiser(Denoiser):
         self.network, self.poll = checkpoint.denoising_network(), poll
         self.sample_rate, self.level = checkpoint.model.sample_rate, checkpoint.model.sigma_data
         self.found = {"checkpoint": checkpoint.name, "sha256": checkpoint.sha256, "verified": checkpoint.verified}
+        known = checkpoints.load(DEFAULT_CHECKPOINT)
+        assert known.ltas is not None
+        self.reference = ReferenceLtas(known.ltas, known.model.sample_rate)
 
     def clean(self, noisy: Tensor) -> Tensor:
         return denoised(self.network, noisy, self.poll)
@@ -136,25 +155,19 @@ class PriorDenoiser(Denoiser):
         self.restorer = restorer
         self.sample_rate, self.level = restorer.model.sample_rate, restorer.model.sigma_data
         self.found = {"checkpoint": restorer.name, "sha256": restorer.sha256, "verified": restorer.verified}
-        if not isinstance(self._prior(self.sample_rate), BandwisePrior) or restorer.reference is None:
+        reference = restorer.reference
+        if not isinstance(self._prior(self.sample_rate), BandwisePrior) or reference is None:
             raise RestorationError(
                 f"{restorer.name} takes no noise level per band, so it cannot denoise. Choose {DEFAULT_CHECKPOINT}, or "
                 f"the method {TWO_STAGE}."
             )
-
-    def listen(self, recording: Tape, sample_rate: int) -> None:
-        assert self.restorer.reference is not None
-        heard = [resample(each, sample_rate, self.sample_rate) for each in excerpts(recording, sample_rate).audio]
-        heard = [each / each.std() for each in heard if each.std() > 0]
-        chain = find_machine_of_channels(heard, self.sample_rate, self.restorer.reference)
-        self.noise: SampledCurve = chain.noise  # dB, as power per sample, of a recording of unit level
+        self.reference = reference
 
     def clean(self, noisy: Tensor) -> Tensor:
         prior = self._prior(noisy.shape[-1])
         assert isinstance(prior, BandwisePrior)
         padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
-        hertz = bin_frequencies(self.sample_rate, padded.shape[-1])[1:].double()
-        level = (amplitude(self.noise.gain_db(hertz)) * self.level).clamp(min=QUIETEST)
+        level = self.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:]).sqrt().clamp(min=QUIETEST)
         with torch.no_grad():
             return prior.at_levels(padded, F.pad(level, (1, 0), value=QUIETEST).to(noisy))[:, : noisy.shape[-1]]
 
@@ -221,7 +234,8 @@ class Denoised(Staged):
         """The noise in part of a channel (1, T), which has its margins."""
         rate, denoisers = self.sample_rate, self.denoiser.sample_rate
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
-        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy))
+        power = self.denoiser.power(bin_frequencies(denoisers, WINDOW)[1:])
+        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy), power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
@@ -230,22 +244,23 @@ class Denoised(Staged):
         return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
 
 
-def no_more_than_noise(noisy: Tensor, taken: Tensor) -> Tensor:
-    """What may be taken (1, T) of what a denoiser has `taken` from noisy (1, T)."""
-    if noisy.shape[-1] < FEWEST_FRAMES * HOP:
-        return taken  # too short to tell noise from notes
-    heard, removed = spectrogram(noisy), spectrogram(taken)
-    power, whole = (spectrum.square().sum(dim=1).clamp(min=1e-20) for spectrum in (removed, heard))  # (1, frames, bins)
-    typical = whole.quantile(QUIETEST_SHARE, dim=1, keepdim=True) / -math.log(1 - QUIETEST_SHARE)  # as noise is spread
-    above, share = power[..., CLICK_BIN:] / typical[..., CLICK_BIN:], power[..., CLICK_BIN:] / whole[..., CLICK_BIN:]
+def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor) -> Tensor:
+    """What may be taken (1, T) of what a denoiser has `taken` from noisy (1, T), where the noise has this power (512,)
+    per sample.
+    """
+    padded = (F.pad(x, (0, max(0, shortest_samples() - x.shape[-1]))) for x in (noisy, taken))
+    heard, removed = (spectrogram(x) for x in padded)
+    typical = F.pad(power, (1, 0), value=float(power[0])).to(noisy) * torch.hamming_window(WINDOW).square().sum()
+    whole, part = (spectrum.square().sum(dim=1).clamp(min=1e-20) for spectrum in (heard, removed))  # (1, frames, bins)
+    # A click is much louder than the moments before and behind it in most of the upper band; a note dies away slowly.
+    above, share = (part[..., CLICK_BIN:] / all_[..., CLICK_BIN:] for all_ in (typical.expand_as(part), whole))
     loudness = above.median(dim=-1).values  # (1, frames)
     beside = F.pad(loudness, (CLICK_FRAMES, CLICK_FRAMES), mode="replicate")
     quiet = -F.max_pool1d(-beside, 3, 1)  # the quietest of three moments, on either side of each
     around = quiet[:, : loudness.shape[1]].maximum(quiet[:, -loudness.shape[1] :])
     clicks = (loudness > CLICK * around.clamp(min=1)) & (share.median(dim=-1).values > CLICK_SHARE)
-    most = torch.where(clicks[..., None], math.inf, MOST * typical)
-    gain = (most / power).clamp(max=1).sqrt()
-    return sound(removed * gain[:, None])[:, : taken.shape[-1]]
+    gain = (MOST * typical / (part * whole).sqrt()).clamp(max=1)
+    return sound(removed * torch.where(clicks[..., None], 1.0, gain)[:, None])[:, : taken.shape[-1]]
 
 
 def top_gain(noisy: Tensor, clean: Tensor, filled: float) -> Tensor:
