@@ -50,6 +50,7 @@ TOP_BAND = (0.7, 0.93)  # of the band in which there is sound for the denoiser: 
 TOP_FRAMES = 9  # over so many frames, 0.1 s, the top of the band is looked at
 TOP_FFT, TOP_HOP = 1024, 256
 
+TELLING_SECONDS = 1.0  # a shorter recording does not tell its noise
 QUIETEST_DB = -45.0  # over the whole recording: fainter noise is none
 MOST = 4.0  # times as much as the best filter would take that knows nothing but the noise (Wiener)
 CLICK_BIN = 186  # 4 kHz
@@ -95,12 +96,41 @@ class Denoise(Stage):
             denoiser = NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
         if self.strength == 0 or not sounds(recording):
             return Untouched(recording, sample_rate)
-        denoiser.listen(recording, sample_rate)
-        if not denoiser.is_noisy:
+        heard = [resample(each, sample_rate, denoiser.sample_rate) for each in excerpts(recording, sample_rate).audio]
+        noises = [Noise.of(channel, denoiser) for channel in heard]
+        if not any(noise.is_there for noise in noises):
             untouched = Untouched(recording, sample_rate)
-            untouched.found = denoiser.found
+            untouched.found = denoiser.found | {"noise_db": [noise.told for noise in noises]}
             return untouched
-        return Denoised(recording, sample_rate, denoiser, self.strength)
+        return Denoised(recording, sample_rate, denoiser, noises, self.strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """The noise of one channel of a recording, as the whole of it tells."""
+
+    curve: SampledCurve | None  # dB, as power per sample, of the channel at unit level; None: it is too short to tell
+    floor_db: float  # RMS over that of the channel
+    is_there: bool
+
+    @staticmethod
+    def of(excerpts: Tensor, denoiser: Denoiser) -> Noise:
+        """That in excerpts (N, T) at the denoiser's rate."""
+        if excerpts.shape[1] < TELLING_SECONDS * denoiser.sample_rate or not excerpts.std() > 0:
+            return Noise(None, math.nan, denoiser.goes_without)
+        chain = find_machine_of_channels([excerpts / excerpts.std()], denoiser.sample_rate, denoiser.reference)
+        return Noise(chain.noise, chain.band.floor_db, chain.band.floor_db > QUIETEST_DB)
+
+    @property
+    def told(self) -> float | None:
+        """How loud it is, for a report."""
+        return round(self.floor_db, 1) if math.isfinite(self.floor_db) else None
+
+    def power(self, frequencies: Tensor) -> Tensor:
+        """Its power (F,) per sample, of a channel at unit level, at frequencies above zero; infinite where unknown."""
+        if self.curve is None:
+            return torch.full_like(frequencies, math.inf)
+        return amplitude(self.curve.gain_db(frequencies.double())).square()
 
 
 class Denoiser(ABC):
@@ -109,25 +139,12 @@ class Denoiser(ABC):
     sample_rate: int  # Hz
     level: float  # standard deviation of the recordings that it knows
     reference: ReferenceLtas  # how music sounds
+    goes_without: bool = True  # whether it works where nothing is known of the noise
     found: Report
-    noise: SampledCurve  # dB, as power per sample, of the recording at unit level
-    is_noisy: bool
-
-    def listen(self, recording: Tape, sample_rate: int) -> None:
-        """Finds out about the noise of a whole recording (C, T), before any part of it is denoised."""
-        heard = [resample(each, sample_rate, self.sample_rate) for each in excerpts(recording, sample_rate).audio]
-        unit = [each / each.std() for each in heard if each.std() > 0]
-        chain = find_machine_of_channels(unit, self.sample_rate, self.reference)
-        self.noise, self.is_noisy = chain.noise, chain.band.floor_db > QUIETEST_DB
-        self.found = self.found | {"noise_db": round(chain.band.floor_db, 1), "noisy": self.is_noisy}
-
-    def power(self, frequencies: Tensor) -> Tensor:
-        """The noise's power (F,) per sample at the denoiser's level."""
-        return amplitude(self.noise.gain_db(frequencies.double())).square() * self.level**2
 
     @abstractmethod
-    def clean(self, noisy: Tensor) -> Tensor:
-        """The music (1, T) in a part (1, T) of a recording."""
+    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
+        """The music (1, T) in a part (1, T) of a channel."""
 
 
 class NetworkDenoiser(Denoiser):
@@ -141,7 +158,7 @@ class NetworkDenoiser(Denoiser):
         assert known.ltas is not None
         self.reference = ReferenceLtas(known.ltas, known.model.sample_rate)
 
-    def clean(self, noisy: Tensor) -> Tensor:
+    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
         return denoised(self.network, noisy, self.poll)
 
 
@@ -150,6 +167,8 @@ class PriorDenoiser(Denoiser):
 
     The machine's response is left as it is.
     """
+
+    goes_without = False
 
     def __init__(self, restorer: Restorer) -> None:
         self.restorer = restorer
@@ -163,11 +182,12 @@ class PriorDenoiser(Denoiser):
             )
         self.reference = reference
 
-    def clean(self, noisy: Tensor) -> Tensor:
+    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
         prior = self._prior(noisy.shape[-1])
         assert isinstance(prior, BandwisePrior)
         padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
-        level = self.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:]).sqrt().clamp(min=QUIETEST)
+        power = noise.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:])
+        level = (self.level * power.sqrt()).clamp(min=QUIETEST)
         with torch.no_grad():
             return prior.at_levels(padded, F.pad(level, (1, 0), value=QUIETEST).to(noisy))[:, : noisy.shape[-1]]
 
@@ -178,9 +198,12 @@ class PriorDenoiser(Denoiser):
 class Denoised(Staged):
     """A recording less its noise."""
 
-    def __init__(self, recording: Tape, sample_rate: int, denoiser: Denoiser, strength: float) -> None:
+    def __init__(
+        self, recording: Tape, sample_rate: int, denoiser: Denoiser, noises: list[Noise], strength: float
+    ) -> None:
         super().__init__(recording, sample_rate)
-        self.denoiser, self.strength, self.found = denoiser, strength, dict(denoiser.found)
+        self.denoiser, self.noises, self.strength = denoiser, noises, strength
+        self.found = denoiser.found | {"noise_db": [noise.told for noise in noises]}
         self.gain = denoiser.level / deviation(recording)
         # So many samples, here and at the denoiser's rate, are equally long.
         shared = math.gcd(sample_rate, denoiser.sample_rate)
@@ -219,8 +242,8 @@ class Denoised(Staged):
         heard = self.recording.mirrored(begin - self.margin, begin - self.margin + units * self.unit)
         noise = torch.zeros_like(heard)
         for channel, x in enumerate(heard):
-            if x.any() and self.gain[channel].isfinite():
-                noise[channel] = self.strength * self._noise_in(x[None], units, self.gain[channel])[0]
+            if x.any() and self.gain[channel].isfinite() and self.noises[channel].is_there:
+                noise[channel] = self.strength * self._noise_in(x[None], units, channel)[0]
         rise, fall = fades(2 * self.fade, noise)
         before, behind = self.margin - min(begin, self.fade), self.margin + min(end + self.fade, self.samples) - begin
         noise = noise[:, before:behind]
@@ -230,12 +253,17 @@ class Denoised(Staged):
             noise[:, -len(fall) :] *= fall
         return noise
 
-    def _noise_in(self, x: Tensor, units: int, gain: Tensor) -> Tensor:
+    def _noise_in(self, x: Tensor, units: int, channel: int) -> Tensor:
         """The noise in part of a channel (1, T), which has its margins."""
-        rate, denoisers = self.sample_rate, self.denoiser.sample_rate
+        rate, denoisers, gain, known = (
+            self.sample_rate,
+            self.denoiser.sample_rate,
+            self.gain[channel],
+            self.noises[channel],
+        )
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
-        power = self.denoiser.power(bin_frequencies(denoisers, WINDOW)[1:])
-        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy), power)
+        power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
+        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy, known), power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
