@@ -12,9 +12,9 @@ from conftest import REFERENCE
 from safetensors.torch import load_file, save_file
 
 from babe2 import RestorationError, Restorer
-from babe2.checkpoints.checkpoint import Checkpoint, save
+from babe2.checkpoints.checkpoint import Checkpoint, model_of, save
 from babe2.checkpoints.loading import load
-from babe2.config import BandwiseArchitecture
+from babe2.config import BandwiseArchitecture, SpectralArchitecture
 from babe2.networks.bandwise import BandwiseUNet
 
 PUBLISHED = REFERENCE / "small_ckpt_original_format.pt"
@@ -313,3 +313,32 @@ def test_a_checkpoint_in_a_cache_of_links_is_called_like_the_folder_of_the_link(
     (folder / "model.safetensors").rename(tmp_path / "blobs" / "0a1b")
     (folder / "model.safetensors").symlink_to(tmp_path / "blobs" / "0a1b")
     assert load(folder).name == "small"
+
+
+DENOISER = {"channels": [8, 8, 16]}
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"channels": []},
+        {"channels": [8]},
+        {"channels": [8] * 10},
+        {"channels": [8, 0]},
+        {"channels": [8, 8.0]},
+        {"channels": [8, 2**20]},
+        {"channels": 8},
+        DENOISER | {"layers": 99},
+        DENOISER | {"stages": 3},
+        DENOISER | {"bins": 2**30},
+        DENOISER | {"attention": "yes"},
+        DENOISER | {"masks": 1},
+        DENOISER | {"depth": 3},
+    ],
+    ids=str,
+)
+def test_a_denoiser_that_makes_no_sense_is_refused(size: dict[str, Any]) -> None:
+    model = {"architecture": size, "sample_rate": 22050, "segment": 24320, "sigma_data": 0.1}
+    with pytest.raises((ValueError, TypeError)):
+        model_of(model, "spectral")
+    assert model_of(model | {"architecture": DENOISER}, "spectral").architecture == SpectralArchitecture((8, 8, 16))

@@ -44,6 +44,13 @@ def test_states_are_fresh_and_the_manifest_is_read_once(tmp_path: Path) -> None:
     assert states()["my-piano"] == "remote"
 
 
+def test_denoisers_are_not_offered_to_restore_with(cards: CheckpointCards) -> None:
+    assert "piano-small" in cards.priors and "denoiser-small" not in cards.priors
+    assert all(row["settings"] for row in cards.rows())
+    with pytest.raises(RestorationError, match="There is no checkpoint 'denoiser-small' here"):
+        cards.checked("denoiser-small")
+
+
 def test_nothing_of_it_names_a_place_on_this_machine(cards: CheckpointCards, tmp_path: Path) -> None:
     assert "path" not in cards.row("piano-small")
     assert str(tmp_path) not in str(cards.rows()) and str(EXAMPLE.parents[1]) not in str(cards.rows())

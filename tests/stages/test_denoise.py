@@ -13,14 +13,16 @@ from spectral_vectors import SMALL, SMALL_SEED, vectors, with_procedural_weights
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, checkpoints
+from babe2.audio import read
 from babe2.checkpoints.checkpoint import Checkpoint, save
 from babe2.config import Model, SpectralArchitecture
 from babe2.dsp.tape import MemoryTape
 from babe2.networks.spectral import SpectralUNet
 from babe2.stages import Bench, Denoise, denoise, make
-from babe2.stages.denoise import denoised_as_published
+from babe2.stages.denoise import denoised_as_published, no_more_than_noise
 
 RATE = 22050
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> Tensor:
@@ -167,6 +169,27 @@ def test_a_denoiser_is_no_prior_and_a_prior_no_denoiser(untrained: str) -> None:
 
 
 # What it is for
+
+
+def test_a_good_recording_stays_as_it_is() -> None:
+    good = read(EXAMPLES / "variation.flac", start=2.0, duration=4.0)
+    audio, report = denoise(good.audio, good.sample_rate)
+    np.testing.assert_array_equal(audio, good.audio)
+    assert report["removed_db"] is None and report["found"]["noise_db"][0] < -45
+
+
+def test_no_more_than_noise_is_taken_but_of_clicks() -> None:
+    """A denoiser that takes some of the music, too, gets the hiss and the clicks, and of the music little."""
+    x = torch.from_numpy(music(3.0, RATE)).float()
+    clicks = torch.zeros(1, x.shape[1])
+    clicks[:, 3000::9000] = 2.0
+    hiss = 0.003 * noise(x.shape[1])
+    power = torch.full((512,), 0.003**2)
+    wanted, music_too = hiss + clicks, 0.3 * x
+    taken = no_more_than_noise(x + wanted, wanted + music_too, power)
+    assert (taken - wanted).norm() < 0.5 * music_too.norm()
+    assert taken[:, 3000::9000].min() > 1.8
+    assert no_more_than_noise(x, x, power / 1e6).norm() < 1e-3 * x.norm()
 
 
 def gains(method: str) -> tuple[float, float]:
