@@ -151,7 +151,9 @@ class NetworkDenoiser(Denoiser):
     """A U-Net over spectrograms."""
 
     def __init__(self, checkpoint: Checkpoint, poll: Poll | None = None) -> None:
-        self.network, self.poll = checkpoint.denoising_network(), poll
+        network = checkpoint.denoising_network()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.poll = poll
         self.sample_rate, self.level = checkpoint.model.sample_rate, checkpoint.model.sigma_data
         self.found = {"checkpoint": checkpoint.name, "sha256": checkpoint.sha256, "verified": checkpoint.verified}
         known = checkpoints.load(DEFAULT_CHECKPOINT)
@@ -307,7 +309,8 @@ def top_gain(noisy: Tensor, clean: Tensor, filled: float) -> Tensor:
 def denoised(network: SpectralUNet, noisy: Tensor, poll: Poll | None = None) -> Tensor:
     """The music (B, T) in noisy (B, T) of any length, at the network's rate and level."""
     padded = F.pad(noisy, (0, max(0, shortest_samples() - noisy.shape[-1])))
-    return sound(network(spectrogram(padded), poll))[:, : noisy.shape[-1]]
+    heard = spectrogram(padded).contiguous(memory_format=torch.channels_last)
+    return sound(network(heard, poll))[:, : noisy.shape[-1]]
 
 
 # As published

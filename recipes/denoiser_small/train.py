@@ -19,7 +19,7 @@ from babe2.checkpoints.checkpoint import Checkpoint, save
 from babe2.config import Model, SpectralArchitecture
 from babe2.degradations.aging import coloured_by
 from babe2.degradations.families import FAMILIES
-from babe2.degradations.surface import MEASURED, Sloping, measured, surface_noise
+from babe2.degradations.surface import MEASURED, Sloping, Surface, measured, surface_noise
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import amplitude, bin_frequencies
@@ -90,7 +90,7 @@ class Examples:
                 break
         return x / x.std().clamp(min=1)
 
-    def _noise(self, music: Tensor, surface: object) -> Tensor:
+    def _noise(self, music: Tensor, surface: Surface) -> Tensor:
         rng = self.rng
         if isinstance(surface.spectrum, SampledCurve):
             surface = dataclasses.replace(surface, spectrum=measured(str(rng.choice(self.spectra))))
@@ -119,11 +119,11 @@ def noise_of(path: Path) -> Tensor:
 def loss_of(network: SpectralUNet, noisy: Tensor, clean: Tensor) -> Tensor:
     """L1 between complex spectrograms, of all stages.
 
-    Compressed, so that quiet bands count, and as they are, as published, so that loud partials keep their level: what is
-    off by a tenth in the one is off by a third in the other.
+    Compressed, so that quiet bands count, and as they are, as published, so that loud partials keep their level: what
+    is off by a tenth in the one is off by a third in the other.
     """
     heard, wanted = (spectrogram(x)[:, :, :-4] for x in (noisy, clean))
-    level = heard.abs().mean(dim=(1, 2, 3), keepdim=True)
+    level = heard.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
     loss = noisy.new_zeros(())
     for stage in network.stages(compressed(heard)):
         if stage is not None:
@@ -144,7 +144,10 @@ def measured_on(network: SpectralUNet, noisy: Tensor, clean: Tensor) -> str:
         si_sdr(x, y) - si_sdr(n, y) for n, x, y in zip(noisy, found[0], clean, strict=True) if y.any() and (n - y).any()
     ]
     change = 10 * math.log10(float((found[1] - clean).square().sum() / clean.square().sum()))
-    return f"held out: loss {loss:.4f}, SI-SDR {np.mean(gains):+.2f} dB (median {np.median(gains):+.2f}), clean changed {change:.1f} dB"
+    return (
+        f"held out: loss {loss:.4f}, SI-SDR {np.mean(gains):+.2f} dB (median {np.median(gains):+.2f}), "
+        f"clean music changed {change:.1f} dB"
+    )
 
 
 def main() -> None:
