@@ -37,6 +37,7 @@ from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.network import Poll
 from babe2.networks.models import next_length
+from babe2.networks.published_segments import in_published_segments
 from babe2.networks.spectral import WINDOW, SpectralUNet, shortest_samples, sound, spectrogram
 from babe2.prior import BandwisePrior
 from babe2.restorer import Restorer
@@ -313,28 +314,6 @@ def denoised(network: SpectralUNet, noisy: Tensor, poll: Poll | None = None) -> 
     return sound(network(heard, poll))[:, : noisy.shape[-1]]
 
 
-# As published
-
-SEGMENT, OVERLAP = 110250, 1024  # samples
-
-
 def denoised_as_published(network: SpectralUNet, noisy: Tensor) -> Tensor:
-    """The music (T,) in noisy (T,) by the published cutting into segments, for comparison with published results.
-
-    Its cross-fades add up to a little less than one. The published program leaves the end of some recordings out; here
-    nothing is left out.
-    """
-    window = torch.hann_window(2 * OVERLAP, periodic=False, dtype=torch.float64).to(noisy)
-    made, start = torch.zeros_like(noisy, dtype=torch.float64), 0
-    while True:
-        last = start + SEGMENT >= len(noisy)
-        part = noisy[start : start + SEGMENT]
-        clean = denoised(network, F.pad(part, (0, SEGMENT - len(part)))[None])[0]
-        if start > 0:
-            clean[:OVERLAP] *= window[:OVERLAP]
-        if not last:
-            clean[-OVERLAP:] *= window[OVERLAP:]
-        made[start : start + SEGMENT] += clean[: len(part)]
-        if last:
-            return made.to(noisy)
-        start += SEGMENT - OVERLAP
+    """The music (T,) in noisy (T,) by the published cutting into segments, for comparison with published results."""
+    return in_published_segments(lambda part, _: denoised(network, part), noisy)
