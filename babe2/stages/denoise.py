@@ -58,6 +58,11 @@ CLICK_BIN = 186  # 4 kHz
 CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
 CLICK, CLICK_SHARE = 20.0, 0.5  # in most places of a moment: power over that around, and share of what is heard
 
+NO_NOISE = (
+    "No noise worth taking away was found (it is more than 45 dB below the music, or the recording is too short to tell), "
+    "so nothing was changed."
+)
+
 Method = Literal["two-stage", "prior"]
 TWO_STAGE: Method = "two-stage"
 
@@ -101,7 +106,7 @@ class Denoise(Stage):
         noises = [Noise.of(channel, denoiser) for channel in heard]
         if not any(noise.is_there for noise in noises):
             untouched = Untouched(recording, sample_rate)
-            untouched.found = denoiser.found | {"noise_db": [noise.told for noise in noises]}
+            untouched.found = denoiser.found | {"noise_db": [noise.told for noise in noises], "warnings": [NO_NOISE]}
             return untouched
         return Denoised(recording, sample_rate, denoiser, noises, self.strength)
 
