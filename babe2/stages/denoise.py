@@ -59,8 +59,8 @@ CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, an
 CLICK, CLICK_SHARE = 20.0, 0.5  # in most places of a moment: power over that around, and share of what is heard
 
 NO_NOISE = (
-    "No noise worth taking away was found (it is more than 45 dB below the music, or the recording is too short to tell), "
-    "so nothing was changed."
+    "No noise worth taking away was found: it is more than 45 dB below the music, or the recording is too short to "
+    "tell. So nothing was changed."
 )
 
 Method = Literal["two-stage", "prior"]
