@@ -156,7 +156,10 @@ def test_normalised_weights_are_read_by_their_older_names(tmp_path: Path) -> Non
     assert checkpoint.model.architecture == size
     heard = torch.ones(1, 2, 40, 513)
     with torch.no_grad():
-        assert torch.equal(checkpoint.denoising_network()(heard), network(heard))
+        found = checkpoint.restoring_network()  # the published kind that is normalised extends the band
+        assert isinstance(found, SpectralUNet) and torch.equal(found(heard), network(heard))
+    with pytest.raises(RestorationError, match="is no denoiser"):
+        checkpoint.denoising_network()
 
 
 def test_a_denoiser_is_no_prior_and_a_prior_no_denoiser(untrained: str) -> None:
