@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from babe2.process import has_bfloat16
+
 MOMENTUM = 0.95  # published
 ITERATIONS = 5  # of Newton and Schulz, published
 # A quintic whose iterates come near to one quickly and then stay between 0.7 and 1.2, which is near enough.
@@ -52,8 +54,11 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Returns matrix (R, C) with all its singular values near one, by Newton and Schulz's iteration in bfloat16."""
-    x = matrix.bfloat16()
+    """Returns matrix (R, C) with all its singular values near one, by Newton and Schulz's iteration.
+
+    In bfloat16, which is enough; but a processor that does not multiply it natively takes twenty times as long for it.
+    """
+    x = matrix.bfloat16() if has_bfloat16(matrix.device.type) else matrix.float()
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
