@@ -28,6 +28,7 @@ ROOMS = {
     "recordings": "formats",
     "evaluation": "plots",
     "report": "plots",
+    "stages": "separation",
     "page": "zerogpu",
     "app.py": "page",
 }

@@ -774,7 +774,7 @@ def test_a_published_checkpoint_refuses_the_bandwise_solver_in_a_sentence(restor
 
 def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact: Restorer) -> None:
     compact.ltas = None
-    with pytest.raises(RestorationError, match=r"no average spectrum .* Run it with solver = guided and ltas = off\.$"):
+    with pytest.raises(RestorationError, match=r"no average spectrum .* run it with solver = guided and ltas = off\.$"):
         compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
     quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
     assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
