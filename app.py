@@ -104,7 +104,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             )
             what = gr.Dropdown(choices(), value=RESTORE, label="What to do", elem_id="what")
             stages = gr.CheckboxGroup(
-                [(STAGES[name].does, name) for name in CLEANING],
+                [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
                 value=[],
                 label="Cleaned first",
                 visible=False,
