@@ -206,6 +206,10 @@ class Restorer:
         """Those of some settings that a method uses, for whoever runs several methods with one set of wishes."""
         return used(name, preset, self.column, settings, response_known=response_known)
 
+    def check(self, **wishes: Any) -> None:
+        """Refuses wishes, those of `restore`, with which it would not restore."""
+        self._method(Wish.of(**wishes))
+
     def restore(
         self,
         audio: Any,

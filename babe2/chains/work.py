@@ -204,6 +204,8 @@ def _work(links: Sequence[Link], recording: Tape, sample_rate: int, bench: Bench
     tracks = {WHOLE: recording}
     rates = {WHOLE: sample_rate}
     steps = list[Step]()
+    for link in links:
+        link.stage.prepare(bench)
     try:
         for number, link in enumerate(links, start=1):
             stage = link.stage.among(tuple(tracks)) if link.stage.merges else link.stage

@@ -46,11 +46,18 @@ class Bench:
     cancelled: Callable[[], bool] = lambda: False
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint
     checkpoint_of: Callable[[str], Checkpoint] = checkpoints.load
+    _restorers: dict[str, Restorer] = field(default_factory=dict)  # that are loaded already
 
     def poll(self) -> None:
         """Raises `Cancelled` where somebody has stopped the work."""
         if self.cancelled():
             raise Cancelled
+
+    def restorer(self, checkpoint: str) -> Restorer:
+        """The restorer of a checkpoint, loaded once for all stages."""
+        if checkpoint not in self._restorers:
+            self._restorers[checkpoint] = self.restorer_of(checkpoint)
+        return self._restorers[checkpoint]
 
     def inside(self, name: str) -> Bench:
         """The same, working in a folder inside this one's."""
@@ -92,6 +99,9 @@ class Stage(Settings, ABC):
     splits_into: ClassVar[tuple[str, ...]] = ()  # the tracks whose channels its result has one after the other
     keeps_length: ClassVar[bool] = True
     merges: ClassVar[bool] = False  # whether it makes one track of several, whose channels it is given so
+
+    def prepare(self, bench: Bench) -> None:
+        """Refuses, before hours of work, what would be refused when its turn comes."""
 
     @abstractmethod
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:

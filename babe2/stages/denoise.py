@@ -97,7 +97,7 @@ class Denoise(Stage):
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         denoiser: Denoiser
         if self.method == "prior":
-            denoiser = PriorDenoiser(bench.restorer_of(self.checkpoint or DEFAULT_CHECKPOINT))
+            denoiser = PriorDenoiser(bench.restorer(self.checkpoint or DEFAULT_CHECKPOINT))
         else:
             denoiser = NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
         if self.strength == 0 or not sounds(recording):

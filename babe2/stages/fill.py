@@ -41,7 +41,7 @@ class Fill(Stage):
         if not places:
             return untouched
         patches = list[Patch]()
-        restorer = bench.restorer_of(self.checkpoint)
+        restorer = bench.restorer(self.checkpoint)
         for number, near in enumerate(groups := _neighbours(places, sample_rate), start=1):
             bench.poll()
             patches += _filled(recording, sample_rate, near, restorer, self.seed, bench)

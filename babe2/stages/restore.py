@@ -17,6 +17,7 @@ from babe2.degradations.given import read_response
 from babe2.dsp.tape import Tape
 from babe2.recordings.recorded import Audio
 from babe2.restoration import Restoration
+from babe2.restorer import Restorer
 from babe2.stages.base import Bench, Stage, Staged
 
 SAMPLING = 0.98  # of the work; the rest is bringing it back to the recording's rate
@@ -40,14 +41,22 @@ class Restore(Stage):
     def as_dict(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint, **self.wishes}
 
-    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
-        restorer = bench.restorer_of(self.checkpoint)
+    def prepare(self, bench: Bench) -> None:
+        restorer = bench.restorer(self.checkpoint)
+        restorer.check(**self._read(restorer))
+
+    def _read(self, restorer: Restorer) -> dict[str, Any]:
+        """The wishes, with what is in the files that some of them name."""
         wishes = dict(self.wishes)
         if isinstance(path := wishes.get("response"), str | Path):
             wishes["response"] = read_response(path, restorer.model.sample_rate)
         if isinstance(path := wishes.get("reference"), str | Path):
             good = audio.read(path)
             wishes["reference"] = restorer.reference_of(good.audio, good.sample_rate)
+        return wishes
+
+    def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
+        restorer = bench.restorer(self.checkpoint)
         restoration = restorer.restore_sound(
             TapeSound(recording, sample_rate),
             None if bench.folder is None else bench.folder / "restoration",
@@ -55,7 +64,7 @@ class Restore(Stage):
             unfinished="discard" if bench.unfinished == "discard" else "resume",
             on_step=lambda step: bench.on_share(SAMPLING * step.share),
             cancelled=bench.cancelled,
-            **wishes,
+            **self._read(restorer),
         )
         return _Restored(recording, sample_rate, restoration)
 

@@ -145,6 +145,14 @@ def test_what_is_no_chain_is_refused_in_a_sentence(text: str, sentence: str) -> 
     assert sentence in str(refused.value) and str(refused.value).startswith("mine.yaml")
 
 
+def test_what_a_later_stage_would_refuse_is_refused_before_any_work(old: Path, tmp_path: Path) -> None:
+    told: list[LinkProgress] = []
+    chain = Chain.of(Soften.of(), Restore.of(checkpoint=CHECKPOINT, loudness=3))
+    with pytest.raises(RestorationError, match="no setting loudness"):
+        chain.restore_file(old, tmp_path / "journal", on_link=told.append)
+    assert told == [] and not (tmp_path / "journal").exists()
+
+
 def test_a_place_where_no_chain_is_is_told(tmp_path: Path) -> None:
     with pytest.raises(RestorationError, match="no chain 'nowhere': give a file, or one of cylinder"):
         Chain.load("nowhere")
