@@ -778,7 +778,7 @@ def test_a_compact_checkpoint_without_ltas_says_which_solver_needs_none(compact:
         compact.restore(piano(1.0), SMALL_RATE, **COMPACT_QUICK)
     quick = COMPACT_QUICK | {"filter_iterations": 2, "solver": "guided"}
     assert compact.restore(piano(1.0), SMALL_RATE, **quick).audio.shape == (1, SMALL_RATE)
-    with pytest.raises(RestorationError, match=r"Run it with solver = guided\.$"):
+    with pytest.raises(RestorationError, match=r"run it with solver = guided\.$"):
         compact.restore(piano(1.0), SMALL_RATE, response=FLAT, **COMPACT_QUICK)
     assert compact.restore(piano(1.0), SMALL_RATE, response=FLAT, solver="guided", steps=2).report["evaluations"] == 2
 
