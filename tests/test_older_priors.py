@@ -44,9 +44,9 @@ RECORDING = tune(1.5).astype(np.float32)
     ("wish", "settings"),
     [
         ({"method": "guided"}, FITTED),
-        ({"preset": "paper"}, FITTED),
+        pytest.param({"preset": "paper"}, FITTED, marks=pytest.mark.slow),
         ({"method": "closed-form"}, {"steps": 2}),
-        ({"method": "closed-form", "preset": "draft"}, {}),
+        pytest.param({"method": "closed-form", "preset": "draft"}, {}, marks=pytest.mark.slow),
     ],
 )
 def test_every_way_of_following_takes_it(restorer: Restorer, wish: dict[str, str], settings: dict[str, object]) -> None:
@@ -72,7 +72,7 @@ def test_another_ones_average_spectrum_is_told_of_unless_a_reference_is_given(fo
     assert not any("stands in" in warning for warning in told.report["warnings"])
 
 
-@pytest.mark.parametrize("preset", ["standard", "paper"])
+@pytest.mark.parametrize("preset", ["standard", pytest.param("paper", marks=pytest.mark.slow)])
 def test_it_makes_music_out_of_nothing(restorer: Restorer, preset: str) -> None:
     made = restorer.sample(2, seconds=0.25, preset=preset, steps=40, segment_length=2000)
     assert made.shape == (2, RATE // 4) and np.isfinite(made).all()

@@ -45,8 +45,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
 # What holds for every denoiser
 
 
-@pytest.mark.parametrize("rate", [8000, 22050, 22051, 44100, 96000])
-@pytest.mark.parametrize("seconds", [1e-9, 0.01, 0.3, 2.9, 8.0])
+@pytest.mark.parametrize(
+    ("rate", "seconds"),
+    [(8000, 8.0), (22050, 1e-9), (22050, 0.3), (22050, 8.0), (22051, 2.9), (44100, 0.01), (44100, 6.0), (96000, 2.9)],
+)
 def test_half_of_everything_is_taken_away_at_any_rate_and_length(untrained: str, rate: int, seconds: float) -> None:
     x = 0.2 * noise(max(1, round(seconds * rate)))
     audio, report = denoise(x, rate, checkpoint=untrained)
