@@ -390,7 +390,7 @@ threads = [threading.Thread(target=decode) for _ in range(3)]
 for thread in threads:
     thread.start()
 for number in range(200):
-    print("python", number, file=sys.stderr, flush=True)
+    sys.stderr.write(f"python {number}\\n")  # in one go, unlike print
     libc.fprintf(ctypes.c_void_p(stderr.value), b"library %d\\n", number)
 for thread in threads:
     thread.join()
