@@ -35,7 +35,8 @@ def quiet_decoder() -> Iterator[None]:
     which Python and child processes write to, stays what it is, and what other C code wrote is passed on afterwards.
     """
     global _users
-    stdio = _stdio()
+    with _LOCK:  # what is made twice at once would be used once
+        stdio = _stdio()
     if stdio is None:
         yield
         return
