@@ -18,7 +18,7 @@ from babe2.errors import RestorationError
 from babe2.provenance import SOFTWARE, Provenance
 from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Storage
-from babe2.recordings.recorded import Audio, OnBlock, Recorded
+from babe2.recordings.recorded import Audio, OnBlock, Recorded, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +108,9 @@ class Restoration:
         The file says of itself, wherever its format has a place for it, what in it is generated (its mark); the
         recording's own `tags` stay beside it.
         """
-
-        def blocks() -> Iterator[Audio]:
-            done = 0
-            for block in self.blocks():
-                yield block
-                done += block.shape[1]
-                on_block(done / self.sample_rate)
-
         return write_blocks(
             path,
-            blocks,
+            lambda: counted(self.blocks(), self.sample_rate, on_block),
             self.sample_rate,
             subtype=subtype,
             tags=self.marked(tags),

@@ -22,7 +22,7 @@ from babe2.process import versions
 from babe2.provenance import SOFTWARE, already_made
 from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Journal, Storage, Unfinished
-from babe2.recordings.recorded import Audio, OnBlock, Samples
+from babe2.recordings.recorded import Audio, OnBlock, Samples, counted
 from babe2.restorer import Restorer
 from babe2.stages import Bench, Made, Report, make
 
@@ -113,17 +113,9 @@ class Chained:
         on_block: OnBlock = lambda seconds: None,
     ) -> Path:
         """Writes the sound: PCM_24, or FLOAT where a peak passes full scale. Never scaled, never clipped."""
-
-        def blocks() -> Iterator[Audio]:
-            done = 0
-            for block in self.blocks():
-                yield block
-                done += block.shape[1]
-                on_block(done / self.sample_rate)
-
         return write_blocks(
             path,
-            blocks,
+            lambda: counted(self.blocks(), self.sample_rate, on_block),
             self.sample_rate,
             subtype=subtype,
             tags=self.tags.marked(self.statement, SOFTWARE),

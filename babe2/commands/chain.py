@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import RestorationError, audio
-from babe2.audio import write_blocks
 from babe2.chains import Chain, Chained
 from babe2.chains.suggest import Suggestion, reference_of_default, suggest
 from babe2.commands.options import new_command
@@ -102,7 +101,7 @@ def write_each_removed(done: Chained, path: Path, folder: Path, overwrite: bool)
     for number, step in enumerate(done.steps, start=1):
         if step.comparable:
             place = folder / f"{path.stem}.{number}-{step.link.stage.name}.removed.wav"
-            places.append(write_blocks(place, step.removed, step.made.sample_rate, overwrite=overwrite))
+            places.append(audio.write_blocks(place, step.removed, step.made.sample_rate, overwrite=overwrite))
     return places
 
 

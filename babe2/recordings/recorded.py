@@ -172,6 +172,15 @@ class Recorded:
             yield (block if recorded is None else block + share * recorded).numpy()
 
 
+def counted(blocks: Iterable[Audio], sample_rate: int, on_block: OnBlock) -> Iterator[Audio]:
+    """Blocks (C, n) as they are; `on_block` hears how many seconds of them have been taken."""
+    done = 0
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        on_block(done / sample_rate)
+
+
 def _folded(original: Sound, channels: int) -> Iterator[Tensor]:
     for block in original.blocks():
         x = torch.from_numpy(block)
