@@ -70,7 +70,7 @@ def test_paper_replays_the_recorded_blind_run(restorer: Restorer) -> None:
     assert restoration.report["evaluations"] == 7
 
 
-@pytest.mark.parametrize("ltas", ["off", "init", "objective"])
+@pytest.mark.parametrize("ltas", ["off", "objective"])
 def test_paper_joins_segments_as_published(restorer: Restorer, small_prior: PublishedPrior, ltas: str) -> None:
     """The recipe of a whole recording, step by step and to the letter, against the Restorer."""
     recording = torch.from_numpy(music(3.5))
@@ -141,8 +141,10 @@ def test_paper_averages_channels_and_says_so(restorer: Restorer) -> None:
 # What every user may count on
 
 
-@pytest.mark.parametrize("sample_rate", [8000, 11025, 44100, 48000, 96000])
-@pytest.mark.parametrize("method", ["babe2", "ltas-eq"])
+@pytest.mark.parametrize(
+    ("method", "sample_rate"),
+    [("babe2", 11025), ("babe2", 96000), *(("ltas-eq", rate) for rate in (8000, 11025, 44100, 48000, 96000))],
+)
 def test_the_result_is_exactly_as_long_as_the_recording(restorer: Restorer, sample_rate: int, method: str) -> None:
     audio = music(0.8, sample_rate)[:, : int(0.8 * sample_rate) - 7]
     restoration = restorer.restore(audio, sample_rate, method=method, **(QUICK if method == "babe2" else {}))
@@ -170,23 +172,23 @@ def test_restorations_at_once_in_one_program_do_not_disturb_each_other(
     def restored(seed: int) -> np.ndarray:
         return restorer.restore(music(1 + seed / 4), SMALL_RATE, seed=seed, **wishes).audio
 
-    alone = [restored(seed) for seed in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        at_once = list(pool.map(restored, range(4)))
+    alone = [restored(seed) for seed in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        at_once = list(pool.map(restored, range(2)))
     for one, other in zip(alone, at_once, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_the_same_sound_in_both_channels_stays_the_same(restorer: Restorer) -> None:
-    mono = music(2.0)
+    mono = music(1.0)
     both = restorer.restore(np.concatenate([mono, mono / 4]), SMALL_RATE, **QUICK).audio
     # Panned, not doubled: the quieter channel follows at its own level.
     np.testing.assert_allclose(both[1] * 4, both[0], atol=1e-4 * np.abs(both).max())
 
 
 def test_channels_share_one_equalizer_per_segment(restorer: Restorer) -> None:
-    restoration = restorer.restore(music(2.0, channels=6), SMALL_RATE, **QUICK)
-    assert restoration.audio.shape == (6, 16000)
+    restoration = restorer.restore(music(2.0, channels=3), SMALL_RATE, **QUICK)
+    assert restoration.audio.shape == (3, 16000)
     assert len(restoration.equalizers) == len(restoration.report["segments"]) == 2
 
 
@@ -264,7 +266,7 @@ def test_progress_tells_where_it_stands(restorer: Restorer) -> None:
 
 
 def test_a_stopped_run_hands_over_an_exact_prefix(restorer: Restorer) -> None:
-    audio = music(4.0, 11025)
+    audio = music(3.2, 11025)
     whole = restorer.restore(audio, 11025, **QUICK).audio
     done: list[Step] = []
     with pytest.raises(Cancelled) as stopped:
@@ -286,7 +288,7 @@ def test_standard_takes_the_last_step_and_paper_does_not(restorer: Restorer) -> 
     # The published program hands over what it had before its last step, noise of sigma_min and all.
     paper, standard = (
         restorer.restore(
-            music(1.0), SMALL_RATE, preset=preset, solver="guided", steps=3, sigma_min=0.1, ltas="off"
+            music(1.0), SMALL_RATE, preset=preset, solver="guided", steps=2, sigma_min=0.1, ltas="off"
         ).audio
         for preset in ("paper", "standard")
     )
@@ -294,8 +296,8 @@ def test_standard_takes_the_last_step_and_paper_does_not(restorer: Restorer) -> 
 
 
 def test_a_guided_draft_is_ten_steps(restorer: Restorer) -> None:
-    quick: dict[str, Any] = {"solver": "guided", "filter_iterations": 1}
-    assert restorer.restore(music(0.5), SMALL_RATE, preset="draft", **quick).report["evaluations"] == 19
+    settings = restorer.method(preset="draft", solver="guided").settings
+    assert (settings.steps, settings.order) == (10, 2)
 
 
 def test_ltas_eq_reports_its_curve_as_the_equalizer(restorer: Restorer) -> None:
@@ -391,7 +393,7 @@ def test_mixing_keeps_the_ends_exact(restorer: Restorer) -> None:
 
 
 def test_the_level_of_the_recording_is_kept(restorer: Restorer) -> None:
-    audio = music(2.0)
+    audio = music(1.0)
     loud, quiet = (restorer.restore(audio * gain, SMALL_RATE, **QUICK).audio for gain in (1.0, 0.01))
     np.testing.assert_allclose(quiet * 100, loud, atol=2e-3 * np.abs(loud).max())
 
@@ -402,10 +404,10 @@ def test_one_sample_more_than_a_segment_takes_a_second_segment(restorer: Restore
 
 
 def test_sampling_gives_music_of_the_asked_count_and_length(restorer: Restorer) -> None:
-    drawn = restorer.sample(2, 1.0, preset="draft")
+    drawn = restorer.sample(2, 1.0, preset="draft", steps=2)
     assert drawn.shape == (2, SMALL_RATE) and np.isfinite(drawn).all()
-    np.testing.assert_array_equal(drawn, restorer.sample(2, 1.0, preset="draft"))
-    assert restorer.sample(1, 2.5, preset="draft").shape == (1, 20000)  # longer than a segment
+    np.testing.assert_array_equal(drawn, restorer.sample(2, 1.0, preset="draft", steps=2))
+    assert restorer.sample(1, 2.5, preset="draft", steps=2).shape == (1, 20000)  # longer than a segment
     with pytest.raises(RestorationError, match="There is no preset 'nonsense'"):
         restorer.sample(preset="nonsense")
 
@@ -441,23 +443,25 @@ INNER = SMALL_LENGTH - 2 * MARGIN  # samples of a segment that are kept
 
 def test_a_recording_is_weighed_segment_by_segment(restorer: Restorer) -> None:
     audio, told = horned(torch.from_numpy(music(1.5, channels=2))), list[Step]()
-    restoration = restorer.restore(audio, SMALL_RATE, on_step=told.append)
+    restoration = restorer.restore(audio, SMALL_RATE, steps=2, on_step=told.append)
     assert restoration.audio.shape == audio.shape
     segments = 1 + math.ceil((audio.shape[1] - INNER) / (INNER - INNER // 10))
-    assert [step.segments for step in told] == [segments] * 16 * segments
-    assert restoration.report["evaluations"] == 16 * segments
+    assert [step.segments for step in told] == [segments] * 2 * segments
+    assert restoration.report["evaluations"] == 2 * segments
     assert told[0].clean().shape == (2, INNER) and told[-1].seconds_left == 0
     assert all(curve is restoration.equalizers[0] for curve in restoration.equalizers)  # the whole recording's
-    assert np.array_equal(restoration.audio, restorer.restore(audio, SMALL_RATE).audio)
-    assert restorer.restore(audio, SMALL_RATE, preset="draft").report["evaluations"] <= 10 * segments
+    assert np.array_equal(restoration.audio, restorer.restore(audio, SMALL_RATE, steps=2).audio)
+    assert restorer.method(preset="draft").settings.steps <= 10 < restorer.method().settings.steps
 
 
 def test_bass_below_the_priors_band_stays_as_recorded(restorer: Restorer) -> None:
-    time = np.arange(2 * SMALL_RATE) / SMALL_RATE
+    time = np.arange(SMALL_RATE) / SMALL_RATE
     rumble = (0.05 * np.sin(2 * np.pi * 40 * time)).astype(np.float32)
-    audio = music(2.0) + rumble
-    kept, dropped = (restorer.restore(audio, SMALL_RATE, keep_low_band=keep).audio[0] for keep in (True, False))
-    spectra = [np.abs(np.fft.rfft(x))[80] for x in (audio[0], kept, dropped)]
+    audio, quick = music(1.0) + rumble, {"steps": 4}
+    kept, dropped = (
+        restorer.restore(audio, SMALL_RATE, keep_low_band=keep, **quick).audio[0] for keep in (True, False)
+    )
+    spectra = [np.abs(np.fft.rfft(x))[40] for x in (audio[0], kept, dropped)]
     assert spectra[1] == pytest.approx(spectra[0], rel=0.05)
     assert spectra[2] < spectra[0] / 10
 

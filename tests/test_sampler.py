@@ -521,7 +521,7 @@ MACHINES = {
 }
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", ["horn", pytest.param("telephone", marks=pytest.mark.slow)])
 def test_a_response_nobody_told_is_found_along_with_the_music(name: str) -> None:
     """Blind: from a recording and the music's spectrum alone."""
     length, machine = 16_000, MACHINES[name]

@@ -200,7 +200,7 @@ def restorer() -> Restorer:
     return Restorer.from_checkpoint(REFERENCE.parent / "small_checkpoint", device="cpu")
 
 
-QUICK: dict[str, Any] = {"method": "babe", "steps": 3, "filter_iterations": 3, "sigma_min": 0.02}
+QUICK: dict[str, Any] = {"method": "babe", "steps": 2, "filter_iterations": 2, "sigma_min": 0.02}
 
 
 def test_one_low_pass_is_found_and_kept_to(restorer: Restorer) -> None:
@@ -235,7 +235,7 @@ def test_it_is_resumed_to_the_bit_with_the_low_pass_that_was_found(restorer: Res
     whole = restorer.restore_sound(sound, None, {}, **QUICK)
     with pytest.raises(Cancelled) as stopped:
         restorer.restore_sound(
-            sound, tmp_path / "journal", {}, on_step=steps.append, cancelled=lambda: len(steps) > 5, **QUICK
+            sound, tmp_path / "journal", {}, on_step=steps.append, cancelled=lambda: len(steps) > 3, **QUICK
         )
     assert stopped.value.partial is not None
     stopped.value.partial.storage.close()
@@ -248,4 +248,4 @@ def test_it_runs_on_a_compact_network_too() -> None:
 
     restorer = Restorer(babbling_network(), replace(COMPACT, column="compact"), None)
     found = restorer.restore(music(1.0), 8000, **QUICK)
-    assert found.audio.shape == (1, 8000) and found.report["evaluations"] == 5
+    assert found.audio.shape == (1, 8000) and found.report["evaluations"] == 3

@@ -91,17 +91,17 @@ def test_with_a_known_response_restorations_scatter_around_the_posterior_mean() 
     """For Gaussian music that mean is the Wiener filter of the recording; nothing else is as near to the truth."""
     truth = music()
     recording = recorded(truth)
-    found = torch.stack([restored(recording, seed=seed).audio for seed in range(12)]).mean(dim=0)
+    found = torch.stack([restored(recording, seed=seed).audio for seed in range(6)]).mean(dim=0)
     gain = torch.where(
         recording.level.isfinite(), SPREAD**2 / (SPREAD**2 + recording.level**2) / recording.magnitude, 0
     )
     best = shaped(recording.observation, gain)
     assert deviation(band(found, CLEAR), band(best, CLEAR)) < 0.03
-    for where in (DIM, LOST):  # there a mean of twelve still scatters by the twelfth part of the posterior's variance
+    for where in (DIM, LOST):  # there a mean of six still scatters by the sixth part of the posterior's variance
         level = recording.level[where]
         variance = 1 / (SPREAD[where] ** -2 + level**-2)
         ratio = power(found - best, where).mean() / variance.mean()
-        assert float(ratio) == pytest.approx(1 / 12, rel=0.15)
+        assert float(ratio) == pytest.approx(1 / 6, rel=0.15)
 
 
 def test_every_band_gets_the_power_of_music() -> None:
@@ -124,7 +124,7 @@ def test_few_steps_keep_what_was_heard(preset: str) -> None:
     assert found.misfit == pytest.approx(recording.misfit(found.audio))
 
 
-@pytest.mark.parametrize("steps", [3, 6, 10, 16])
+@pytest.mark.parametrize("steps", [3, 10])
 def test_bass_that_the_prior_does_not_carry_never_overshoots(small_prior: PublishedPrior, steps: int) -> None:
     """The trap of few steps: what the prior's high-pass takes off is taken off once, whatever the noise levels."""
     samples = small_prior.highpass(seeded(0)(torch.Size((1, SMALL_LENGTH)))) * 0.07
