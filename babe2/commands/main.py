@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from babe2 import RestorationError, __version__
-from babe2.commands import analyse, chain, checkpoints, degrade, evaluate, info, restore, sample, stage, train
+from babe2.commands import (
+    analyse,
+    chain,
+    checkpoints,
+    degrade,
+    evaluate,
+    info,
+    listening_test,
+    restore,
+    sample,
+    stage,
+    train,
+)
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 
@@ -23,6 +35,7 @@ COMMANDS = (
     train.add_commands,
     degrade.add_command,
     evaluate.add_commands,
+    listening_test.add_command,
     info.add_command,
 )
 
