@@ -12,7 +12,7 @@ from babe2.commands.options import new_command
 from babe2.commands.targets import check_file, make_folder
 from babe2.errors import RestorationError
 from babe2.evaluation.answers import Key, analysed, answers_of, as_table
-from babe2.evaluation.listening_test import REFERENCE, ListeningTest, trials_of
+from babe2.evaluation.listening_test import REFERENCE, Kind, ListeningTest, trials_of
 
 
 def add_command(subparsers: Any) -> None:
@@ -56,7 +56,7 @@ def _make(options: argparse.Namespace) -> int:
     conditions = dict(_named(each) for each in options.condition)
     if len(conditions) < len(options.condition):
         raise RestorationError("Two conditions have one name. Give each its own.")
-    kind = options.kind or ("mushra" if options.reference else "ab")
+    kind: Kind = options.kind or ("mushra" if options.reference else "ab")
     if options.reference:
         conditions[REFERENCE] = options.reference
     trials = trials_of(conditions)

@@ -113,14 +113,14 @@ def analysed(answers: Sequence[Answer], key: Key, seed: int = 0) -> dict[str, An
     listeners = sorted({answer.listener for answer in counted})
     conditions = sorted({answer.condition for answer in counted})
     told = {name: _by_listener(listeners, [a for a in counted if a.condition == name]) for name in conditions}
-    rows = [{"condition": name, **_interval(told[name], seed)} for name in conditions]
-    rows.sort(key=lambda row: -row["mean"])
+    intervals = {name: _interval(told[name], seed) for name in conditions}
+    best_first = sorted(conditions, key=lambda name: -intervals[name]["mean"])
     return {
         "kind": key.kind,
         "listeners": len(listeners),
         "left_out": inattentive,
-        "conditions": rows,
-        "differences": _differences(counted, listeners, [row["condition"] for row in rows], seed),
+        "conditions": [{"condition": name, **intervals[name]} for name in best_first],
+        "differences": _differences(counted, listeners, best_first, seed),
     }
 
 
