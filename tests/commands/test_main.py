@@ -462,7 +462,11 @@ def restoring(*arguments: object, under: Sequence[str] = ()) -> tuple[subprocess
     return on_a_terminal("restore", *arguments, "--checkpoint", CHECKPOINT, *QUICK, *LONG, under=under)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
+    ids=lambda number: number.name,
+)
 def test_whatever_asks_a_run_to_stop_what_is_finished_is_kept(number: signal.Signals, long_wav: Path) -> None:
     process, terminal = restoring(long_wav, "--json")
     said = read_until(terminal, b"segment 3/4, step 1")
@@ -487,6 +491,7 @@ def test_a_terminal_that_is_closed_costs_nothing_that_is_finished(long_wav: Path
     assert sf.info(long_wav.with_name("long.partial.wav")).frames > 2 * 11000
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_outlives_its_terminal(long_wav: Path) -> None:
     process, terminal = restoring(long_wav, under=["nohup"])
     read_until(terminal, b"segment 2/4")

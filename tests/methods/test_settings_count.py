@@ -69,7 +69,7 @@ OTHER: dict[str, Any] = {
 # Where a method's own value or its band asks for another one.
 OF_BABE: dict[str, Any] = {"blind_segments": 1, "filter_min_hz": 500.0, "filter_max_hz": 290.0}
 # What is chosen besides, in both cases: quick, and such that every setting has its say.
-QUICK: dict[str, Any] = {"steps": 3, "sigma_min": 0.05, "filter_iterations": 4, "churn": 1.0}
+QUICK: dict[str, Any] = {"steps": 2, "sigma_min": 0.05, "filter_iterations": 3, "churn": 1.0}
 BESIDES: dict[str, dict[str, Any]] = {
     "filter_tolerance_hz": {"filter_tolerance_db": 1e6},  # the fit rests when both are small
     "filter_tolerance_db": {"filter_tolerance_hz": 1e6},
@@ -78,6 +78,7 @@ BESIDES: dict[str, dict[str, Any]] = {
 # What a segment has to be longer than, by method.
 MARGINS = {"closed-form": 8192, "behm-gan": shortest_samples()}
 CASES = [(method, setting) for method, cls in METHODS.items() for setting in cls.settings_class.names()]
+SLOW = ("paper",)  # whose settings are those of `guided`
 
 
 @cache
@@ -125,7 +126,10 @@ def another(method: str, setting: str) -> Any:
     return OTHER[setting] if method != "babe" else OF_BABE.get(setting, OTHER[setting])
 
 
-@pytest.mark.parametrize(("method", "setting"), CASES)
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [pytest.param(*case, marks=[pytest.mark.slow] if case[0] in SLOW else []) for case in CASES],
+)
 def test_a_setting_changes_the_result_or_is_refused_in_a_sentence(method: str, setting: str) -> None:
     same = before(method, setting if setting in BESIDES else "")
     try:

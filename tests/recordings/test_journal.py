@@ -433,14 +433,14 @@ def test_a_restoration_killed_again_and_again_goes_on_to_the_same_result(tmp_pat
     "wishes",
     [
         {},
-        {"batch": 2},
-        {"solver": "guided", "sigma_min": 0.1, "filter_iterations": 1},
+        pytest.param({"batch": 2}, marks=pytest.mark.slow),
+        pytest.param({"solver": "guided", "sigma_min": 0.1, "filter_iterations": 1}, marks=pytest.mark.slow),
         {"solver": "guided", "sigma_min": 0.1, "filter_iterations": 1, "mode": "time-invariant", "blind_segments": 3},
-        {"preset": "paper", "sigma_min": 0.1, "filter_iterations": 1},
+        pytest.param({"preset": "paper", "sigma_min": 0.1, "filter_iterations": 1}, marks=pytest.mark.slow),
     ],
     ids=["closed-form", "together", "guided", "time-invariant", "paper"],
 )
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_stopped_restoration_goes_on_in_the_same_program(
     tmp_path: Path, stop: int, wishes: dict[str, object]
 ) -> None:
