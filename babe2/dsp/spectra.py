@@ -187,11 +187,14 @@ def ltas(x: Tensor | Tape, fft: int, window: int, hop: int) -> Tensor:
     """Long-term average spectrum (fft / 2 + 1,) of x (B, T): power, per sum of the periodic Hann window."""
     tape = _mirrorable(x, fft)
     count, scale = tape.samples // hop + 1, torch.hann_window(window).sum().sqrt()
-    sums = []
-    for first in range(0, count, FRAMES):
+    starts = range(0, count, FRAMES)
+    # In one piece: a small tensor from each round would lie between the large ones of the next, and keep what is freed
+    # there from being used again. An hour would take a gigabyte.
+    sums = torch.empty(len(starts), fft // 2 + 1, dtype=torch.float64)
+    for row, first in zip(sums, starts, strict=True):
         some = _centred_frames(tape, first, min(first + FRAMES, count), fft, window, hop)
-        sums.append((some / scale.to(some.device)).abs().square().sum(dim=(0, 2)).cpu().double())
-    return (torch.stack(sums).sum(dim=0) / (count * tape.channels)).float().to(some.device)
+        row.copy_((some / scale.to(some.device)).abs().square().sum(dim=(0, 2)))
+    return (sums.sum(dim=0) / (count * tape.channels)).float().to(some.device)
 
 
 def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Tensor:

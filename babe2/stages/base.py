@@ -178,7 +178,7 @@ def _go_on(staged: Staged, storage: Storage, bench: Bench, began: float) -> Tape
                 "channels": staged.channels,
                 "samples": staged.samples,
                 "sample_rate": staged.sample_rate,
-                "found": staged.found,
+                "found": {} if start > done else staged.found,  # which may be long, and is the same for all
                 "counts": {what: count - before[what] for what, count in staged.counts.items()},
                 "powers": [float(part.double().square().sum()) for part in (heard, heard - made)],
                 "seconds": round(time.monotonic() - began, 3),
@@ -194,7 +194,7 @@ def _report(stage: Stage, storage: Storage) -> Report:
     for record in storage.records:
         counted.update(record["counts"])
     heard, removed = (sum(record["powers"][part] for record in storage.records) for part in (0, 1))
-    found = dict(storage.records[-1]["found"])
+    found = dict(next((record["found"] for record in reversed(storage.records) if record["found"]), {}))
     warnings = [*storage.warnings, *found.pop("warnings", [])]
     return {
         "stage": stage.name,
