@@ -11,7 +11,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from babe2 import checkpoints
 from babe2.checkpoints.checkpoint import Checkpoint
+from babe2.checkpoints.hub import latest_from_hub
 from babe2.config import Settings
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import Cancelled, RestorationError
@@ -31,6 +32,7 @@ from babe2.recordings.lines import STRETCH_FIELDS
 from babe2.recordings.recorded import Audio, Samples
 from babe2.restorer import Restorer
 
+HubFolder = Callable[[str, Sequence[str], Callable[[], bool]], Path]
 Report = dict[str, Any]  # what was done, JSON-able
 STRETCH = 2**18  # samples, in all channels together, that are worked on between two entries of the journal
 
@@ -46,6 +48,8 @@ class Bench:
     cancelled: Callable[[], bool] = lambda: False
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint
     checkpoint_of: Callable[[str], Checkpoint] = checkpoints.load
+    # The folder with files of a repository on the Hub, of which fetching may be cancelled.
+    hub_folder: HubFolder = latest_from_hub
     _restorers: dict[str, Restorer] = field(default_factory=dict)  # that are loaded already
 
     def poll(self) -> None:
