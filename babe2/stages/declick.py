@@ -20,6 +20,7 @@ from babe2.config import STAGE, setting
 from babe2.dsp.prediction import interpolated, predictors
 from babe2.dsp.tape import Tape
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+from babe2.stages.bursts import bursts
 from babe2.stages.dropouts import Dropouts, Place, dropouts, runs_of
 from babe2.stages.pieces import InPieces
 
@@ -59,7 +60,9 @@ class Declick(Stage):
         if not sounds(recording):
             return Untouched(recording, sample_rate)
         threshold = CALM * (KEEN / CALM) ** self.strength
-        return _Declicked(recording, sample_rate, threshold, _on_grid(recording), dropouts(recording, sample_rate))
+        declicked = _Declicked(recording, sample_rate, threshold, _on_grid(recording), dropouts(recording, sample_rate))
+        declicked.found["bursts_seconds"] = _seconds(bursts(recording, sample_rate), sample_rate)
+        return declicked
 
 
 def _on_grid(recording: Tape) -> bool:
@@ -81,11 +84,9 @@ class _Declicked(InPieces):
         super().__init__(recording, sample_rate)
         self._mender, self._on_grid = Mender(sample_rate, threshold), on_grid
         self._dropouts = dropouts
-        # As missing samples, for something that knows music: [start, stop], seconds.
-        spans = sorted({(place.start, place.stop) for place in dropouts.long})
         self.found = {
             "dropouts": len(dropouts.short) + len(dropouts.long),
-            "left_seconds": [[round(place / sample_rate, 4) for place in span] for span in spans[:LISTED]],
+            "left_seconds": _seconds(dropouts.long, sample_rate),  # as missing samples, for something that knows music
         }
 
     def _read(self, start: int, stop: int) -> Tensor:
@@ -111,6 +112,12 @@ class _Declicked(InPieces):
         if self._on_grid:
             y = (y * GRID).round().clamp(-GRID, GRID - 1) / GRID
         return torch.where(mended.marked, y, x)[:, reach : reach + stop - start]
+
+
+def _seconds(places: list[Place], sample_rate: int) -> list[list[float]]:
+    """The first places of all channels: [start, stop], seconds."""
+    spans = sorted({(place.start, place.stop) for place in places})[:LISTED]
+    return [[round(place / sample_rate, 4) for place in span] for span in spans]
 
 
 def _mask(x: Tensor, places: list[Place], shift: int, margin: int = 0) -> Tensor:
