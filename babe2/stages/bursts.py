@@ -51,7 +51,7 @@ def _standing_out(rough: Tensor) -> Iterator[tuple[int, int]]:
             continue
         below = (rough[start : start + LONGEST + 1] <= LEAVING * before[start]).nonzero().flatten()
         passed = start + (int(below[0]) if len(below) else LONGEST) + 1
-        if len(below) and SHORTEST <= int(below[0]):
+        if len(below) and int(below[0]) >= SHORTEST:
             inside = rough[start : passed - 1]
             if float(inside.median()) > STANDS_OUT * float(torch.maximum(before[start], behind[passed - 1])):
                 yield start, passed - 1
