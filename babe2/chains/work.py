@@ -16,6 +16,7 @@ from torch import Tensor
 from babe2.audio import SoundFile, write_blocks
 from babe2.chains.link import WHOLE, Link, tracks_after
 from babe2.checkpoints import Checkpoint, load
+from babe2.checkpoints.hub import latest_from_hub
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import RestorationError
 from babe2.process import versions
@@ -24,7 +25,7 @@ from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.recorded import Audio, OnBlock, Samples, counted
 from babe2.restorer import Restorer
-from babe2.stages import Bench, Made, Report, make
+from babe2.stages import Bench, HubFolder, Made, Report, make
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def work_on_file(
     cancelled: Callable[[], bool] = lambda: False,
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint,
     checkpoint_of: Callable[[str], Checkpoint] = load,
+    hub_folder: HubFolder = latest_from_hub,
 ) -> Chained:
     """What a chain makes of a file.
 
@@ -161,7 +163,13 @@ def work_on_file(
     about = {"input": source.sha256(), "start": start, "duration": duration}
     storage = Journal(Path(journal), about | {"links": _told(links)}, unfinished, kept=())
     bench = Bench(
-        Path(journal), unfinished, about, cancelled=cancelled, restorer_of=restorer_of, checkpoint_of=checkpoint_of
+        Path(journal),
+        unfinished,
+        about,
+        cancelled=cancelled,
+        restorer_of=restorer_of,
+        checkpoint_of=checkpoint_of,
+        hub_folder=hub_folder,
     )
     try:
         recording = storage.blank("recording", source.channels)

@@ -27,6 +27,8 @@ from babe2.checkpoints.transfer import (
     FIRST_ANSWER,
     Caller,
     NoAnswer,
+    OnTransfer,
+    Polled,
     Progress,
     check_size,
     promptly,
@@ -91,6 +93,19 @@ def fetch_from_hub(
         if revision != commit:  # only now, when all is there, does the cache note which commit the branch is
             _through_client(repo, revision, files[0], cache, caller)
     return _snapshot(path, file)
+
+
+def latest_from_hub(
+    repo: str,
+    files: Sequence[str],
+    cancelled: Polled,
+    *,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    on_transfer: OnTransfer | None = None,
+) -> Path:
+    """The folder that holds `files` of a repository's branch main; `cache_dir` as in `Cache.at`."""
+    return fetch_from_hub(repo, None, files, Cache.at(cache_dir), Caller(on_transfer, cancelled), offline=offline)
 
 
 def cached_from_hub(repo: str, revision: str | None, files: Sequence[str], cache: Cache) -> Path | None:

@@ -28,10 +28,7 @@ from babe2.commands.targets import (
     next_free,
 )
 from babe2.commands.terminal import INTERRUPTED, OCTAVES_HZ, interruptible, progress_line, say
-from babe2.degradations.given import read_response
 from babe2.degradations.spec import forms
-from babe2.dsp.curves import Curve
-from babe2.dsp.spectra import ReferenceLtas
 from babe2.extras import require
 from babe2.methods import BABE2, names
 from babe2.process import set_threads
@@ -40,6 +37,7 @@ from babe2.report.c2pa import manifest, manifest_name
 from babe2.report.recipe import fingerprint
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import check_amount
+from babe2.stages.restore import read_files
 from babe2.wording import clock
 
 PICTURED = 300.0  # seconds from the beginning, at most, are in the plots
@@ -164,25 +162,6 @@ class Options:
         return "resume" if self.resume else "refuse"
 
 
-@dataclass(frozen=True)
-class Known:
-    """What a person knows of the music and of the machine."""
-
-    reference: ReferenceLtas | None  # how the music in a good recording sounds on average
-    response: Curve | None
-
-    @classmethod
-    def of(cls, options: Options, restorer: Restorer) -> Known:
-        """As it is read from the files that were given."""
-        reference = response = None
-        if options.reference is not None:
-            recording = audio.read(options.reference)
-            reference = restorer.reference_of(recording.audio, recording.sample_rate)
-        if options.response is not None:
-            response = read_response(options.response, restorer.model.sample_rate)
-        return cls(reference, response)
-
-
 def run_restore(given: argparse.Namespace) -> int:
     options, chain = Options.of(given), chain_of(given)
     check_amount(options.amount)
@@ -231,7 +210,7 @@ def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[
         degradation=options.degradation,
         **options.settings,
     )
-    known = Known.of(options, restorer)
+    known = read_files({"reference": options.reference, "response": options.response}, restorer)
     return lambda path, target: restore_one(restorer, path, target, options, interrupted, known)
 
 
@@ -293,7 +272,7 @@ def restore_one(
     target: Path,
     options: Options,
     interrupted: Callable[[], bool],
-    known: Known,
+    known: dict[str, Any],
 ) -> Report:
     """Restores a file, or goes on with it, and returns the report of what was written."""
     journal = beside(target, f"{target.stem}.journal")
@@ -324,7 +303,7 @@ def restore_file(
     journal: Path,
     options: Options,
     interrupted: Callable[[], bool],
-    known: Known,
+    known: dict[str, Any],
 ) -> Restoration:
     """The restoration of a file; how it stands is shown meanwhile."""
     with progress_line(path.name) as show:
@@ -343,9 +322,8 @@ def restore_file(
             cancelled=interrupted,
             batch=options.batch,
             brightness=options.brightness,
-            reference=known.reference,
-            response=known.response,
             degradation=options.degradation,
+            **known,
             **options.settings,
         )
 

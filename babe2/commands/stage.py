@@ -18,11 +18,12 @@ from babe2.audio import SoundFile, write_blocks
 from babe2.chains import Chained, Link, LinkProgress
 from babe2.chains.work import divided, work_on_file
 from babe2.checkpoints import Checkpoint, load
+from babe2.checkpoints.hub import latest_from_hub
 from babe2.commands.options import add_place_options, add_threads_option, new_command, places_of
 from babe2.commands.targets import beside, check_distinct, check_recording, make_folder
 from babe2.commands.terminal import INTERRUPTED, fetch_line, interruptible, progress_line, say
 from babe2.process import set_threads
-from babe2.stages import STAGES, Report, Stage
+from babe2.stages import STAGES, HubFolder, Report, Stage
 from babe2.wording import clock
 
 NO_COMMANDS = ("restore", "remix")  # one has a command of its own, the other is a part of a chain only
@@ -72,6 +73,7 @@ class Work:
     interrupted: Callable[[], bool]
     restorer_of: Callable[[str], Restorer]
     checkpoint_of: Callable[[str], Checkpoint]
+    hub_folder: HubFolder
     start: float = 0.0
     duration: float | None = None
     resume: bool = False
@@ -92,8 +94,14 @@ class Work:
             with fetch_line(checkpoint) as on_transfer:
                 return load(checkpoint, **places_of(given), on_transfer=on_transfer)
 
+        def hub_folder(repo: str, files: Sequence[str], cancelled: Callable[[], bool]) -> Path:
+            with fetch_line(repo) as on_transfer:
+                where = {"cache_dir": given.cache_dir, "offline": given.offline}
+                return latest_from_hub(repo, files, cancelled, **where, on_transfer=on_transfer)
+
         names = ("start", "duration", "resume", "overwrite", "subtype")
-        return cls(interrupted, restorer_of, checkpoint_of, **{name: getattr(given, name) for name in names} | others)
+        options = {name: getattr(given, name) for name in names} | others
+        return cls(interrupted, restorer_of, checkpoint_of, hub_folder, **options)
 
 
 @contextmanager
@@ -121,6 +129,7 @@ def worked_on(links: Sequence[Link], path: Path, target: Path, work: Work) -> It
                 cancelled=work.interrupted,
                 restorer_of=work.restorer_of,
                 checkpoint_of=work.checkpoint_of,
+                hub_folder=work.hub_folder,
             )
         except Cancelled:
             raise RestorationError(

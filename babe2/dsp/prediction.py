@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WHITE_FLOOR = 1e-9  # of the power, added as white noise: no model is sharper than 90 dB
+MEDIAN_OF_SQUARES = 0.4549  # of unit Gaussian noise
 
 
 def predictors(frames: Tensor, order: int) -> Tensor:
@@ -41,15 +42,59 @@ def interpolated(x: Tensor, missing: Tensor, filters: Tensor) -> Tensor:
     outer P samples on either side are none of the missing.
     """
     order, length = filters.shape[1] - 1, x.shape[1]
-    response = torch.fft.rfft(filters, length + order).abs().square()  # of predicting from both sides
-    wanted = -torch.fft.irfft(torch.fft.rfft(x.masked_fill(missing, 0), length + order) * response, length + order)
+    wanted, weights = _normal_equations(x.masked_fill(missing, 0), filters, length + order)
     inner = slice(order, length - order)
     lags = (torch.arange(length - 2 * order)[:, None] - torch.arange(length - 2 * order)).abs()
-    matrix = F.pad(torch.fft.irfft(response, length + order)[:, : order + 1], (0, max(0, length - 3 * order - 1)))[
-        :, lags
-    ]
+    matrix = F.pad(weights, (0, max(0, length - 3 * order - 1)))[:, lags]
     lost = missing[:, inner]
     matrix = torch.where(lost[:, :, None] & lost[:, None, :], matrix, torch.eye(len(lags), dtype=x.dtype))
     factor, _ = torch.linalg.cholesky_ex(matrix)
     found = torch.cholesky_solve(wanted[:, inner, None].masked_fill(~lost[:, :, None], 0), factor)[:, :, 0]
     return torch.where(missing, F.pad(found, (order, order)), x)
+
+
+def interpolated_run(pieces: Tensor, length: int, order: int) -> tuple[Tensor, Tensor]:
+    """The middle samples (N, length) of pieces (N, T), and how far they may be off (standard deviation).
+
+    The same solution for one run of any length. The matrix of the normal equations is Toeplitz there, so that its
+    inverse is two products of triangular ones (Gohberg and Semencul), whose first columns Levinson's recursion finds.
+    """
+    filters = predictors(pieces, order)
+    around = (pieces.shape[1] - length) // 2
+    middle = slice(around, around + length)
+    spectrum = torch.fft.rfft(filters, pieces.shape[1])
+    residual = torch.fft.irfft(torch.fft.rfft(pieces) * spectrum, pieces.shape[1])
+    excitation = torch.cat([residual[:, order:around], residual[:, around + length + order :]], dim=1)
+    # Of most of the time: an onset somewhere around says nothing of the gap.
+    power = excitation.square().median(dim=1, keepdim=True).values / MEDIAN_OF_SQUARES
+    known = pieces.clone()
+    known[:, middle] = 0
+    wanted, weights = _normal_equations(known, filters, pieces.shape[1])
+    wanted = wanted[:, middle]
+    lags = F.pad(weights, (0, max(0, length - order - 1)))[:, :length]
+    lags = torch.cat([lags[:, :1] * (1 + WHITE_FLOOR), lags[:, 1:]], dim=1)
+    column = levinson(lags)
+    scale = (lags * column).sum(dim=1, keepdim=True)
+    other = F.pad(column[:, 1:].flip(1), (1, 0))
+    found = sum(
+        sign * _lower(one, _lower(one, wanted, transposed=True)) for one, sign in ((column, 1.0), (other, -1.0))
+    )
+    variance = (column.square().cumsum(dim=1) - other.square().cumsum(dim=1)) / scale
+    return found / scale, (power * variance.clamp(min=0)).sqrt()
+
+
+def _normal_equations(known: Tensor, filters: Tensor, fft: int) -> tuple[Tensor, Tensor]:
+    """What the missing samples have to come to, for all places (N, fft), and how one weighs for those from itself on:
+    (N, P + 1). Of sound (N, T) that is zero where it is missing; what its ends do to each other lies beyond it.
+    """
+    both = torch.fft.rfft(filters, fft).abs().square()  # of predicting from both sides
+    wanted = -torch.fft.irfft(torch.fft.rfft(known, fft) * both, fft)
+    return wanted, torch.fft.irfft(both, fft)[:, : filters.shape[1]]
+
+
+def _lower(column: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
+    """x (N, G) times the lower triangular Toeplitz matrix with a first column (N, G), or times its transpose."""
+    size = 2 * x.shape[1]
+    x = x.flip(1) if transposed else x
+    product = torch.fft.irfft(torch.fft.rfft(column, size) * torch.fft.rfft(x, size), size)[:, : x.shape[1]]
+    return product.flip(1) if transposed else product

@@ -43,7 +43,7 @@ def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Te
 
 TAPS, PHASES = 128, 2048  # of the windowed sinc: flat up to nine tenths of the band, images 100 dB down
 BETA = 10.0
-_AT_ONCE = 2**13  # places
+_AT_ONCE = 2**11  # places: their weights take 2 MB
 
 
 def at_places(tape: Tape, places: Tensor, ratio: float = 1.0) -> Tensor:
@@ -52,18 +52,24 @@ def at_places(tape: Tape, places: Tensor, ratio: float = 1.0) -> Tensor:
     Where they lie further apart than the samples do, by the `ratio`, what they cannot carry is left out.
     """
     table = _sinc_table(max(1.0, ratio))
+    # In one piece from the beginning: parts between the large weights would keep those' room from being used again.
+    found = torch.empty(tape.channels, len(places), dtype=torch.float64)
+    for part, some in zip(found.split(_AT_ONCE, dim=1), places.split(_AT_ONCE), strict=True):
+        part.copy_(_weighted(tape, some, table))
+    return found
+
+
+def _weighted(tape: Tape, places: Tensor, table: Tensor) -> Tensor:
+    """A tape at some neighbouring places (C, n), by weights from a table."""
     reach = table.shape[1] // 2
-    found = []
-    for some in places.split(_AT_ONCE):
-        whole = some.floor().long()
-        phase = (some - whole) * PHASES
-        row = phase.long().clamp(max=PHASES - 1)
-        weights = torch.lerp(table[row], table[row + 1], (phase - row)[:, None])
-        first = int(whole[0]) - reach + 1
-        x = tape.read(first, int(whole[-1]) + reach + 1).double()
-        near = x.unfold(1, 2 * reach, 1)[:, whole - reach + 1 - first]
-        found.append(torch.einsum("cnt,nt->cn", near, weights))
-    return torch.cat(found, dim=1)
+    whole = places.floor().long()
+    phase = (places - whole) * PHASES
+    row = phase.long().clamp(max=PHASES - 1)
+    weights = torch.lerp(table[row], table[row + 1], (phase - row)[:, None])
+    first = int(whole[0]) - reach + 1
+    x = tape.read(first, int(whole[-1]) + reach + 1).double()
+    near = x.unfold(1, 2 * reach, 1)[:, whole - reach + 1 - first]
+    return torch.einsum("cnt,nt->cn", near, weights)
 
 
 @lru_cache(maxsize=4)

@@ -187,11 +187,20 @@ def ltas(x: Tensor | Tape, fft: int, window: int, hop: int) -> Tensor:
     """Long-term average spectrum (fft / 2 + 1,) of x (B, T): power, per sum of the periodic Hann window."""
     tape = _mirrorable(x, fft)
     count, scale = tape.samples // hop + 1, torch.hann_window(window).sum().sqrt()
-    sums = []
-    for first in range(0, count, FRAMES):
-        some = _centred_frames(tape, first, min(first + FRAMES, count), fft, window, hop)
-        sums.append((some / scale.to(some.device)).abs().square().sum(dim=(0, 2)).cpu().double())
-    return (torch.stack(sums).sum(dim=0) / (count * tape.channels)).float().to(some.device)
+    starts = range(0, count, FRAMES)
+    # What outlasts a round, be it small, would lie between the large tensors of the next, and keep what is freed there
+    # from being used again: an hour would take a gigabyte.
+    sums = torch.empty(len(starts), fft // 2 + 1, dtype=torch.float64)
+    for row, first in zip(sums, starts, strict=True):
+        row.copy_(_summed_power(tape, first, min(first + FRAMES, count), fft, window, hop, scale))
+    return (sums.sum(dim=0) / (count * tape.channels)).float().to(tape.read(0, 1).device)
+
+
+def _summed_power(tape: Tape, first: int, last: int, fft: int, window: int, hop: int, scale: Tensor) -> Tensor:
+    """The power (F,) of some centred frames together, each divided by a scale."""
+    some = _centred_frames(tape, first, last, fft, window, hop)
+    some /= scale.to(some.device)
+    return some.abs().square_().sum(dim=(0, 2))
 
 
 def smooth_octaves(power: Tensor, sample_rate: float, fraction: float = 3) -> Tensor:

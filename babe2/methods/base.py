@@ -69,7 +69,7 @@ class Work:
     offset: int = 0  # samples of that recording, at the model's rate, before the observation
     evaluations: int = 0
     # By segment: the sum and the sum of squares of each channel (2, C).
-    _powers: dict[int, Tensor] = field(default_factory=dict)
+    _powers: dict[int, list[list[float]]] = field(default_factory=dict)
 
     @cached_property
     def prior(self) -> Prior:
@@ -166,16 +166,16 @@ class Work:
         if segment not in self._powers:
             self._powers[segment] = _power(self.cut(self.observation, segment))
         gain = level[:, 0].cpu().double()
-        sums = zip(self._powers[segment], (gain, gain**2), strict=True)
+        sums = zip(gain.new_tensor(self._powers[segment]), (gain, gain**2), strict=True)
         total, squares = (float(part @ scale) for part, scale in sums)
         count = len(gain) * self.span.length
         return float(max(0.0, squares - total**2 / count) / (count - 1)) ** 0.5
 
 
-def _power(x: Tensor) -> Tensor:
+def _power(x: Tensor) -> list[list[float]]:
     """Of each channel of (C, T): the sum, and the sum of squares (2, C)."""
     x = x.cpu().double()  # Apple's cards know no float64
-    return torch.stack([x.sum(dim=-1), x.square().sum(dim=-1)])
+    return [x.sum(dim=-1).tolist(), x.square().sum(dim=-1).tolist()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,9 +101,9 @@ class FollowingMethod(SegmentMethod):
         """The same where the response is known."""
         return Colouring(response, self.settings.filter_fft, sample_rate)
 
-    def equalised(self, work: Work) -> Filtered:
+    def equalised(self, work: Work) -> Filtered | None:
         """The recording by LTAS-EQ, where it is used."""
-        raise NotImplementedError
+        return None
 
     def level_factor(self, work: Work, tape: Tape) -> Tensor:
         return work.level_factor(tape, self.settings.level)
@@ -191,8 +191,8 @@ class Guided(FollowingMethod):
     def blind(self, sample_rate: int) -> Degradation:
         return BlindColouring(self.settings, sample_rate)
 
-    def equalised(self, work: Work) -> Filtered:
-        return equalised(work, self.settings)
+    def equalised(self, work: Work) -> Filtered | None:
+        return None if self.ltas == "off" else equalised(work, self.settings)
 
     def rehearse_fit(self, sums: BandSums, sample_rate: int) -> tuple[Callable[[], object], float]:
         settings = self.settings
@@ -209,11 +209,10 @@ class GuidedSession(Session):
         self.response = work.response
         self.follow: Tape = work.observation  # what sampling is pulled towards
         self.begin_from: Tape | None = None  # where it begins; None: there, too
-        if method.ltas != "off" and work.response is None:
-            filtered = method.equalised(work)
+        if work.response is None and (filtered := method.equalised(work)) is not None:
             self.begin_from, self.ltas_response = filtered
-        if self.begin_from is not None and method.ltas == "objective":
-            self.follow = self.begin_from
+            if method.ltas == "objective":
+                self.follow = filtered.tape
         self.level = method.level_factor(work, self.follow)
         self.together: list[int] = []  # segments on which one equalizer for all is found
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from babe2.degradations.base import Samplewise, shaped
 from babe2.degradations.response import QUIETEST
 from babe2.dsp.curves import Curve
-from babe2.dsp.prediction import WHITE_FLOOR, levinson, predictors
+from babe2.dsp.prediction import interpolated_run
 from babe2.sampler import Constrain, Denoiser, Noise, OnStep, Progress, Sampled
 
 CLIPPED = 1.5  # of the music's level: how uncertain a clipped sample is that cannot be predicted
@@ -30,7 +30,6 @@ LONGEST_PREDICTED = 4096  # samples; longer gaps are beyond prediction
 SHORT = 64  # samples; for such a run a smaller predictor does, and a damaged recording may hold thousands of them
 DENSITY = 0.75  # of the samples on either side that it is predicted from, so many have to be there
 ROUNDS = 2  # of prediction; in the second one, neighbours have been filled in
-MEDIAN_OF_SQUARES = 0.4549  # of unit Gaussian noise
 AT_ONCE = 2**19  # samples that are predicted from together
 
 
@@ -112,50 +111,11 @@ def predicted(x: Tensor, places: Sequence[Run]) -> tuple[Tensor, Tensor]:
             pieces = torch.stack(
                 [wide[run.row, reach + run.start - around : reach + run.stop + around] for run in runs]
             )
-            for run, piece, deviation in zip(runs, *interpolated(pieces, length, order), strict=True):
+            for run, piece, deviation in zip(runs, *interpolated_run(pieces, length, order), strict=True):
                 if piece.isfinite().all() and deviation.isfinite().all():
                     found[run.row, run.start : run.stop] = piece.to(x)
                     uncertain[run.row, run.start : run.stop] = deviation.to(x)
     return found, uncertain
-
-
-def interpolated(pieces: Tensor, length: int, order: int) -> tuple[Tensor, Tensor]:
-    """The middle samples (N, length) of pieces (N, T), and how far they may be off (standard deviation).
-
-    The matrix of the normal equations is Toeplitz, so that its inverse is two products of triangular ones (Gohberg and
-    Semencul), whose first columns Levinson's recursion finds.
-    """
-    filters = predictors(pieces, order)
-    around = (pieces.shape[1] - length) // 2
-    middle = slice(around, around + length)
-    spectrum = torch.fft.rfft(filters, pieces.shape[1])
-    residual = torch.fft.irfft(torch.fft.rfft(pieces) * spectrum, pieces.shape[1])
-    excitation = torch.cat([residual[:, order:around], residual[:, around + length + order :]], dim=1)
-    # Of most of the time: an onset somewhere around says nothing of the gap.
-    power = excitation.square().median(dim=1, keepdim=True).values / MEDIAN_OF_SQUARES
-    known = pieces.clone()
-    known[:, middle] = 0
-    both = spectrum.abs().square()  # of predicting from both sides
-    wanted = -torch.fft.irfft(torch.fft.rfft(known) * both, pieces.shape[1])[:, middle]
-    lags = torch.fft.irfft(both, pieces.shape[1])[:, : order + 1]
-    lags = F.pad(lags, (0, max(0, length - order - 1)))[:, :length]
-    lags = torch.cat([lags[:, :1] * (1 + WHITE_FLOOR), lags[:, 1:]], dim=1)
-    column = levinson(lags)
-    scale = (lags * column).sum(dim=1, keepdim=True)
-    other = F.pad(column[:, 1:].flip(1), (1, 0))
-    found = sum(
-        sign * _lower(one, _lower(one, wanted, transposed=True)) for one, sign in ((column, 1.0), (other, -1.0))
-    )
-    variance = (column.square().cumsum(dim=1) - other.square().cumsum(dim=1)) / scale
-    return found / scale, (power * variance.clamp(min=0)).sqrt()
-
-
-def _lower(column: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
-    """x (N, G) times the lower triangular Toeplitz matrix with a first column (N, G), or times its transpose."""
-    size = 2 * x.shape[1]
-    x = x.flip(1) if transposed else x
-    product = torch.fft.irfft(torch.fft.rfft(column, size) * torch.fft.rfft(x, size), size)[:, : x.shape[1]]
-    return product.flip(1) if transposed else product
 
 
 @torch.no_grad()

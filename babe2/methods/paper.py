@@ -64,8 +64,8 @@ class Paper(Guided):
     def starts(self, samples: int) -> list[int]:
         return self._starts(samples, last_fits=False)
 
-    def equalised(self, work: Work) -> Filtered:
-        return equalised(work, self.settings, as_is=True)
+    def equalised(self, work: Work) -> Filtered | None:
+        return None if self.ltas == "off" else equalised(work, self.settings, as_is=True)
 
     def level_factor(self, work: Work, tape: Tape) -> Tensor:
         return work.level_factor(tape, self.settings.level, silence_counts=True)

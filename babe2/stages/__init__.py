@@ -4,7 +4,7 @@ Each is a function, too: `babe2.stages.restore(audio, sample_rate, **settings) -
 """
 
 from babe2.stages.align import Align
-from babe2.stages.base import Bench, Made, Report, Stage, Staged, make
+from babe2.stages.base import Bench, HubFolder, Made, Report, Stage, Staged, make
 from babe2.stages.declick import Declick
 from babe2.stages.dehum import Dehum
 from babe2.stages.denoise import Denoise
@@ -25,6 +25,7 @@ denoise, separate, restore = Denoise.apply_to, Separate.apply_to, Restore.apply_
 __all__ = [
     "STAGES",
     "Bench",
+    "HubFolder",
     "Made",
     "Report",
     "Stage",

@@ -11,7 +11,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from babe2 import checkpoints
 from babe2.checkpoints.checkpoint import Checkpoint
+from babe2.checkpoints.hub import latest_from_hub
 from babe2.config import Settings
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import Cancelled, RestorationError
@@ -31,6 +32,7 @@ from babe2.recordings.lines import STRETCH_FIELDS
 from babe2.recordings.recorded import Audio, Samples
 from babe2.restorer import Restorer
 
+HubFolder = Callable[[str, Sequence[str], Callable[[], bool]], Path]
 Report = dict[str, Any]  # what was done, JSON-able
 STRETCH = 2**18  # samples, in all channels together, that are worked on between two entries of the journal
 
@@ -46,6 +48,8 @@ class Bench:
     cancelled: Callable[[], bool] = lambda: False
     restorer_of: Callable[[str], Restorer] = Restorer.from_checkpoint
     checkpoint_of: Callable[[str], Checkpoint] = checkpoints.load
+    # The folder with files of a repository on the Hub, of which fetching may be cancelled.
+    hub_folder: HubFolder = latest_from_hub
     _restorers: dict[str, Restorer] = field(default_factory=dict)  # that are loaded already
 
     def poll(self) -> None:
@@ -178,7 +182,7 @@ def _go_on(staged: Staged, storage: Storage, bench: Bench, began: float) -> Tape
                 "channels": staged.channels,
                 "samples": staged.samples,
                 "sample_rate": staged.sample_rate,
-                "found": staged.found,
+                "found": {} if start > done else staged.found,  # which may be long, and is the same for all
                 "counts": {what: count - before[what] for what, count in staged.counts.items()},
                 "powers": [float(part.double().square().sum()) for part in (heard, heard - made)],
                 "seconds": round(time.monotonic() - began, 3),
@@ -194,7 +198,7 @@ def _report(stage: Stage, storage: Storage) -> Report:
     for record in storage.records:
         counted.update(record["counts"])
     heard, removed = (sum(record["powers"][part] for record in storage.records) for part in (0, 1))
-    found = dict(storage.records[-1]["found"])
+    found = dict(next((record["found"] for record in reversed(storage.records) if record["found"]), {}))
     warnings = [*storage.warnings, *found.pop("warnings", [])]
     return {
         "stage": stage.name,

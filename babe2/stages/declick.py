@@ -9,7 +9,6 @@ marked samples are replaced by those that make the prediction error least (Janss
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -19,9 +18,10 @@ from torch import Tensor
 
 from babe2.config import STAGE, setting
 from babe2.dsp.prediction import interpolated, predictors
-from babe2.dsp.spectra import decibels
 from babe2.dsp.tape import Tape
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+from babe2.stages.bursts import bursts
+from babe2.stages.dropouts import Dropouts, Place, dropouts, runs_of
 from babe2.stages.pieces import InPieces
 
 ORDER, FILLING_ORDER = 32, 48  # of the model that clicks stand out of, and of the one that fills their places
@@ -36,10 +36,6 @@ LEAVING = 1.3  # of the usual level: where a click begins and ends
 CALM, KEEN = 7.0, 2.0  # by so much a click stands out of the usual, at strength 0 and 1
 MENDED_SECONDS = 0.02  # nothing longer is filled: a model has forgotten the note by then
 EAGER = (0.5, 0.7, 1.0)
-SHARP_DB, LEVEL_SECONDS = 30.0, 0.001  # a drop-out falls by so much within two steps of its level, and comes back so
-LONGEST_DROPOUT_SECONDS = 0.5  # a longer one is a pause
-AUDIBLE = 1e-3  # of full scale: what is fainter on both sides drops out unheard
-FILLED_SECONDS = 0.005  # of a drop-out; a longer one is listed, to be filled by something that knows music
 LISTED = 500  # places
 GRID = 2.0**23  # samples of 24 bits are whole multiples of one part in so many
 
@@ -64,15 +60,9 @@ class Declick(Stage):
         if not sounds(recording):
             return Untouched(recording, sample_rate)
         threshold = CALM * (KEEN / CALM) ** self.strength
-        return _Declicked(recording, sample_rate, threshold, _on_grid(recording), dropouts(recording, sample_rate))
-
-
-class Place(NamedTuple):
-    """A part of one channel, in samples."""
-
-    channel: int
-    start: int
-    stop: int
+        declicked = _Declicked(recording, sample_rate, threshold, _on_grid(recording), dropouts(recording, sample_rate))
+        declicked.found["bursts_seconds"] = _seconds(bursts(recording, sample_rate), sample_rate)
+        return declicked
 
 
 def _on_grid(recording: Tape) -> bool:
@@ -90,19 +80,13 @@ class _Declicked(InPieces):
     two is exact in float32. Otherwise it is exact in float64.
     """
 
-    def __init__(
-        self, recording: Tape, sample_rate: int, threshold: float, on_grid: bool, dropouts: list[Place]
-    ) -> None:
+    def __init__(self, recording: Tape, sample_rate: int, threshold: float, on_grid: bool, dropouts: Dropouts) -> None:
         super().__init__(recording, sample_rate)
         self._mender, self._on_grid = Mender(sample_rate, threshold), on_grid
-        short = FILLED_SECONDS * sample_rate
-        self._short = [place for place in dropouts if place.stop - place.start <= short]
-        self._left = [place for place in dropouts if place.stop - place.start > short]
-        # As missing samples, for something that knows music: [start, stop], seconds.
-        spans = sorted({(place.start, place.stop) for place in self._left})
+        self._dropouts = dropouts
         self.found = {
-            "dropouts": len(dropouts),
-            "left_seconds": [[round(place / sample_rate, 4) for place in span] for span in spans[:LISTED]],
+            "dropouts": len(dropouts.short) + len(dropouts.long),
+            "left_seconds": _seconds(dropouts.long, sample_rate),  # as missing samples, for something that knows music
         }
 
     def _read(self, start: int, stop: int) -> Tensor:
@@ -118,8 +102,8 @@ class _Declicked(InPieces):
     def _piece(self, start: int, stop: int) -> Tensor:
         reach = self._mender.reach
         x = self.recording.mirrored(start - reach, stop + reach)
-        lost = _mask(x, self._short, reach - start)
-        kept = _mask(x, self._left, reach - start, self._mender.block)
+        lost = _mask(x, self._dropouts.short, reach - start)
+        kept = _mask(x, self._dropouts.long, reach - start, self._mender.block)
         # At either end of the recording there is nothing to fill from.
         kept[:, : max(0, reach - start + FILLING_ORDER)] = True
         kept[:, max(0, reach - start + self.samples - FILLING_ORDER) :] = True
@@ -130,36 +114,10 @@ class _Declicked(InPieces):
         return torch.where(mended.marked, y, x)[:, reach : reach + stop - start]
 
 
-def dropouts(recording: Tape, sample_rate: int) -> list[Place]:
-    """Where a channel falls silent at once, and comes back at once."""
-    step = max(2, round(LEVEL_SECONDS * sample_rate))
-    longest = round(LONGEST_DROPOUT_SECONDS * sample_rate / step)
-    size, found = 64 * longest, []
-    for first in range(0, -(-recording.samples // step), size):
-        x = recording.read((first - 3) * step, (first + size + longest + 3) * step)
-        level = decibels(x.square().unflatten(1, (-1, step)).mean(dim=2))
-        fallen = (level[:, 2:] < level[:, :-2] - SHARP_DB) & (level[:, :-2] > 20 * math.log10(AUDIBLE))
-        for channel, place in fallen.nonzero().tolist():
-            low = place + 2
-            before = float(level[channel, place])
-            if not 3 <= low < size + 3 or fallen[channel, place - 1]:
-                continue
-            if length := _until_back(level[channel, low : low + longest + 2], before):
-                begin, faint = (low - 2) * step, 10 ** ((before - SHARP_DB) / 20)
-                runs = _spans(x[channel, begin : begin + (length + 3) * step].abs() < faint)
-                start, stop = runs[(runs[:, 1] - runs[:, 0]).argmax()].tolist()
-                found.append(Place(channel, *(at + begin + (first - 3) * step for at in (start, stop))))
-    return found
-
-
-def _until_back(level: Tensor, before: float) -> int:
-    """After how many steps a level (N,) that has fallen is back, if all lies as low until then and it comes at once."""
-    back = (level > before - SHARP_DB / 2).nonzero().flatten()
-    if not len(back):
-        return 0
-    length = int(back[0])
-    lowest = bool((level[: max(1, length - 1)] < before - SHARP_DB + 5).all())
-    return length if lowest else 0
+def _seconds(places: list[Place], sample_rate: int) -> list[list[float]]:
+    """The first places of all channels: [start, stop], seconds."""
+    spans = sorted({(place.start, place.stop) for place in places})[:LISTED]
+    return [[round(place / sample_rate, 4) for place in span] for span in spans]
 
 
 def _mask(x: Tensor, places: list[Place], shift: int, margin: int = 0) -> Tensor:
@@ -193,9 +151,9 @@ class Mender:
         return Mended(*(torch.stack(each) for each in zip(*parts, strict=True)))
 
     def _mend(self, x: Tensor, lost: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-        y, marked = self._filled(x, _spans(lost)), lost
+        y, marked = self._filled(x, runs_of(lost)), lost
         for eager in EAGER:
-            spans = _spans(self._marked(x, y, eager * self.threshold) & ~kept | lost)
+            spans = runs_of(self._marked(x, y, eager * self.threshold) & ~kept | lost)
             spans = spans[spans[:, 1] - spans[:, 0] <= self.longest]
             y, marked = self._filled(x, spans), torch.zeros_like(lost)
             for start, stop in spans.tolist():
@@ -285,8 +243,3 @@ class Mender:
 def _nearby(x: Tensor, before: int, behind: int) -> Tensor:
     """The most of x (T,) from so many samples before each up to so many behind it: (T,)."""
     return F.max_pool1d(F.pad(x, (before, behind))[None], before + behind + 1, 1)[0]
-
-
-def _spans(marked: Tensor) -> Tensor:
-    """The runs (N, 2) of true values in (T,), from their first sample up to the one behind their last."""
-    return F.pad(marked.long(), (1, 1)).diff().nonzero().reshape(-1, 2)

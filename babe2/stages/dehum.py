@@ -9,6 +9,7 @@ is, and nothing between the lines.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -123,8 +124,9 @@ def followed(low: Tape, mains: float) -> Speed:
     orders = torch.arange(1, LOW_PARTIALS + 1)
     orders = orders[orders * mains * (1 + OFF_SPEED) < 0.45 * LOW_RATE]
     places = orders[:, None] * mains * factors * (fft / LOW_RATE)  # (K, G) bins
-    scores = []
-    for knot in range(count):
+
+    def score(knot: int) -> Tensor:
+        """How far the lines stand out there, for each of the factors (G,)."""
         start = knot * hop - length // 2
         x = low.read(start, start + length).double()
         level = decibels(torch.fft.rfft(x * window, fft).abs().square().sum(dim=0) + 1e-20)
@@ -132,8 +134,9 @@ def followed(low: Tape, mains: float) -> Speed:
         sides = torch.stack(
             [_between(level, places + way * hertz * fft / LOW_RATE) for way in (-1, 1) for hertz in SIDES_HZ]
         ).reshape(2, len(SIDES_HZ), *places.shape)
-        scores.append((line - sides.mean(dim=1).amax(dim=0)).clamp(0, ENOUGH_DB).sum(dim=0))
-    return _refined(low, Speed(mains, factors[_best_path(torch.stack(scores))].numpy()), orders)
+        return (line - sides.mean(dim=1).amax(dim=0)).clamp(0, ENOUGH_DB).sum(dim=0)
+
+    return _refined(low, Speed(mains, factors[_best_path(map(score, range(count)), count)].numpy()), orders)
 
 
 def _between(level: Tensor, places: Tensor) -> Tensor:
@@ -141,25 +144,31 @@ def _between(level: Tensor, places: Tensor) -> Tensor:
     return torch.lerp(level[below], level[below + 1], (places - below).clamp(0, 1))
 
 
-def _best_path(scores: Tensor) -> Tensor:
-    """Which of the columns of (M, G) to go along, so that the sum is the most and every step costs (M,)."""
-    cost = STEP_DB * torch.arange(-STEPS, STEPS + 1, dtype=scores.dtype).abs()
-    best, came_from = scores[0], []
-    for row in scores[1:]:
+def _best_path(scores: Iterator[Tensor], count: int) -> Tensor:
+    """Which of the columns of (M, G) to go along, so that the sum is the most and every step costs (M,).
+
+    The rows are asked for one by one; of each is kept whence one comes best.
+    """
+    cost = STEP_DB * torch.arange(-STEPS, STEPS + 1).abs()
+    best = next(scores)
+    steps = torch.empty(count - 1, len(best), dtype=torch.int8)
+    for came_by, row in zip(steps, scores, strict=True):
         around = torch.nn.functional.pad(best, (STEPS, STEPS), value=-1e9).unfold(0, 2 * STEPS + 1, 1) - cost
         most, step = around.max(dim=1)
-        came_from.append(torch.arange(len(row)) + step - STEPS)
+        came_by.copy_(step - STEPS)
         best = row + most
     path = [int(best.argmax())]
-    for steps in reversed(came_from):
-        path.append(int(steps[path[-1]]))
+    for came_by in steps.flip(0):
+        path.append(path[-1] + int(came_by[path[-1]]))
     return torch.tensor(path[::-1])
 
 
 def _refined(low: Tape, speed: Speed, orders: Tensor) -> Speed:
     """The same course, finer: lines that turn against it tell by how much it is off."""
     for _ in range(3):
-        lines = _oscillations(low.blocks(), LOW_RATE, low.samples, speed, len(orders), ())[:, :, 0].sum(dim=1)
+        lines = torch.empty(len(speed.factors), len(orders), dtype=torch.complex128)
+        for knot, waves in enumerate(_oscillations(low.blocks(), LOW_RATE, low.samples, speed, len(orders), ())):
+            lines[knot] = waves[:, 0].sum(dim=0)
         turned = (lines[1:] * lines[:-1].conj()).numpy()  # (M - 1, K)
         numbers = orders.numpy()
         weight = np.abs(turned)
@@ -174,19 +183,19 @@ def _refined(low: Tape, speed: Speed, orders: Tensor) -> Speed:
 
 
 def _oscillations(
-    blocks: object, rate: int, samples: int, speed: Speed, count: int, sides_hz: tuple[float, ...]
-) -> Tensor:
-    """The slow oscillation of each line around each knot: (M, C, 1 + sides, K), an amplitude and a phase.
+    blocks: Iterable[Tensor], rate: int, samples: int, speed: Speed, count: int, sides_hz: tuple[float, ...]
+) -> Iterator[Tensor]:
+    """The slow oscillation of each line around each knot: (C, 1 + sides, K), an amplitude and a phase.
 
     Behind those of the lines lie those of what is to either side of them, at a distance of so many Hz.
     """
     hop, knots = round(HOP_SECONDS * rate), len(speed.factors)
     window = torch.hann_window(HOPS * hop, dtype=torch.float64).reshape(HOPS, hop).flip(0)  # of the knots around a hop
     away = torch.tensor([0.0, *(-hertz for hertz in sides_hz), *sides_hz], dtype=torch.float64)
-    sums: Tensor | None = None
-    weights = torch.zeros(knots + 2 * HOPS, dtype=torch.float64)
+    sums, weights = torch.zeros(()), torch.zeros(HOPS, dtype=torch.float64)  # of the knots that are not yet complete
+    first = 1 - HOPS // 2  # of them
     place = 0
-    for number, block in enumerate(rechunked(blocks, hop, samples)):  # type: ignore[arg-type]
+    for block in rechunked(blocks, hop, samples):
         x = block.double()
         seconds = (place + torch.arange(x.shape[1], dtype=torch.float64)) / rate
         turns = speed.turns(seconds)
@@ -197,15 +206,26 @@ def _oscillations(
         part = window[:, : x.shape[1]]
         heard = x[:, None, None] * part[None, :, None] * beside.conj()  # (C, HOPS, S, n)
         found = (heard.flatten(0, 2) @ powers.conj()).reshape(len(x), HOPS, len(away), count).transpose(0, 1)
-        if sums is None:
-            sums = torch.zeros(knots + 2 * HOPS, *found.shape[1:], dtype=found.dtype)
         # The hop lies in the windows of the knots from the one before it to the one behind its end.
-        sums[number + 1 : number + 1 + HOPS] += found
-        weights[number + 1 : number + 1 + HOPS] += part.sum(dim=1)
+        sums = sums + found
+        weights = weights + part.sum(dim=1)
+        if 0 <= first < knots:
+            yield _told(sums, weights)
+        sums, weights, first = _passed(sums), _passed(weights), first + 1
         place += x.shape[1]
-    assert sums is not None
-    both = slice(HOPS // 2, HOPS // 2 + knots)
-    return 2 * sums[both] / weights[both].clamp(min=1e-9)[:, None, None, None]
+    for _ in range(first, knots):
+        yield _told(sums, weights)
+        sums, weights = _passed(sums), _passed(weights)
+
+
+def _told(sums: Tensor, weights: Tensor) -> Tensor:
+    """What the first of some knots has come to."""
+    return 2 * sums[0] / weights[0].clamp(min=1e-9)
+
+
+def _passed(rows: Tensor) -> Tensor:
+    """Without the first row, and with an empty one at the end."""
+    return torch.cat([rows[1:], torch.zeros_like(rows[:1])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,11 +242,13 @@ class _Lines:
         count = max(1, min(PARTIALS, int(0.45 * rate / speed.mains / (1 + OFF_SPEED))))
         blocks = resampled(recording.blocks(), sample_rate, rate)
         samples = -(-recording.samples * rate // sample_rate)
-        found = _oscillations(blocks, rate, samples, speed, count, SIDES_HZ)
-        level = decibels(found.abs().square())
-        sides = decibels(found[:, :, 1:].abs().square().unflatten(2, (2, -1)).mean(dim=3)).amax(dim=2)
-        over = (level[:, :, 0] - sides).quantile(MOSTLY, dim=0)
-        waves, size = found[:, :, 0], found[:, :, 0].abs()
+        waves = torch.empty(len(speed.factors), recording.channels, count, dtype=torch.complex128)
+        over = torch.empty(waves.shape, dtype=torch.float64)
+        for knot, found in enumerate(_oscillations(blocks, rate, samples, speed, count, SIDES_HZ)):
+            waves[knot] = found[:, 0]
+            sides = decibels(found[:, 1:].abs().square().unflatten(1, (2, -1)).mean(dim=2)).amax(dim=1)
+            over[knot] = decibels(waves[knot].abs().square()) - sides
+        over, size = over.quantile(MOSTLY, dim=0), waves.abs()
         steady = size.quantile(FAINTEST, dim=0) > STEADY * size.median(dim=0).values
         stands_out = (over > STANDS_OUT_DB) & steady
         reach = min(20, len(size) // 2)

@@ -13,7 +13,7 @@ from babe2.degradations.missing import Gaps
 from babe2.dsp.tape import Tape
 from babe2.restorer import Restorer
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
-from babe2.stages.declick import FILLED_SECONDS, Place, dropouts
+from babe2.stages.dropouts import Place, dropouts
 
 AROUND_SECONDS = 1.5  # on either side, from which a prior knows what was played
 FADE_SECONDS = 0.001  # into what is there on either side
@@ -33,11 +33,7 @@ class Fill(Stage):
         untouched = Untouched(recording, sample_rate)
         if not sounds(recording):
             return untouched
-        places = [
-            place
-            for place in dropouts(recording, sample_rate)
-            if place.stop - place.start > FILLED_SECONDS * sample_rate
-        ]
+        places = dropouts(recording, sample_rate).long
         if not places:
             return untouched
         patches = list[Patch]()

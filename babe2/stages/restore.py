@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -43,17 +43,7 @@ class Restore(Stage):
 
     def prepare(self, bench: Bench) -> None:
         restorer = bench.restorer(self.checkpoint)
-        restorer.check(**self._read(restorer))
-
-    def _read(self, restorer: Restorer) -> dict[str, Any]:
-        """The wishes, with what is in the files that some of them name."""
-        wishes = dict(self.wishes)
-        if isinstance(path := wishes.get("response"), str | Path):
-            wishes["response"] = read_response(path, restorer.model.sample_rate)
-        if isinstance(path := wishes.get("reference"), str | Path):
-            good = audio.read(path)
-            wishes["reference"] = restorer.reference_of(good.audio, good.sample_rate)
-        return wishes
+        restorer.check(**read_files(self.wishes, restorer))
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         restorer = bench.restorer(self.checkpoint)
@@ -64,9 +54,20 @@ class Restore(Stage):
             unfinished="discard" if bench.unfinished == "discard" else "resume",
             on_step=lambda step: bench.on_share(SAMPLING * step.share),
             cancelled=bench.cancelled,
-            **self._read(restorer),
+            **read_files(self.wishes, restorer),
         )
         return _Restored(recording, sample_rate, restoration)
+
+
+def read_files(wishes: Mapping[str, Any], restorer: Restorer) -> dict[str, Any]:
+    """Wishes of `Restorer.restore`, with what is in the files that its response and its reference name."""
+    read = dict(wishes)
+    if isinstance(path := read.get("reference"), str | Path):
+        good = audio.read(path)
+        read["reference"] = restorer.reference_of(good.audio, good.sample_rate)
+    if isinstance(path := read.get("response"), str | Path):
+        read["response"] = read_response(path, restorer.model.sample_rate)
+    return read
 
 
 class TapeSound:

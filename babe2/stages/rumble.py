@@ -68,13 +68,14 @@ class Low:
         count = max(1, recording.samples // length)
         step = -(-count // FRAMES_HELD)
         hertz = torch.arange(length // 2 + 1) * (sample_rate / length)
-        held, whole = [], 0.0
-        for number in range(0, count, step):
+        low, numbers, whole = hertz <= 2 * HIGHEST_HZ, range(0, count, step), 0.0
+        held = torch.empty(int(low.sum()), len(numbers), dtype=torch.float64)
+        for column, number in enumerate(numbers):
             frame = recording.read(number * length, (number + 1) * length).double()
             power = power_spectrogram(frame, length, length).sum(dim=(0, 2))
             whole += float(power.sum())
-            held.append(power[hertz <= 2 * HIGHEST_HZ])
-        return Low(hertz[hertz <= 2 * HIGHEST_HZ], torch.stack(held, dim=1), whole / len(held))
+            held[:, column] = power[low]
+        return Low(hertz[low], held, whole / len(numbers))
 
     def corner(self) -> float:
         """The highest corner below all that comes and goes like music."""

@@ -16,9 +16,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from babe2.checkpoints.cache import Cache
-from babe2.checkpoints.hub import fetch_from_hub
-from babe2.checkpoints.transfer import Caller
 from babe2.config import STAGE, setting
 from babe2.dsp.resampled_tape import ResampledTape
 from babe2.dsp.tape import Spread, Tape
@@ -44,6 +41,10 @@ class Separate(Stage):
 
     checkpoint: str = setting("htdemucs", STAGE, "Separator", "htdemucs, or a file of one like it")
 
+    def prepare(self, bench: Bench) -> None:
+        require("separation")
+        found(self.checkpoint, bench)
+
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
         require("separation")
         return _Parted(recording, sample_rate, load_separator(found(self.checkpoint, bench)), bench)
@@ -53,7 +54,7 @@ def found(name: str, bench: Bench) -> Path:
     """The file of a separator: one that is fetched from the Hub by its name, or a path."""
     if name in PUBLISHED:
         repo, file = PUBLISHED[name]
-        return fetch_from_hub(repo, None, (file,), Cache.at(None), Caller(cancelled=bench.cancelled)) / file
+        return bench.hub_folder(repo, (file,), bench.cancelled) / file
     path = Path(name)
     if not path.is_file():
         raise RestorationError(f"There is no separator {name!r:.200}. Choose {', '.join(PUBLISHED)}, or give a file.")

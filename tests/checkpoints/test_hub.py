@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hub_server import TOKEN, Hub, dropped, finished, refused, run_child, start_child, surroundings, unanswered
 
 from babe2 import RestorationError
@@ -287,3 +288,23 @@ def test_names_that_lead_elsewhere_are_no_names(tmp_path: Path, file: str) -> No
 def test_names_of_no_repository_are_refused(tmp_path: Path, repo: str) -> None:
     with pytest.raises(RestorationError, match="is not the name of a repository"):
         fetch_from_hub(repo, None, FILES, Cache.at(tmp_path), Caller())
+
+
+def test_a_separator_is_fetched_to_where_checkpoints_are_and_offline_not_at_all(hub: Hub, tmp_path: Path) -> None:
+    pytest.importorskip("demucs")
+    hub.commit("adefossez/HTDemucs", {"955717e8.safetensors": b"no separator"})
+    soundfile.write(tmp_path / "old.wav", np.full(800, 0.1), 8000)
+    separate = """
+import sys
+from babe2.commands.main import main
+for option in (["--offline"], [], ["--offline"]):
+    assert main(["separate", sys.argv[1], "-o", sys.argv[2], "--cache-dir", sys.argv[3], *option]) == 1
+"""
+    places = [str(tmp_path / name) for name in ("old.wav", "tracks", "cache")]
+    child = start_child(separate, surroundings(tmp_path, hub.url), *places)
+    _, told = child.communicate(timeout=100)
+    assert child.returncode == 0, told
+    alone, fetched, again = [line for line in told.splitlines() if "HTDemucs at" in line or "damaged" in line]
+    assert f"is not in the cache at {tmp_path / 'cache'}, and no network may be used now" in alone
+    assert fetched == again and "955717e8.safetensors is damaged or no separator of ours" in again
+    assert not (tmp_path / "hub").exists()

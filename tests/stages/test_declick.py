@@ -80,6 +80,20 @@ def test_short_dropouts_are_filled_and_longer_ones_listed() -> None:
     assert level_db(torch.from_numpy(mended)[:, short] - music[:, short], music[:, short]) < -10
 
 
+def test_a_burst_is_left_and_listed_and_an_onset_is_neither() -> None:
+    recording = piano(3, 22050).float().repeat(2, 1)
+    generator = torch.Generator().manual_seed(0)
+    burst = 3 * recording.std() * torch.randn(265, generator=generator)  # 12 ms
+    recording[1, 30_000:30_265] += burst
+    mended, report = declick(recording, 22050)
+    ((start, stop),) = report["found"]["bursts_seconds"]
+    assert (start, stop) == (pytest.approx(1.3605, abs=4e-3), pytest.approx(1.3725, abs=4e-3))
+    np.testing.assert_array_equal(mended[:, 30_040:30_225], recording[:, 30_040:30_225])
+    dying_away = torch.exp(-torch.arange(recording.shape[1] - 30_265) / 2000)
+    recording[1, 30_265:] += 3 * recording.std() * dying_away * torch.randn(len(dying_away), generator=generator)
+    assert declick(recording, 22050)[1]["found"]["bursts_seconds"] == []
+
+
 def test_missing_samples_of_a_predictable_sound_are_what_they_were() -> None:
     time = torch.arange(1000, dtype=torch.float64)
     sound = torch.stack([torch.sin(0.1 * time) + torch.cos(0.31 * time), torch.sin(0.05 * time)])

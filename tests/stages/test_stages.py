@@ -72,6 +72,10 @@ def test_a_stopped_stage_goes_on_to_the_same_samples(tmp_path: Path) -> None:
     made.storage.close()
     again = make(Soften(), tape, 8000, Bench(tmp_path / "journal", unfinished="resume", on_share=heard.append))
     assert len(heard) == 4 and again.report["counts"] == made.report["counts"]  # nothing was done again
+    # What was found is noted once by each of the two runs, however many stretches they have made.
+    lines = (tmp_path / "journal" / "journal.jsonl").read_text("utf-8").splitlines()[1:]
+    assert ["loudest" in line for line in lines] == [True, False, True, False]
+    assert again.report["found"] == made.report["found"] == {"loudest": 1.0}
     again.storage.discard()
     assert not list(tmp_path.iterdir())
 
