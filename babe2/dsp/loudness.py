@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from babe2.dsp.resampling import resample
+from babe2.dsp.resampling import resample, resampled
 from babe2.dsp.tape import MemoryTape
 
 BLOCK_STEPS, STEP_SECONDS = 4, 0.1  # blocks of 0.4 s overlap by three quarters
@@ -54,8 +54,39 @@ def block_powers(audio: npt.ArrayLike | Tensor, sample_rate: int) -> npt.NDArray
         return np.array([sum(energies(x, sample_rate, [0, length])) / max(length, 1)])
     # A tenth of a second may be no whole number of samples.
     bounds = [min(round(i * step), length) for i in range(steps + 1)]
-    sums = np.cumsum([0.0, *energies(x, sample_rate, bounds)])
+    return _overlapping(list(energies(x, sample_rate, bounds)), bounds)
+
+
+def _overlapping(steps: Sequence[float], bounds: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The power of each block, from the energies of its steps, which lie between `bounds`."""
+    sums = np.cumsum([0.0, *steps])
     return (sums[BLOCK_STEPS:] - sums[:-BLOCK_STEPS]) / (np.array(bounds[BLOCK_STEPS:]) - bounds[:-BLOCK_STEPS])
+
+
+def loudness_of_blocks(blocks: Iterable[Tensor], sample_rate: int) -> float:
+    """The loudness (LUFS) of a recording of any length that comes in blocks (channels, n); of silence -inf."""
+    if sample_rate < _LOWEST_RATE:
+        blocks, sample_rate = resampled(blocks, sample_rate, _STANDARD_RATE), _STANDARD_RATE
+    step, ringing = STEP_SECONDS * sample_rate, round(_RINGING_SECONDS * sample_rate)
+    found, bounds, held, begin = list[float](), [0], torch.zeros(1, 0), 0
+    for block in blocks:
+        held = torch.cat([held, block], dim=1) if held.shape[1] else block
+        whole = math.floor((begin + held.shape[1]) / step + 1e-9)
+        if whole - len(found) >= BLOCK_STEPS:  # a shorter recording stays as it is, and is one block
+            new = [round(i * step) for i in range(len(found), whole + 1)]
+            found += energies(held, sample_rate, [place - begin for place in new])
+            bounds += new[1:]
+            gone = max(0, bounds[-1] - ringing - begin)
+            held, begin = held[:, gone:], begin + gone
+    if not found:
+        return integrated_loudness(held, sample_rate)
+    rest = [
+        place for i in range(len(bounds), len(bounds) + BLOCK_STEPS)
+        if (place := round(i * step)) <= begin + held.shape[1]
+    ]
+    if rest:
+        found += energies(held, sample_rate, [place - begin for place in (bounds[-1], *rest)])
+    return gated(_overlapping(found, [*bounds, *rest]))
 
 
 def gated(powers: npt.NDArray[np.float64]) -> float:

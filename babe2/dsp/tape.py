@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,6 +74,31 @@ class Tape(ABC):
         size = max(1, BLOCK // self.channels)
         for start in range(0, self.samples, size):
             yield self._read(start, min(start + size, self.samples))
+
+
+class Streamed(Tape):
+    """A sound that comes in blocks (C, n), from its beginning as often as it is asked for, as a tape.
+
+    It is meant to be read from end to end: any range is looked for from the beginning on.
+    """
+
+    def __init__(self, blocks: Callable[[], Iterator[npt.NDArray[np.float32]]], channels: int, samples: int) -> None:
+        self.channels, self.samples = channels, samples
+        self._blocks = blocks
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Reads all of it, as it comes."""
+        return map(torch.from_numpy, self._blocks())
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        found, begin = torch.empty(self.channels, stop - start), 0
+        for block in self.blocks():
+            first, last = max(start, begin), min(stop, begin + block.shape[1])
+            if first < last:
+                found[:, first - start : last - start] = block[:, first - begin : last - begin]
+            if (begin := begin + block.shape[1]) >= stop:
+                break
+        return found
 
 
 class Blank(Tape):
