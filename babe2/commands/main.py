@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from babe2 import RestorationError, __version__
-from babe2.commands import analyse, chain, checkpoints, degrade, evaluate, info, restore, sample, stage, train
+from babe2.commands import analyse, chain, checkpoints, compare, degrade, evaluate, info, restore, sample, stage, train
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 
 COMMANDS = (
     restore.add_command,
     analyse.add_command,
+    compare.add_command,
     chain.add_command,
     stage.add_commands,
     sample.add_command,
