@@ -129,7 +129,9 @@ def pairs_of(before: Path, after: Path) -> Found:
             "NAME.restored or restored_NAME."
         )
     left = [path for path in originals.values() if path not in used]
-    return Found(pairs, {"in BEFORE": left, "in AFTER": [path for path in alone if path not in used]})
+    if os.path.samefile(before, after):
+        return Found(pairs, {"there": left})
+    return Found(pairs, {"in BEFORE": left, "in AFTER": alone})
 
 
 def _place(folder: Path, path: Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from babe2 import RestorationError, __version__
-from babe2.commands import analyse, chain, checkpoints, compare, degrade, evaluate, info, restore, sample, stage, train
+from babe2.commands import analyse, chain, checkpoints, compare, degrade, evaluate, generate, info, restore, sample, stage, train
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 
@@ -24,6 +24,7 @@ COMMANDS = (
     train.add_commands,
     degrade.add_command,
     evaluate.add_commands,
+    generate.add_command,
     info.add_command,
 )
 
