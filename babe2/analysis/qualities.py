@@ -18,10 +18,10 @@ from torch import Tensor
 from babe2.analysis.band import band_by_movement
 from babe2.analysis.band_powers import BandPowers
 from babe2.dsp.excerpts import excerpts
-from babe2.dsp.loudness import loudness_of_blocks
+from babe2.dsp.loudness import loudness_of_tape
+from babe2.dsp.peaks import true_peak
 from babe2.dsp.spectra import bin_frequencies, quantiles
 from babe2.dsp.tape import Spread, Streamed
-from babe2.dsp.true_peak import TruePeak, true_peak_db
 
 FFT, HOP = 2048, 512
 AT_ONCE = 128  # frames
@@ -62,32 +62,27 @@ def qualities(blocks: Blocks, channels: int, sample_rate: int) -> Qualities:
     What frames and tones tell is averaged over the channels that sound; of more than five minutes, band and tone are
     looked for in evenly spaced excerpts.
     """
-    framed, true_peak, spread = FrameMeasures(channels, sample_rate), TruePeak(channels, sample_rate), Spread(channels)
+    framed, spread = FrameMeasures(channels, sample_rate), Spread(channels)
     peak, squares = 0.0, torch.zeros(channels, dtype=torch.float64)
-
-    def heard() -> Iterator[Tensor]:
-        nonlocal peak
-        for block in map(torch.from_numpy, blocks()):
-            framed.add(block)
-            true_peak.add(block)
-            spread.add(block)
-            peak = max(peak, float(block.abs().max()))
-            squares.add_(block.double().square().sum(dim=1))
-            yield block
-        framed.end()
-
-    loudness = loudness_of_blocks(heard(), sample_rate)
+    for block in map(torch.from_numpy, blocks()):
+        framed.add(block)
+        spread.add(block)
+        peak = max(peak, float(block.abs().max()))
+        squares += block.double().square().sum(dim=1)
+    framed.end()
     rms = math.sqrt(float(squares.mean()) / spread.samples)
     deviation = spread.deviation() if spread.samples > 1 else torch.zeros(channels)
     if not float(deviation.max()) > NOTHING:
         return Qualities(spread.samples, rms, *[None] * 11)
+    tape = Streamed(blocks, channels, spread.samples)
+    loudness = loudness_of_tape(tape, sample_rate)
     sounding = deviation > SILENT_CHANNEL * deviation.max()
-    parts = excerpts(Streamed(blocks, channels, spread.samples), sample_rate).audio[sounding]
+    parts = excerpts(tape, sample_rate).audio[sounding]
     return Qualities(
         samples=spread.samples,
         rms=rms,
         loudness=loudness if math.isfinite(loudness) else None,
-        true_peak=true_peak_db(true_peak.value()),
+        true_peak=20 * math.log10(true_peak(tape)),
         crest=20 * math.log10(peak / (rms + NO_SOUND)),
         above_quiet=framed.above_quiet(squares / spread.samples, sounding),
         band_end=band_end(parts, sample_rate),

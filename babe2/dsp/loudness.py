@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 
@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from babe2.dsp.resampling import resample, resampled
-from babe2.dsp.tape import MemoryTape
+from babe2.dsp.resampled_tape import ResampledTape
+from babe2.dsp.resampling import resample
+from babe2.dsp.tape import MemoryTape, Tape
 
 BLOCK_STEPS, STEP_SECONDS = 4, 0.1  # blocks of 0.4 s overlap by three quarters
 ABSOLUTE_GATE = -70.0  # LUFS; quieter blocks are pauses
@@ -43,50 +44,30 @@ def loudness_of_excerpts(excerpts: Iterable[Tensor], sample_rate: int) -> float:
     return gated(np.concatenate([block_powers(excerpt, sample_rate) for excerpt in excerpts]))
 
 
+def loudness_of_tape(tape: Tape, sample_rate: int) -> float:
+    """The integrated loudness (LUFS) of a tape, which is read once."""
+    if sample_rate < _LOWEST_RATE:
+        return gated(_block_powers(ResampledTape(tape, sample_rate, _STANDARD_RATE), _STANDARD_RATE))
+    return gated(_block_powers(tape, sample_rate))
+
+
 def block_powers(audio: npt.ArrayLike | Tensor, sample_rate: int) -> npt.NDArray[np.float64]:
     """The K-weighted power of each block of 400 ms, summed over the channels; a shorter recording is one block."""
     x = torch.atleast_2d(torch.as_tensor(audio).float())
     if sample_rate < _LOWEST_RATE:
         x, sample_rate = resample(x, sample_rate, _STANDARD_RATE), _STANDARD_RATE
-    step, length = STEP_SECONDS * sample_rate, x.shape[1]
+    return _block_powers(MemoryTape(x), sample_rate)
+
+
+def _block_powers(x: Tape, sample_rate: int) -> npt.NDArray[np.float64]:
+    step, length = STEP_SECONDS * sample_rate, x.samples
     steps = math.floor(length / step + 1e-9)
     if steps < BLOCK_STEPS:
         return np.array([sum(energies(x, sample_rate, [0, length])) / max(length, 1)])
     # A tenth of a second may be no whole number of samples.
     bounds = [min(round(i * step), length) for i in range(steps + 1)]
-    return _overlapping(list(energies(x, sample_rate, bounds)), bounds)
-
-
-def _overlapping(steps: Sequence[float], bounds: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The power of each block, from the energies of its steps, which lie between `bounds`."""
-    sums = np.cumsum([0.0, *steps])
+    sums = np.cumsum([0.0, *energies(x, sample_rate, bounds)])
     return (sums[BLOCK_STEPS:] - sums[:-BLOCK_STEPS]) / (np.array(bounds[BLOCK_STEPS:]) - bounds[:-BLOCK_STEPS])
-
-
-def loudness_of_blocks(blocks: Iterable[Tensor], sample_rate: int) -> float:
-    """The loudness (LUFS) of a recording of any length that comes in blocks (channels, n); of silence -inf."""
-    if sample_rate < _LOWEST_RATE:
-        blocks, sample_rate = resampled(blocks, sample_rate, _STANDARD_RATE), _STANDARD_RATE
-    step, ringing = STEP_SECONDS * sample_rate, round(_RINGING_SECONDS * sample_rate)
-    found, bounds, held, begin = list[float](), [0], torch.zeros(1, 0), 0
-    for block in blocks:
-        held = torch.cat([held, block], dim=1) if held.shape[1] else block
-        whole = math.floor((begin + held.shape[1]) / step + 1e-9)
-        if whole - len(found) >= BLOCK_STEPS:  # a shorter recording stays as it is, and is one block
-            new = [round(i * step) for i in range(len(found), whole + 1)]
-            found += energies(held, sample_rate, [place - begin for place in new])
-            bounds += new[1:]
-            gone = max(0, bounds[-1] - ringing - begin)
-            held, begin = held[:, gone:], begin + gone
-    if not found:
-        return integrated_loudness(held, sample_rate)
-    rest = [
-        place for i in range(len(bounds), len(bounds) + BLOCK_STEPS)
-        if (place := round(i * step)) <= begin + held.shape[1]
-    ]
-    if rest:
-        found += energies(held, sample_rate, [place - begin for place in (bounds[-1], *rest)])
-    return gated(_overlapping(found, [*bounds, *rest]))
 
 
 def gated(powers: npt.NDArray[np.float64]) -> float:
@@ -101,8 +82,8 @@ def gated(powers: npt.NDArray[np.float64]) -> float:
 # The filters
 
 
-def energies(x: Tensor, sample_rate: int, bounds: list[int]) -> Iterator[float]:
-    """The energy of x (channels, samples), as the ear weighs it, between each of `bounds` and the next,
+def energies(tape: Tape, sample_rate: int, bounds: list[int]) -> Iterator[float]:
+    """The energy of a tape (channels, samples), as the ear weighs it, between each of `bounds` and the next,
     which may be 0.4 s apart.
 
     The filters ring for so short a time that a product of spectra does what they do, to the last bit that counts.
@@ -111,7 +92,7 @@ def energies(x: Tensor, sample_rate: int, bounds: list[int]) -> Iterator[float]:
     fft = 2 ** math.ceil(math.log2(5 * (ringing + 1)))
     at_once = (fft - ringing) // max(1, *np.diff(bounds))
     groups = [bounds[i : i + at_once + 1] for i in range(0, len(bounds) - 1, at_once)]
-    tape, response = MemoryTape(x), k_response(sample_rate, fft)
+    response = k_response(sample_rate, fft)
     for i in range(0, len(groups), _TOGETHER):
         some = groups[i : i + _TOGETHER]
         pieces = torch.stack([tape.read(group[0] - ringing, group[0] - ringing + fft) for group in some])
