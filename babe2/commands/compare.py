@@ -22,6 +22,7 @@ from babe2.evaluation.before_after import (
     as_dict,
     compare,
     csv_rows,
+    legend,
     summary,
     summary_table,
     table,
@@ -38,6 +39,8 @@ DRAWN_SECONDS = 60.0  # of a longer recording its middle is drawn
 def add_command(subparsers: Any) -> None:
     about = "Compare recordings before and after: loudness, noise, band, brightness, and how far apart they are."
     parser = new_command(subparsers, "compare", run_compare, about)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # which leaves the lines as they are
+    parser.epilog = "what is measured:\n" + legend()
     words = "a file, or a folder whose recordings are paired with AFTER's by name"
     parser.add_argument("before", type=Path, metavar="BEFORE", help=words)
     words = "a file, or a folder; NAME.restored, NAME.mastered and restored_NAME are paired with NAME"

@@ -9,7 +9,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from babe2 import RestorationError, __version__
-from babe2.commands import analyse, chain, checkpoints, compare, degrade, evaluate, generate, info, restore, sample, stage, train
+from babe2.commands import (
+    analyse,
+    chain,
+    checkpoints,
+    compare,
+    degrade,
+    evaluate,
+    generate,
+    info,
+    restore,
+    sample,
+    stage,
+    train,
+)
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 

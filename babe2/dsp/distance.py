@@ -40,7 +40,9 @@ def log_spectral_distance(x: Tensor, truth: Tensor, sample_rate: int, band: Band
     return float(_frame_distances(x, truth, sample_rate, band).mean())
 
 
-def distance_of_blocks(blocks: Iterable[Tensor], others: Iterable[Tensor], sample_rate: int, band: Band) -> float | None:
+def distance_of_blocks(
+    blocks: Iterable[Tensor], others: Iterable[Tensor], sample_rate: int, band: Band
+) -> float | None:
     """The same of two sounds of any length that come in blocks (C, n), cut anyhow, as far as both go.
 
     None where they are shorter than a frame.

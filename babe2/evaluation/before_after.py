@@ -1,7 +1,7 @@
 """A recording before and after something was done to it, in numbers that need no truth beside them.
 
 Better or worse is said only of measures with an honest direction: the noise beneath the music, where the band ends, and
-peaks that players clip. Of the others more is neither: how loud, how bright or how even music ought to be, no number tells.
+peaks that players clip. Of the others more is neither: how loud, bright or even music ought to be, no number tells.
 """
 
 from __future__ import annotations
@@ -295,7 +295,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-CSV_COLUMNS = ("File", "Metric", "Original", "Restored", "Delta", "Unit", "Verdict", "Published name", "Published verdict")
+CSV_COLUMNS = (
+    "File",
+    "Metric",
+    "Original",
+    "Restored",
+    "Delta",
+    "Unit",
+    "Verdict",
+    "Published name",
+    "Published verdict",
+)
 
 
 def csv_rows(pairs: Sequence[Compared]) -> Iterator[Sequence[object]]:
@@ -309,20 +319,25 @@ def csv_rows(pairs: Sequence[Compared]) -> Iterator[Sequence[object]]:
 
 def table(pair: Compared) -> str:
     """A pair as lines of text."""
-    rows = {measure.key: pair.rows[measure.key]._asdict() for measure in MEASURES}
-    lines = [[f"{pair.before} -> {pair.after}", "before", "after", "change", ""]]
-    lines += [[*_cells(measure, rows[measure.key]), pair.rows[measure.key].verdict] for measure in MEASURES]
-    return "\n".join([_aligned(lines), *(f"  {note}" for note in pair.notes)])
+    rows = ((measure, pair.rows[measure.key]) for measure in MEASURES)
+    lines = [[*_cells(measure, row._asdict()), row.verdict] for measure, row in rows]
+    return "\n".join([_aligned(f"{pair.before} -> {pair.after}", lines), *(f"  {note}" for note in pair.notes)])
 
 
 def summary_table(found: Mapping[str, Mapping[str, Any]], count: int) -> str:
     """A `summary` of so many pairs as lines of text."""
-    lines = [[f"{count} pairs, on average", "before", "after", "change", ""]]
+    lines = []
     for measure in MEASURES:
         row = found[measure.key]
         words = [f"{row[word]} {word}" for word in VERDICTS if row[word]]
         lines.append([*_cells(measure, row), ", ".join(words)])
-    return _aligned(lines)
+    return _aligned(f"{count} pairs, on average", lines)
+
+
+def legend() -> str:
+    """What each measure is, a line each."""
+    wide = max(len(measure.title) for measure in MEASURES)
+    return "\n".join(f"{measure.title.ljust(wide)}  {measure.about}" for measure in MEASURES)
 
 
 def _cells(measure: Measure, row: Mapping[str, Any]) -> list[str]:
@@ -336,16 +351,14 @@ def _rounded(value: float, sign: str, digits: int) -> str:
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # adding zero takes the sign of a zero away
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    first, *rest = lines
-    titles = max(len(line[0]) for line in rest)
-    widths = [max(len(line[i]) for line in lines) for i in (1, 2, 3)]
-    texts = []
-    for title, *numbers, word in lines:
+def _aligned(title: str, lines: Sequence[Sequence[str]]) -> str:
+    """Lines of a name, three numbers and a word, under their columns' names and a title."""
+    lines = [["", "before", "after", "change", ""], *lines]
+    titles, *widths = (max(len(line[i]) for line in lines) for i in range(4))
+    texts = [title]
+    for name, *numbers, word in lines:
         cells = (number.rjust(width) for number, width in zip(numbers, widths, strict=True))
-        texts.append("  ".join([title.ljust(titles), *cells, word]).rstrip())
-    if len(first[0]) > titles:  # a long name has a line of its own
-        texts[0:1] = [first[0], "  ".join([" " * titles, *(n.rjust(w) for n, w in zip(first[1:4], widths, strict=True))])]
+        texts.append("  ".join([name.ljust(titles), *cells, word]).rstrip())
     return "\n".join(texts)
 
 

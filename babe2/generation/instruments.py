@@ -125,7 +125,8 @@ def bass(hertz: float, seconds: float, generator: torch.Generator) -> Tensor:
     """A plucked bass: few partials, a finger's thump."""
     t = time(seconds)
     thump = 0.2 * noise(len(t), generator).cumsum(0) * torch.exp(-t / 0.008) / 10
-    return 1.2 * (periodic(hertz * t, partials(hertz, 1.8, most=10)) + thump) * torch.exp(-3 * t) * swelling(t, 4e-3, 0.03)
+    ringing = torch.exp(-3 * t) * swelling(t, 4e-3, 0.03)
+    return 1.2 * (periodic(hertz * t, partials(hertz, 1.8, most=10)) + thump) * ringing
 
 
 # Percussion

@@ -40,7 +40,7 @@ class MusicGen:
             )
         except (OSError, ValueError) as error:
             raise RestorationError(
-                f"{source} could not be had: it is neither on this computer nor was it reached on the Hugging Face Hub. "
+                f"{source} could not be had: it is not on this computer, and the Hugging Face Hub was not reached. "
                 "Connect to the network, or take --model synthesis, which needs none."
             ) from error
         return cls(model.to(device).eval(), processor)

@@ -1,7 +1,7 @@
 """Ten kinds of music, each played anew from a seed, with what a generative model leaves in its sound.
 
-They stand in for what MusicGen makes of the same prompts: 32 kHz and mono, the band ended below half of it, a faint noise
-beneath, onsets and treble a little smeared.
+They stand in for what MusicGen makes of the same prompts: 32 kHz and mono, the band ended below half of it, a faint
+noise beneath, onsets and treble a little smeared.
 """
 
 from __future__ import annotations
