@@ -230,7 +230,8 @@ def distance(sounds: Pair, found: tuple[Qualities, Qualities]) -> float | None:
         levelled.append(resampled(_scaled(_blocks(sound, fold), TRUTH_LEVEL / rms), sound.sample_rate, rate))
     same = sounds[0].sample_rate == sounds[1].sample_rate
     top = rate / 2 if same else TRUSTED * rate / 2
-    return distance_of_blocks(*levelled, rate, (LOWEST_HZ, top))
+    first, second = levelled
+    return distance_of_blocks(first, second, rate, (LOWEST_HZ, top))
 
 
 def _blocks(sound: SoundFile, fold: bool) -> Iterator[Tensor]:

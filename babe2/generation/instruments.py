@@ -69,6 +69,8 @@ def plucked(hertz: float, seconds: float, generator: torch.Generator) -> Tensor:
     samples, period = len(time(seconds)), max(2, round(RATE / hertz))
     turn = noise(period, generator)
     turn = turn - turn.mean()
+    for _ in range(3):  # a finger is softer than noise
+        turn = 0.6 * (turn + turn.roll(1))
     turns = []
     for _ in range(-(-samples // period)):
         turns.append(turn)

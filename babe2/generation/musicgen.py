@@ -31,7 +31,7 @@ class MusicGen:
     def load(cls, source: str | os.PathLike[str], device: str = "cpu", offline: bool = False) -> MusicGen:
         """From a Hub repository or a folder that holds the weights; nothing but safetensors is read."""
         require("generation")
-        from transformers import AutoProcessor, MusicgenForConditionalGeneration  # type: ignore[import-not-found]
+        from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
         try:
             processor = AutoProcessor.from_pretrained(source, local_files_only=offline)
