@@ -11,6 +11,7 @@ EXTRAS = {  # by extra: what it is for, and the modules it brings
     "plots": ("Drawing", ("matplotlib",)),
     "formats": ("Reading M4A, MP4 and other files that FFmpeg knows", ("av",)),
     "page": ("The page", ("gradio",)),
+    "generation": ("Generating music with MusicGen", ("transformers",)),
     "separation": ("Parting voices from their accompaniment", ("demucs",)),
 }
 

@@ -96,6 +96,7 @@ COMMANDS = {
     "restore": """--output --checkpoint --method --preset --start --duration --seed --device --set --amount --rate
         --subtype --plots --report --json --overwrite""",
     "analyse": "--checkpoint --json",
+    "compare": "--csv --plots --json",
     "sample": "--output --checkpoint --count --seconds --seed",
     "checkpoints": "",
     "train": "--data",

@@ -23,9 +23,10 @@ MODULES = {
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
     "app": "page stages methods checkpoints",
-    "commands": "evaluation babe2 chains stages report training front methods audio checkpoints degradations analysis "
-    "networks dsp network",
-    "evaluation": "report training front audio degradations dsp",
+    "commands": "evaluation generation babe2 chains stages report training front methods audio checkpoints "
+    "degradations analysis networks dsp network",
+    "evaluation": "report training front audio degradations analysis dsp",
+    "generation": "dsp",
     "page": "report chains stages front methods audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",
     "chains": "stages front audio checkpoints analysis recordings dsp",

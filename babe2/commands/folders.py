@@ -64,8 +64,11 @@ def recordings_and_targets(inputs: Sequence[Path], output: Path | None) -> tuple
     return [path for path, _ in pairs], [target for _, target in pairs]
 
 
-def recordings_below(folder: Path, output: Path) -> list[Path]:
-    """The recordings in a folder and all folders inside it, without hidden ones and what we have written ourselves."""
+def recordings_below(folder: Path, output: Path, *, without: tuple[str, ...] = OURS) -> list[Path]:
+    """The recordings in a folder and all folders inside it, without hidden ones, `output` and names that end as told.
+
+    By default those are the results that we have written ourselves.
+    """
     found = []
     for place, folders, names in os.walk(folder):  # which follows no links
         inside = Path(place)
@@ -77,7 +80,7 @@ def recordings_below(folder: Path, output: Path) -> list[Path]:
         found += [
             inside / name
             for name in sorted(names)
-            if Path(name).suffix.lower() in SOUNDS and not name.startswith(".") and not name.endswith(OURS)
+            if Path(name).suffix.lower() in SOUNDS and not name.startswith(".") and not name.endswith(without)
         ]
     return found
 

@@ -13,8 +13,10 @@ from babe2.commands import (
     analyse,
     chain,
     checkpoints,
+    compare,
     degrade,
     evaluate,
+    generate,
     info,
     listening_test,
     restore,
@@ -28,6 +30,7 @@ from babe2.process import reuse_memory
 COMMANDS = (
     restore.add_command,
     analyse.add_command,
+    compare.add_command,
     chain.add_command,
     stage.add_commands,
     sample.add_command,
@@ -36,6 +39,7 @@ COMMANDS = (
     degrade.add_command,
     evaluate.add_commands,
     listening_test.add_command,
+    generate.add_command,
     info.add_command,
 )
 

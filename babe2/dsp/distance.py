@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
 
-from babe2.dsp.spectra import bin_frequencies, decibels, power_spectrogram
+from babe2.dsp.spectra import FRAMES, bin_frequencies, decibels, power_spectrogram
 
 Band = tuple[float, float]  # Hz
 
 # Power of a bin below which spectra count as equal: just above noise 58 dB below a sound whose deviation is 0.08.
 _EQUAL = 2e-5
+_FFT, _HOP = 2048, 512  # of the log-spectral distance
 
 
 def at_level(x: Tensor, level: float) -> Tensor:
@@ -33,6 +37,33 @@ def band_power(x: Tensor, sample_rate: int, band: Band, fft: int, hop: int) -> T
 
 def log_spectral_distance(x: Tensor, truth: Tensor, sample_rate: int, band: Band) -> float:
     """RMS difference of two spectra in dB over a band's bins, on average over frames; both at a level near 0.08."""
-    levels = (decibels(band_power(y, sample_rate, band, fft=2048, hop=512) + _EQUAL) for y in (x, truth))
-    difference = next(levels) - next(levels)
-    return float(difference.square().mean(dim=-2).sqrt().mean())
+    return float(_frame_distances(x, truth, sample_rate, band).mean())
+
+
+def distance_of_blocks(
+    blocks: Iterable[Tensor], others: Iterable[Tensor], sample_rate: int, band: Band
+) -> float | None:
+    """The same of two sounds of any length that come in blocks (C, n), cut anyhow, as far as both go.
+
+    None where they are shorter than a frame.
+    """
+    held, beside, total, count = torch.zeros(1, 0), torch.zeros(1, 0), 0.0, 0
+    rest = iter(others)
+    for block in blocks:
+        held = torch.cat([held, block], dim=1) if held.shape[1] else block
+        while beside.shape[1] < held.shape[1] and (other := next(rest, None)) is not None:
+            beside = torch.cat([beside, other], dim=1) if beside.shape[1] else other
+        length = min(held.shape[1], beside.shape[1])
+        frames = max(0, (length - _FFT) // _HOP + 1)
+        for some in range(0, frames, FRAMES):
+            part = slice(some * _HOP, (min(some + FRAMES, frames) - 1) * _HOP + _FFT)
+            found = _frame_distances(held[:, part], beside[:, part], sample_rate, band)
+            total, count = total + float(found.sum(dtype=torch.float64)), count + found.numel()
+        held, beside = held[:, frames * _HOP :], beside[:, frames * _HOP :]
+    return total / count if count else None
+
+
+def _frame_distances(x: Tensor, truth: Tensor, sample_rate: int, band: Band) -> Tensor:
+    """The distance (..., N) in each frame."""
+    levels = (decibels(band_power(y, sample_rate, band, fft=_FFT, hop=_HOP) + _EQUAL) for y in (x, truth))
+    return (next(levels) - next(levels)).square().mean(dim=-2).sqrt()

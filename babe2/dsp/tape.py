@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,6 +75,44 @@ class Tape(ABC):
         size = max(1, BLOCK // self.channels)
         for start in range(0, self.samples, size):
             yield self._read(start, min(start + size, self.samples))
+
+
+class Streamed(Tape):
+    """A sound that comes in blocks (C, n), from its beginning as often as it is asked for, as a tape.
+
+    Ranges are to be read in their order. One may lie a little before the last; for one further back all is read anew.
+    """
+
+    def __init__(self, blocks: Callable[[], Iterator[npt.NDArray[np.float32]]], channels: int, samples: int) -> None:
+        self.channels, self.samples = channels, samples
+        self._blocks = blocks
+        self._begin()
+
+    def _begin(self) -> None:
+        self._coming = self.blocks()
+        self._held: deque[tuple[int, Tensor]] = deque()  # where each begins
+        self._first = self._end = 0  # what is held, or was
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Reads all of it, as it comes."""
+        return map(torch.from_numpy, self._blocks())
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        if start < self._first:
+            self._begin()
+        found = torch.empty(self.channels, stop - start)
+        while self._end < stop:
+            block = next(self._coming)
+            self._held.append((self._end, block))
+            self._end += block.shape[1]
+            while self._held[0][0] + self._held[0][1].shape[1] <= start - BLOCK:
+                place, gone = self._held.popleft()
+                self._first = place + gone.shape[1]
+        for place, block in self._held:
+            first, last = max(start, place), min(stop, place + block.shape[1])
+            if first < last:
+                found[:, first - start : last - start] = block[:, first - place : last - place]
+        return found
 
 
 class Blank(Tape):

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from babe2.analysis.comparison import MATCHED_HZ
 from babe2.dsp.curves import Array, Curve
+from babe2.dsp.distance import at_level
 from babe2.dsp.spectra import (
     ReferenceLtas,
     as_reference,
@@ -104,6 +105,39 @@ def spectrogram_pair(
         _level_bar(figure.colorbar(image, cax=figure.add_axes((0.83, 0.19, 0.02, 0.69))), "Level (dB)")
         figures.append(figure)
     return figures[0], figures[1]
+
+
+def comparison(before: Sound, after: Sound, titles: tuple[str, str]) -> Figure:
+    """Two sounds side by side, spectrograms above waveforms, to one scale; the second as loud as the first."""
+    sounds = [(as_channels(*sound), sound[1]) for sound in (before, after)]
+    level = float(sounds[0][0].square().mean().sqrt())
+    if level > 0:
+        sounds[1] = (at_level(sounds[1][0], level), sounds[1][1])
+    figure = Figure(figsize=(14, 7), facecolor=PAPER, layout="constrained")
+    above, below = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2, 1))
+    pictures = _pictures(sounds, columns=_COLUMNS // 2)
+    for axes, picture, title in zip(above, pictures, titles, strict=True):
+        image = _draw_spectrogram(axes, picture, title)
+        axes.label_outer()
+    _level_bar(figure.colorbar(image, ax=above, pad=0.015, fraction=0.03))
+    for axes, (x, rate), (colour, _) in zip(below, sounds, LINES, strict=False):
+        _draw_waveform(axes, x, rate, colour)
+        _time_ticks(axes, pictures[0].longest)
+    below[0].set_ylabel("Amplitude", fontsize=12, color=INK)
+    return figure
+
+
+def _draw_waveform(axes: Axes, x: Tensor, rate: int, colour: str) -> None:
+    """Between which values x (channels, samples) swings, column by column."""
+    size = max(1, -(-x.shape[1] // _COLUMNS))
+    columns = [part.aminmax() for part in x.split(size, dim=1)]
+    time = [i * size / rate for i in range(len(columns))]
+    lowest, highest = ([float(limit) for limit in limits] for limits in zip(*columns, strict=True))
+    axes.fill_between(time, lowest, highest, color=colour, linewidth=0.5)
+    axes.axhline(0, color=INK, linewidth=0.5)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=11)
 
 
 def live(estimate: Sound, equalizer: Curve | None, title: str = "So far") -> Figure:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from babe2.dsp.distance import at_level, band_power, log_spectral_distance
+from babe2.dsp.distance import at_level, band_power, distance_of_blocks, log_spectral_distance
 
 RATE, LEVEL = 22_050, 0.08
 
@@ -56,3 +56,12 @@ def test_a_distance_is_that_of_its_band_alone() -> None:
 
 def test_what_is_too_faint_to_be_heard_counts_for_nothing() -> None:
     assert log_spectral_distance(noise(level=1e-7), noise(level=1e-7, seed=1), RATE, (100.0, 3000.0)) < 0.01
+
+
+def test_sounds_in_blocks_are_as_far_apart_as_they_are_at_once() -> None:
+    x, truth, band = noise()[None], noise(1.5, seed=1)[None], (100.0, 11025.0)
+    whole = log_spectral_distance(x[:, : truth.shape[1]], truth, RATE, band)
+    assert distance_of_blocks(x.split(700, dim=1), truth.split(5000, dim=1), RATE, band) == pytest.approx(
+        whole, rel=1e-5
+    )
+    assert distance_of_blocks([x[:, :2047]], [truth], RATE, band) is None  # shorter than a frame

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from babe2.dsp.tape import BLOCK, MemoryTape, ScaledChannels, Tape
+from babe2.dsp.tape import BLOCK, MemoryTape, ScaledChannels, Streamed, Tape
 from babe2.recordings.file_tape import FileTape
 
 
@@ -133,3 +134,19 @@ def test_a_part_of_a_part_is_wherever_it_is_worked_on() -> None:
     part = ScaledChannels(MemoryTape(noise(2, 100)), every, torch.ones(2), elsewhere)
     again = ScaledChannels(part, every, torch.ones(2), elsewhere)
     assert again.read(-5, 50).device == again.mirrored(-5, 50).device == elsewhere
+
+
+def test_a_sound_in_blocks_is_read_in_ranges_in_any_order() -> None:
+    x = noise(1, 3 * BLOCK)
+    begun = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        begun.append(True)
+        return (block.numpy() for block in x.split(50_000, dim=1))
+
+    tape = Streamed(blocks, *x.shape)
+    forward = [(-5, 10), (0, BLOCK), (BLOCK - 100, BLOCK + 7), (2 * BLOCK, 3 * BLOCK + 5)]
+    for start, stop in [*forward, (100, 200)]:
+        assert torch.equal(tape.read(start, stop), MemoryTape(x).read(start, stop))
+    assert len(begun) == 2  # once more for the last, which lies far back
+    assert torch.equal(torch.cat(list(tape.blocks()), dim=1), x)
