@@ -78,7 +78,10 @@ class Bank:
 
     def draw(self, samples: int, generator: torch.Generator) -> Tensor:
         """Noise (samples,) that begins anywhere in an excerpt; the same for all channels, as of a mono record."""
-        _, excerpt = self.choose(generator)
+        return self.anywhere(self.choose(generator)[1], samples, generator)
+
+    def anywhere(self, excerpt: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+        """The same of one excerpt (T,)."""
         first = _index(len(excerpt), generator)
         return looped(excerpt, self.sample_rate, first + samples)[first:]
 

@@ -148,7 +148,8 @@ class Denoise(Stage):
         super().check()
         usual = Denoise()
         self.refuse_idle(name for name in self.names() if getattr(self, name) != getattr(usual, name))
-        if Pull.of(self.pull).by == "range" and NoiseLevel.of(self.noise_level).by != "snr":
+        level, pull = NoiseLevel.of(self.noise_level), Pull.of(self.pull)
+        if pull.by == "range" and level.by != "snr":
             raise RestorationError("A pull by range follows from ratios. Give noise_level snr or snr=FROM..TO, too.")
 
     def prepare(self, bench: Bench) -> None:

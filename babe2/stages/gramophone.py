@@ -41,7 +41,7 @@ from babe2.stages.pieces import filtered
 
 Preset = Literal["standard", "as-published"]
 STANDARD = GuidedSamplerSettings(
-    steps=10, order=1, sigma_start=0.1, sigma_min=1e-3, rho=7.0, churn=0.0, observation_noise=0.0
+    steps=12, order=1, sigma_start=0.3, sigma_min=1e-3, rho=7.0, churn=0.0, observation_noise=0.0
 )
 STANDARD_LEVEL = 0.08  # std of the music that these noise levels are meant for
 PUBLISHED_LEVEL = 0.057  # and of that which the published strengths of pull were found for
