@@ -21,7 +21,8 @@ from babe2.commands.targets import check_recording, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, say
 from babe2.errors import RestorationError
 from babe2.process import set_threads
-from babe2.stages import Denoise, Report, Stage
+from babe2.stages import Report, Stage
+from babe2.stages.denoise import Denoise
 
 WORD = "panel"  # in place of a recording
 SHEET = "sample-info.csv"
