@@ -10,7 +10,8 @@ can be, which the whole recording tells (analysis/machine.py); more would be mus
 for an instant, are taken away whole. A recording without noise stays as it is.
 
 Each channel is worked on by itself, brought to the level that the denoiser has learned, in pieces of a few seconds that
-are the same wherever reading begins. They overlap, and their cross-fades add up to one.
+are the same wherever reading begins. They overlap, and their cross-fades add up to one. Only the published 78-rpm
+denoiser cuts and levels them its own way (stages/gramophone.py), where it is asked for as published.
 """
 
 from __future__ import annotations
