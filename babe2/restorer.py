@@ -546,6 +546,11 @@ def whole_number(value: Any, what: str) -> int:
 
 def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:
     """Every segment has noise of its own, so that any of them can be restored without those before it."""
-    own = int(np.random.SeedSequence((seed, segment)).generate_state(1, np.uint64)[0])
-    generator = torch.Generator(device).manual_seed(own >> 1)  # torch takes 63 bits
+    generator = seeded_generator(device, seed, segment)
     return lambda shape: torch.randn(shape, generator=generator, device=device)
+
+
+def seeded_generator(device: torch.device | str, *numbers: int) -> torch.Generator:
+    """A generator of its own for these numbers, of which the first is a person's seed."""
+    own = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+    return torch.Generator(device).manual_seed(own >> 1)  # torch takes 63 bits

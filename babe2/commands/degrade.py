@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from babe2.degradations.aging import age
 from babe2.degradations.described import Described
 from babe2.degradations.families import FAMILIES, family_of
 from babe2.degradations.noise_bank import NoiseBank
-from babe2.degradations.spec import Several, degradation_of, forms, split
+from babe2.degradations.spec import degradation_of, forms, split
 from babe2.dsp.curves import FLAT, Curve, WeightedSum
 from babe2.dsp.spectra import decibels
 from babe2.errors import RestorationError
@@ -45,6 +46,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument("--degradation", metavar="SPEC", help="what happens after that, joined by +: " + forms())
     parser.add_argument("--noise-bank", metavar="DIR", help="at last, add noise from the sound files there")
     parser.add_argument("--snr", type=float, metavar="DB", help="of the music to the noise of --noise-bank")
+    parser.add_argument("--gain", type=float, metavar="RMS", help="or the level of that noise; 1 is full scale")
     add_excerpt_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same machine (default 0)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write there what --json prints")
@@ -53,8 +55,9 @@ def add_command(subparsers: Any) -> None:
 
 
 def run_degrade(options: argparse.Namespace) -> int:
-    wished = wish_of(options)
-    if options.family is None and wished is None:
+    wished = None if options.degradation is None else degradation_of(options.degradation)
+    bank = bank_of(options)
+    if options.family is None and wished is None and bank is None:
         raise RestorationError("Nothing is to be done. Give a --family of machines, a --degradation or a --noise-bank.")
     papers = [options.report] if options.report else []
     check_distinct([options.input], [options.output, *papers])
@@ -69,7 +72,7 @@ def run_degrade(options: argparse.Namespace) -> int:
         )
     recording = audio.read(options.input, start=options.start, duration=options.duration)
     clean = torch.as_tensor(recording.audio).float()
-    degraded, report = degrade(clean, recording.sample_rate, options.family, wished, checked_seed(options.seed))
+    degraded, report = degrade(clean, recording.sample_rate, options.family, wished, checked_seed(options.seed), bank)
     audio.write(
         options.output, degraded.numpy(), recording.sample_rate, tags=recording.tags, overwrite=options.overwrite
     )
@@ -93,22 +96,24 @@ def run_degrade(options: argparse.Namespace) -> int:
     return 0
 
 
-def wish_of(options: argparse.Namespace) -> Described | None:
-    """What happens after the machine, as one degradation."""
-    parts: tuple[Described, ...] = ()
-    if options.degradation is not None:
-        parts = degradation_of(options.degradation).parts
+def bank_of(options: argparse.Namespace) -> NoiseBank | None:
+    """The noise that is added at last."""
     if options.noise_bank is not None:
-        parts = (*parts, NoiseBank.of_folder(options.noise_bank, snr_db=options.snr))
-    elif options.snr is not None:
-        raise RestorationError("A ratio of music to noise needs a noise. Give --noise-bank, too.")
-    return Several(parts) if len(parts) > 1 else (*parts, None)[0]
+        return NoiseBank.of_folder(options.noise_bank, snr_db=options.snr, gain=options.gain)
+    if options.snr is not None or options.gain is not None:
+        raise RestorationError("A level of noise needs a noise. Give --noise-bank, too.")
+    return None
 
 
 def degrade(
-    clean: Tensor, sample_rate: int, family: str | None, wished: Described | None, seed: int
+    clean: Tensor,
+    sample_rate: int,
+    family: str | None,
+    wished: Described | None,
+    seed: int,
+    bank: NoiseBank | None = None,
 ) -> tuple[Tensor, Report]:
-    """Music (C, T) degraded by a machine of a family and then as wished, and what was done to it in numbers."""
+    """Music (C, T) degraded by a machine of a family, then as wished, then by a bank's noise; and what was done."""
     generator = torch.Generator().manual_seed(seed)
     report: Report = {
         "sample_rate": sample_rate,
@@ -135,6 +140,8 @@ def degrade(
         own, _ = split(wished, sample_rate)
         responses += [own] if own is not None else []
         degraded = wished.applied(degraded, sample_rate, generator)
+    if bank is not None:
+        degraded, report["noise_bank"] = with_noise(degraded, sample_rate, bank, generator)
     response = WeightedSum(tuple(responses), (1.0,) * len(responses)) if responses else FLAT
     hertz = RESPONSE_HZ[sample_rate / 2 > RESPONSE_HZ]
     report["response"] = {
@@ -145,6 +152,23 @@ def degrade(
     # Of all that was done, relative to the music: what a restoration has to be better than.
     report["changed_db"] = level_beside(degraded - clean, clean)["relative_db"]
     return degraded, report
+
+
+def with_noise(music: Tensor, sample_rate: int, bank: NoiseBank, generator: torch.Generator) -> tuple[Tensor, Report]:
+    """Music (C, T) with one excerpt of a bank, looped to its length, and which and how loud it is."""
+    excerpts = bank.bank(sample_rate)
+    chosen, sound = excerpts.choose(generator)
+    added = bank.added(lambda samples: excerpts.anywhere(sound, samples, generator), music.new_ones(len(music), 1))
+    noisy = added(music)
+    powers = [float(x.double().square().mean()) for x in (noisy - music, music)]
+    return noisy, {
+        "text": bank.text,
+        **bank.as_folder(),
+        "excerpt": chosen.name,
+        "title": chosen.title,
+        "gain": powers[0] ** 0.5,  # root mean square, full scale being 1
+        "snr_db": 10 * math.log10(powers[1] / powers[0]) if min(powers) > 0 else None,
+    }
 
 
 def level_beside(part: Tensor, music: Tensor) -> Report:
@@ -176,4 +200,7 @@ def said(report: Report) -> str:
         lines.append(f"  a machine of the family {report['family']}, {level}")
     if report["degradation"]:
         lines.append(f"  {report['degradation']['text']}")
+    if bank := report.get("noise_bank"):
+        ratio = "" if bank["snr_db"] is None else f", {bank['snr_db']:.1f} dB below the music"
+        lines.append(f"  noise of {bank['excerpt']}, {bank['gain']:.5f} of full scale (RMS){ratio}")
     return "\n".join(lines)

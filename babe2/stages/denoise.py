@@ -10,7 +10,8 @@ can be, which the whole recording tells (analysis/machine.py); more would be mus
 for an instant, are taken away whole. A recording without noise stays as it is.
 
 Each channel is worked on by itself, brought to the level that the denoiser has learned, in pieces of a few seconds that
-are the same wherever reading begins. They overlap, and their cross-fades add up to one.
+are the same wherever reading begins. They overlap, and their cross-fades add up to one. Only the published 78-rpm
+denoiser cuts and levels them its own way (stages/gramophone.py), where it is asked for as published.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from torch import Tensor
 from babe2 import checkpoints
 from babe2.analysis.machine import find_machine_of_channels
 from babe2.checkpoints.checkpoint import Checkpoint
-from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
+from babe2.config import DEFAULT_CHECKPOINT, STAGE, BandwiseArchitecture, setting
+from babe2.degradations.noise_bank import NoiseBank
 from babe2.degradations.response import QUIETEST
 from babe2.dsp.curves import SampledCurve
 from babe2.dsp.excerpts import excerpts
@@ -35,13 +37,15 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, amplitude, bin_frequencies, fades, frames
 from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
+from babe2.methods.gramophone import NoiseLevel, Pull
 from babe2.network import Poll
 from babe2.networks.models import next_length
 from babe2.networks.published_segments import in_published_segments
 from babe2.networks.spectral import WINDOW, SpectralUNet, shortest_samples, sound, spectrogram
 from babe2.prior import BandwisePrior
-from babe2.restorer import Restorer
+from babe2.restorer import Restorer, checked_seed
 from babe2.stages.base import Bench, Report, Stage, Staged, Untouched, sounds
+from babe2.stages.gramophone import AsPublished, Imagined, Preset, Sampling
 
 DEFAULT_DENOISER = "denoiser-small"  # which is inside babe2
 SECONDS = 5  # of sound that are denoised at once, and whole, so that they are whole samples at every rate
@@ -63,8 +67,10 @@ NO_NOISE = (
     "tell. So nothing was changed."
 )
 
-Method = Literal["two-stage", "prior"]
+Method = Literal["two-stage", "prior", "gramophone"]
 TWO_STAGE: Method = "two-stage"
+GRAMOPHONE: Method = "gramophone"
+OF_GRAMOPHONE = ("noise_bank", "noise_level", "pull", "emphasis", "steps", "preset", "seed")  # settings of it alone
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,14 @@ class Denoise(Stage):
         TWO_STAGE,
         STAGE,
         "Method",
-        "two-stage: a network that has learned noise and music; prior: what the music's prior makes of measured noise",
+        "two-stage: a network that has learned noise and music; prior: what the music's prior makes of measured noise; "
+        "gramophone: what a prior imagines under the noise of a bank, which takes much longer",
     )
     checkpoint: str = setting(
         "",
         STAGE,
         "Checkpoint",
-        "A denoiser of `babe2 checkpoints list`, or for the method prior a prior; empty: the one that is included",
+        "A denoiser of `babe2 checkpoints list`, or for the other methods a prior; empty: the one that is included",
     )
     strength: float = setting(
         1.0,
@@ -93,15 +100,69 @@ class Denoise(Stage):
         "How much of the noise that is found is taken away: 1 all, 0 nothing",
         bounds=lambda strength: 0 <= strength <= 1,
     )
+    noise_bank: str = setting(
+        "",
+        STAGE,
+        "Noise bank",
+        "For gramophone, a folder of recordings of such noise alone; empty: noise as it sounds in the recording",
+    )
+    noise_level: str = setting(
+        "gain",
+        STAGE,
+        "Noise level",
+        "For gramophone: gain, that of the quietest moment; snr, below the music as it is at every moment; or what is "
+        "known: gain=0.01 (1 is full scale), snr=20 or snr=5..30 (dB)",
+    )
+    pull: str = setting(
+        "auto",
+        STAGE,
+        "Pull towards the recording",
+        "For gramophone: auto, by the noise's level; snr=12, by how many dB music lies over noise to your ear; range, "
+        "by the least of noise_level snr; or a number: more is truer to the recording, and to its noise",
+    )
+    emphasis: bool = setting(
+        False, STAGE, "Emphasis", "For gramophone: true lets the upper half of the band count more while it works"
+    )
+    steps: int = setting(
+        0,
+        STAGE,
+        "Steps",
+        "For gramophone: more take longer and sound a little finer; 0: as the preset has it",
+        bounds=lambda steps: steps == 0 or 2 <= steps <= 10_000,
+    )
+    preset: Preset = setting(  # noqa: RUF009
+        "standard",
+        STAGE,
+        "Preset",
+        "For gramophone: standard, or as-published, which takes hours for a second of sound",
+    )
+    seed: int = setting(
+        0, STAGE, "Seed", "For gramophone: same seed, same sound", bounds=lambda seed: 0 <= seed < 2**63
+    )
+
+    def idle(self, response_known: bool = False) -> dict[str, str]:
+        if self.method != GRAMOPHONE:
+            return dict.fromkeys(OF_GRAMOPHONE, f"the method is {self.method}")
+        return {"strength": "the preset is as-published"} if self.preset == "as-published" else {}
+
+    def check(self) -> None:
+        super().check()
+        usual = Denoise()
+        self.refuse_idle(name for name in self.names() if getattr(self, name) != getattr(usual, name))
+        level, pull = NoiseLevel.of(self.noise_level), Pull.of(self.pull)
+        if pull.by == "range" and level.by != "snr":
+            raise RestorationError("A pull by range follows from ratios. Give noise_level snr or snr=FROM..TO, too.")
+
+    def prepare(self, bench: Bench) -> None:
+        if self.method == GRAMOPHONE:
+            self._sampling(bench)
 
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
-        denoiser: Denoiser
-        if self.method == "prior":
-            denoiser = PriorDenoiser(bench.restorer(self.checkpoint or DEFAULT_CHECKPOINT))
-        else:
-            denoiser = NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
         if self.strength == 0 or not sounds(recording):
             return Untouched(recording, sample_rate)
+        if self.method == GRAMOPHONE and self.preset == "as-published":
+            return AsPublished(recording, sample_rate, self._sampling(bench))
+        denoiser = self._denoiser(recording, sample_rate, bench)
         heard = [resample(each, sample_rate, denoiser.sample_rate) for each in excerpts(recording, sample_rate).audio]
         noises = [Noise.of(channel, denoiser) for channel in heard]
         if not any(noise.is_there for noise in noises):
@@ -109,6 +170,28 @@ class Denoise(Stage):
             untouched.found = denoiser.found | {"noise_db": [noise.told for noise in noises], "warnings": [NO_NOISE]}
             return untouched
         return Denoised(recording, sample_rate, denoiser, noises, self.strength)
+
+    def _denoiser(self, recording: Tape, sample_rate: int, bench: Bench) -> Denoiser:
+        if self.method == "prior":
+            return PriorDenoiser(bench.restorer(self.checkpoint or DEFAULT_CHECKPOINT))
+        if self.method == GRAMOPHONE:
+            return GramophoneDenoiser(self._sampling(bench), recording, sample_rate)
+        return NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
+
+    def _sampling(self, bench: Bench) -> Sampling:
+        """How the method gramophone samples; what cannot be had is refused."""
+        if self.preset == "as-published" and not self.noise_bank:
+            raise RestorationError("As published, noise comes from a bank. Give a folder of it as noise_bank.")
+        return Sampling(
+            bench.restorer(self.checkpoint or DEFAULT_CHECKPOINT),
+            NoiseBank.of_folder(self.noise_bank) if self.noise_bank else None,
+            NoiseLevel.of(self.noise_level),
+            Pull.of(self.pull),
+            self.emphasis,
+            self.steps,
+            checked_seed(self.seed),
+            bench.cancelled,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +208,7 @@ class Noise:
         if excerpts.shape[1] < TELLING_SECONDS * denoiser.sample_rate or not excerpts.std() > 0:
             return Noise(None, math.nan, denoiser.goes_without)
         chain = find_machine_of_channels([excerpts / excerpts.std()], denoiser.sample_rate, denoiser.reference)
-        return Noise(chain.noise, chain.band.floor_db, chain.band.floor_db > QUIETEST_DB)
+        return Noise(chain.noise, chain.band.floor_db, denoiser.believed or chain.band.floor_db > QUIETEST_DB)
 
     @property
     def told(self) -> float | None:
@@ -146,11 +229,13 @@ class Denoiser(ABC):
     level: float  # standard deviation of the recordings that it knows
     reference: ReferenceLtas  # how music sounds
     goes_without: bool = True  # whether it works where nothing is known of the noise
+    believed: bool = False  # whether all that it takes away is noise, as a person has said how loud that is
+    seconds: int = SECONDS  # that it hears at once, beside the margins
     found: Report
 
     @abstractmethod
-    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
-        """The music (1, T) in a part (1, T) of a channel."""
+    def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
+        """The music (1, T) in a piece (1, T) of a channel."""
 
 
 class NetworkDenoiser(Denoiser):
@@ -162,11 +247,9 @@ class NetworkDenoiser(Denoiser):
         self.poll = poll
         self.sample_rate, self.level = checkpoint.model.sample_rate, checkpoint.model.sigma_data
         self.found = {"checkpoint": checkpoint.name, "sha256": checkpoint.sha256, "verified": checkpoint.verified}
-        known = checkpoints.load(DEFAULT_CHECKPOINT)
-        assert known.ltas is not None
-        self.reference = ReferenceLtas(known.ltas, known.model.sample_rate)
+        self.reference = known_music()
 
-    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
+    def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
         return denoised(self.network, noisy, self.poll)
 
 
@@ -190,7 +273,7 @@ class PriorDenoiser(Denoiser):
             )
         self.reference = reference
 
-    def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
+    def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
         prior = self._prior(noisy.shape[-1])
         assert isinstance(prior, BandwisePrior)
         padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
@@ -201,6 +284,30 @@ class PriorDenoiser(Denoiser):
 
     def _prior(self, samples: int) -> object:
         return self.restorer.prior(next_length(self.restorer.model, samples))
+
+
+class GramophoneDenoiser(Denoiser):
+    """A prior that samples music under noise of a bank (stages/gramophone.py)."""
+
+    def __init__(self, sampling: Sampling, recording: Tape, sample_rate: int) -> None:
+        restorer = sampling.restorer
+        self.sample_rate, self.level = restorer.model.sample_rate, restorer.model.sigma_data
+        self.reference = restorer.reference or known_music()
+        self.believed = self.goes_without = bool(sampling.level.given)
+        if not isinstance(restorer.model.architecture, BandwiseArchitecture):  # which takes any length
+            self.seconds = max(1, int(restorer.model.segment / self.sample_rate - 2 * MARGIN_SECONDS))
+        self.imagined = Imagined(sampling, recording, sample_rate, self.level / deviation(recording))
+        self.found = self.imagined.found
+
+    def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
+        return self.imagined.music(noisy, None if noise.curve is None else noise.power, channel, piece)
+
+
+def known_music() -> ReferenceLtas:
+    """How music sounds, as the included prior knows it."""
+    known = checkpoints.load(DEFAULT_CHECKPOINT)
+    assert known.ltas is not None
+    return ReferenceLtas(known.ltas, known.model.sample_rate)
 
 
 class Denoised(Staged):
@@ -218,7 +325,7 @@ class Denoised(Staged):
         self.unit, self.denoisers_unit = sample_rate // shared, denoiser.sample_rate // shared
         self.margin = self.unit * math.ceil(MARGIN_SECONDS * shared)
         self.fade = round(FADE_SECONDS / 2 * sample_rate)  # on either side of a border
-        self.length = SECONDS * sample_rate
+        self.length = denoiser.seconds * sample_rate
         self.pieces = max(1, round(self.samples / self.length))
         self._kept: dict[int, Tensor] = {}
 
@@ -251,7 +358,7 @@ class Denoised(Staged):
         noise = torch.zeros_like(heard)
         for channel, x in enumerate(heard):
             if x.any() and self.gain[channel].isfinite() and self.noises[channel].is_there:
-                noise[channel] = self.strength * self._noise_in(x[None], units, channel)[0]
+                noise[channel] = self.strength * self._noise_in(x[None], units, channel, piece)[0]
         rise, fall = fades(2 * self.fade, noise)
         before, behind = self.margin - min(begin, self.fade), self.margin + min(end + self.fade, self.samples) - begin
         noise = noise[:, before:behind]
@@ -261,7 +368,7 @@ class Denoised(Staged):
             noise[:, -len(fall) :] *= fall
         return noise
 
-    def _noise_in(self, x: Tensor, units: int, channel: int) -> Tensor:
+    def _noise_in(self, x: Tensor, units: int, channel: int, piece: int) -> Tensor:
         """The noise in part of a channel (1, T), which has its margins."""
         rate, denoisers, gain, known = (
             self.sample_rate,
@@ -270,8 +377,10 @@ class Denoised(Staged):
             self.noises[channel],
         )
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
-        power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
-        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy, known), power)
+        clean = self.denoiser.clean(noisy, known, channel, piece)
+        if not self.denoiser.believed:
+            power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
+            clean = noisy - no_more_than_noise(noisy, noisy - clean, power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
