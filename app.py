@@ -17,7 +17,8 @@ except ModuleNotFoundError:
 from babe2.checkpoints.shelf import Shelf
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.extras import has
-from babe2.methods import SOLVER
+from babe2.methods import BABE2
+from babe2.page import own_chain
 from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.cleaning import CLEANING, RESTORE, choices
@@ -102,7 +103,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 label="Or an example",
                 example_labels=["Piano, as a horn of 1910 heard it"],
             )
-            what = gr.Dropdown(choices(), value=RESTORE, label="What to do", elem_id="what")
+            to_do = [*choices(), *own_chain.choices()]
+            what = gr.Dropdown(to_do, value=RESTORE, label="What to do", elem_id="what")
             stages = gr.CheckboxGroup(
                 [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
                 value=[],
@@ -111,37 +113,52 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 elem_id="stages",
             )
             reasons = gr.Markdown(elem_id="reasons")
-            checkpoint = gr.Dropdown(
-                cards.choices(),
-                value=DEFAULT_CHECKPOINT,
-                label="Which music",
-                allow_custom_value=cards.any_hub_id,
-            )
-            card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
-            preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
-            brightness = gr.Slider(
-                -3,
-                3,
-                0,
-                step=0.5,
-                label="Brightness",
-                info="The recording cannot tell how bright the instrument was: 0 is most probable, less is darker",
-                elem_id="brightness",
-            )
-            with gr.Accordion("Make it sound like another recording", open=False):
-                like = gr.Audio(
-                    label="A good recording of the same instrument",
-                    type="filepath",
-                    sources=["upload"],
-                    editable=False,
-                    buttons=[],
-                    elem_id="like",
+            with gr.Column(visible=False, elem_id="chain-place") as chain_place:
+                chain = gr.Textbox(
+                    label="Chain",
+                    info="What its file says is done, and nothing else: which music, how, with which seed",
+                    placeholder=own_chain.EXAMPLE,
+                    lines=8,
+                    max_lines=24,
+                    elem_id="chain",
                 )
+                chain_file = gr.UploadButton(
+                    "Take a chain's file", file_types=[".yaml", ".yml"], size="sm", elem_id="chain-file"
+                )
+            with gr.Column() as by_hand:
+                methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
+                method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")
+                checkpoint = gr.Dropdown(
+                    cards.choices(),
+                    value=DEFAULT_CHECKPOINT,
+                    label="Which music",
+                    allow_custom_value=cards.any_hub_id,
+                )
+                card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
+                preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
+                brightness = gr.Slider(
+                    -3,
+                    3,
+                    0,
+                    step=0.5,
+                    label="Brightness",
+                    info="The recording cannot tell how bright the instrument was: 0 is most probable, less is darker",
+                    elem_id="brightness",
+                )
+                with gr.Accordion("Make it sound like another recording", open=False) as like_place:
+                    like = gr.Audio(
+                        label="A good recording of the same instrument",
+                        type="filepath",
+                        sources=["upload"],
+                        editable=False,
+                        buttons=[],
+                        elem_id="like",
+                    )
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
                 start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
                 duration = gr.Number(EXCERPT_SECONDS, step=0.1, label="For", info="Seconds")
-            with gr.Accordion("More", open=False):
+            with gr.Accordion("More", open=False) as more:
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
                 defaults, texts = cards.settings(DEFAULT_CHECKPOINT, "standard"), []
@@ -218,6 +235,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
                     pack = gr.DownloadButton("Evidence pack (ZIP)", visible=False, elem_id="pack")
+                chain_taken = gr.DownloadButton("The same as a chain (YAML)", size="sm", elem_id="chain-taken")
                 said = gr.HTML(elem_id="said", padding=False)
                 with gr.Accordion("Pictures and numbers of the pack", open=False, elem_id="papers"):
                     papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
@@ -235,7 +253,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     parts = {
         name: part
         for name, part in list(globals().items())
-        if isinstance(part, gr.blocks.Block) and not isinstance(part, gr.Blocks) and name != "another"
+        if isinstance(part, gr.blocks.Block) and not isinstance(part, (gr.Blocks, gr.UploadButton))
     }
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     at_once = private | {"queue": False}
@@ -256,7 +274,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         return {"fn": again if isgeneratorfunction(work) else once, "outputs": list(parts.values())}
 
     place = [whole, start, duration]
-    chosen = [recording, checkpoint, preset, *place, *texts]
+    chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]
     seen = [recording, checkpoint, *place, kept]
     wished = [kept, amount, kind, rate, loud]
     is_dark = "(token) => [token, document.body.classList.contains('dark')]"
@@ -269,20 +287,22 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
     dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
     checkpoint.change(callbacks.card, [checkpoint], [card], **private)
-    solver = texts[list(SETTINGS).index(SOLVER)]
-    method = [checkpoint, preset, solver]
-    gr.on([checkpoint.change, preset.change, solver.blur], callbacks.preset_values, method, texts, **latest)
+    asked, meant = [checkpoint, preset, method], [method, brightness, like_place, *texts]
+    gr.on([checkpoint.change, preset.change, method.input], callbacks.preset_values, asked, meant, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
-    touched = [preset.change, *(text.blur for text in texts)]
+    touched = [preset.change, method.change, chain.blur, *(text.blur for text in texts)]
     elsewhere.then(inputs=chosen, **shown(callbacks.time), **private)
     elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
     gr.on(touched, inputs=chosen, **shown(callbacks.time), **latest)
 
-    what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)
+    decided = what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)
+    given = chain_file.upload(inputs=[chain_file], **shown(callbacks.take_chain), **private)
+    for step in (decided, given):
+        step.success(inputs=chosen, **shown(callbacks.time), **private)
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
-        inputs=[mine, dark, *chosen[:3], seed, brightness, like, what, stages, *chosen[3:]],
+        inputs=[mine, dark, seed, brightness, like, stages, *chosen],
         **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",
@@ -293,7 +313,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
     gr.on([amount.change, kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)
-    amount.change(inputs=[kept, amount], **shown(callbacks.hear_amount), **latest)
+    amount.change(inputs=[kept, mine, amount], **shown(callbacks.hear_amount), **latest)
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 

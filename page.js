@@ -1,17 +1,21 @@
-// A recording may be dropped anywhere on the page, also where there is one already. What cannot be read here is refused
-// before it is sent.
+// A recording may be dropped anywhere on the page, also where there is one already, and so may a chain's file where one is
+// asked for. What cannot be read here is refused before it is sent.
 "use strict";
 (() => {
   const films = document.currentScript.dataset.reads === "films"; // whether FFmpeg is there to read them
   const REFUSED = films
     ? /\.(dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i
     : /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i;
+  const RECORDINGS = "input[type=file][data-testid$=upload-button]", CHAINS = "#chain-place input[type=file]";
+  const isChain = (file) => /\.ya?ml$/i.test(file?.name ?? "");
   const part = (selector) => document.querySelector(selector);
 
   function refuse(files) { // says so and returns true where the first file cannot be read
-    const name = files[0]?.name ?? "", refused = REFUSED.test(name);
+    const name = files[0]?.name ?? "", lost = isChain(files[0]) && !part(CHAINS), refused = lost || REFUSED.test(name);
     const told = part("#refusal");
-    if (told) {
+    if (told && lost) {
+      told.textContent = `\u201c${name}\u201d is a chain. Choose \u201cBy a chain of your own\u201d and drop it again.`;
+    } else if (told) {
       told.textContent = refused
         ? `\u201c${name}\u201d cannot be read here. Save it as WAV or FLAC (or MP3) with an audio program and drop that.`
         : "";
@@ -25,7 +29,8 @@
     if (refuse(input.files)) {
       event.stopImmediatePropagation();
       input.value = "";
-    } else if (!input.files[0].type.startsWith("audio/")) { // Gradio would refuse a film, and a FLAC of some systems
+    } else if (!isChain(input.files[0]) && !input.files[0].type.startsWith("audio/")) {
+      // Gradio would refuse a film, and a FLAC of some systems.
       event.stopImmediatePropagation();
       give(input, input.files[0]);
     }
@@ -45,11 +50,12 @@
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); }, true);
   document.addEventListener("drop", (event) => {
-    const files = event.dataTransfer?.files, input = part("input[type=file][data-testid$=upload-button]");
-    if (!files?.length || !input) return;
+    const files = event.dataTransfer?.files;
+    const input = part(isChain(files?.[0]) ? CHAINS : RECORDINGS);
+    if (!files?.length) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (refuse(files)) return;
+    if (refuse(files) || !input) return;
     give(input, files[0]);
   }, true);
 

@@ -596,6 +596,19 @@ def test_files_can_be_dropped_on_each_other_and_what_cannot_be_read_is_refused_u
     drop(page, "#recording", "song.mid", b"no sound")
     expect(page.locator("#refusal")).to_contain_text("song.mid")
     expect(page.locator("#notice")).to_contain_text("length 12 s")  # what was there is there
+    drop(page, "#recording", "mine.yaml", b"stages: [rumble]")
+    expect(page.locator("#refusal")).to_contain_text("mine.yaml\u201d is a chain. Choose")
+    page.get_by_label("What to do").click()
+    page.get_by_role("option", name="By a chain of your own").click()
+    expect(page.locator("#chain textarea")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#method")).to_be_hidden()  # which the chain says
+    drop(page, "#desk .desk", "mine.yaml", b"stages: [rumble]")
+    expect(page.locator("#time-needed")).to_have_text("12 s of sound, 1 stage.", timeout=PATIENCE)
+    assert complaints_of_axe(page) == []
+    begin(page, DONE)
+    expect(page.locator("#desk [data-name=restored] .title")).to_have_text("By the chain", timeout=PATIENCE)
+    assert titles(page) == ["recording", "restored", "added"]
+    assert taken(page, "chain-taken").read_text("utf-8") == "title: rumble\nstages:\n- rumble\n"
 
 
 @pytest.mark.skipif(find_spec("av") is not None, reason="the extra formats is installed")

@@ -76,6 +76,8 @@ class Chain:
         import yaml  # which a machine that only trains may lack
 
         try:
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # a few would be gigabytes
+                raise RestorationError(f"{name} is no chain: in it nothing stands for something else (&, *).")
             content = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
@@ -107,6 +109,12 @@ class Chain:
     def active(self) -> tuple[Link, ...]:
         """The links that are not passed over."""
         return tuple(link for link in self.links if not link.bypass)
+
+    @property
+    def words(self) -> str:
+        """How many stages it has that are not passed over."""
+        count = len(self.active)
+        return f"{count} {'stage' if count == 1 else 'stages'}"
 
     def without(self, names: Sequence[str]) -> Self:
         """The same, with some stages passed over."""

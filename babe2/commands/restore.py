@@ -426,6 +426,7 @@ def judged(restorer: Restorer, restoration: Restoration, path: Path, options: Op
         (after, restoration.sample_rate),
         restorer.reference,
         restoration.report.get("band"),
+        imagines=restoration.report["generates"],
     )
 
 

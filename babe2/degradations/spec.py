@@ -145,6 +145,11 @@ def forms() -> str:
     return "; ".join(kind.form for kind in kinds)
 
 
+def names_a_file(text: str) -> bool:
+    """Whether a line of text has anything read from a file or a folder when it is made a degradation."""
+    return any(word.partition(":")[0] in OF_FILES for word in text.strip().split("+"))
+
+
 def _one(word: str) -> Described:
     name, _, said = word.partition(":")
     if name not in MAKERS:
@@ -265,3 +270,4 @@ MAKERS: Mapping[str, Callable[[str], Described]] = {
     "noise-bank": _noise_bank,
     "phase": _phase,
 }
+OF_FILES = ("gaps", "noise-bank")  # which read what they are told of

@@ -46,6 +46,8 @@ class Babe(FollowingMethod):
     """Follows a recording that is taken for low-passed."""
 
     name = "babe"
+    title = "BABE"
+    does = "BABE-2's predecessor"
     settings_class = BabeSettings
     settings: BabeSettings
 

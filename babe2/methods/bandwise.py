@@ -87,6 +87,8 @@ class Bandwise(UndoneMethod):
     """The compact network's own method."""
 
     name = "bandwise"
+    title = "Bandwise"
+    does = "a noise level for each band"
     settings_class = BandwiseSettings
     settings: BandwiseSettings
 

@@ -235,6 +235,8 @@ class Method(ABC):
     response_known: bool = field(default=False, kw_only=True)  # whether it is given, so that none has to be found
 
     name: ClassVar[str]
+    title: ClassVar[str]  # what listeners call it
+    does: ClassVar[str]  # in a few of their words
     settings_class: ClassVar[type[Settings]]  # a method with more settings has a class of its own for them
     folds: ClassVar[bool] = False  # whether it restores the mean of all channels instead of each
     takes_response: ClassVar[bool] = True  # whether a given response is kept to

@@ -55,6 +55,8 @@ class BehmGan(SegmentMethod):
     """One evaluation of a generator for each segment."""
 
     name = "behm-gan"
+    title = "BEHM-GAN"
+    does = "the band in one go"
     settings_class = BehmGanSettings
     takes_response = False
     asks_a_prior = False

@@ -103,6 +103,8 @@ class ClosedFormMethod(UndoneMethod):
     """For any prior, without a gradient through it."""
 
     name = "closed-form"
+    title = "Closed form"
+    does = "weighed up at each step"
     settings_class = ClosedFormSettings
     settings: ClosedFormSettings
 

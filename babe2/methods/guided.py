@@ -173,6 +173,8 @@ class Guided(FollowingMethod):
     """The paper's way of following a recording."""
 
     name = "guided"
+    title = "Guided"
+    does = "by a pull at each step"
     settings_class: ClassVar[type[Settings]] = GuidedSettings
     settings: GuidedSettings
 

@@ -62,6 +62,8 @@ class LtasEq(Method):
     """The recording through a filter that gives it the average spectrum of the music the prior knows."""
 
     name = "ltas-eq"
+    title = "LTAS-EQ"
+    does = "a filter, nothing is imagined"
     settings_class = LtasEqSettings
     takes_response = False
     settings: LtasEqSettings

@@ -19,6 +19,8 @@ class Nothing(Method):
     """The recording as it is."""
 
     name = "none"
+    title = "Unchanged"
+    does = "the recording, to compare with"
     settings_class = NothingSettings
     takes_response = False
     changes: ClassVar[bool] = False

@@ -44,6 +44,8 @@ class Paper(Guided):
     """The published algorithm."""
 
     name = "paper"
+    title = "As published"
+    does = "BABE-2 to the letter"
     settings_class = PaperSettings
     folds = True
     keeps_silence = False

@@ -7,9 +7,10 @@ the same with a response that is given. A method of one's own is added to `METHO
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, SampleSettings, Settings, unknown_setting
+from babe2.config import PIANO, PRESETS, SAMPLING, About, Column, Model, SampleSettings, Settings, unknown_setting
 from babe2.degradations.described import Described
 from babe2.errors import RestorationError
 from babe2.methods.babe import Babe
@@ -42,6 +43,22 @@ _ABOUT_SOLVER = About(
 def names() -> list[str]:
     """All that a person may ask for as a method."""
     return [*WORDS, *METHODS]
+
+
+def able(preset: str, column: Column, model: Model) -> dict[str, type[Method]]:
+    """The methods, by the names to ask for them, that restore with a checkpoint in a preset, each of them once.
+
+    `babe2` comes first, and the one that it means is not listed a second time.
+    """
+    usual = class_of(BABE2, preset, column)
+    found = {BABE2: usual}
+    for name in METHODS:
+        with suppress(RestorationError):
+            method = choose(name, preset, column, {})
+            method.check(model)
+            if type(method) is not usual:
+                found[name] = type(method)
+    return found
 
 
 def solvers() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,18 +14,21 @@ from typing import Any
 import gradio as gr
 
 from babe2 import audio
-from babe2.chains import Link
+from babe2.chains import Chain, Chained, Link
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
-from babe2.methods import SOLVER, all_settings, solvers, users_of
+from babe2.methods import BABE2, all_settings, solvers, users_of
 from babe2.page.beforehand import restored_beforehand
+from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, Cleaned, cleaned, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
+from babe2.page.job import follow_chain
 from babe2.page.live import Live
 from babe2.page.messages import on_the_page
-from babe2.page.outcome import Outcome, as_long, drawn, numbers_files, pictures, sounds_to_compare
+from babe2.page.outcome import Earlier, Outcome, Restored, drawn
+from babe2.page.own_chain import chain_of, is_whole, text_of, whole_presets
 from babe2.page.results import Results
 from babe2.page.stop import Stop
 from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
@@ -39,7 +42,7 @@ SETTINGS = {  # that a visitor may choose, in the order of their groups
     name: about
     for group in GROUPS
     for name, about in all_settings().items()
-    if about.group == group and (name == SOLVER or not set(solvers()).isdisjoint(users_of(name)))
+    if about.group == group and not set(solvers()).isdisjoint(users_of(name))
 }
 INVITATION = (
     "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
@@ -58,6 +61,9 @@ class Choice:
     """What a visitor chose, as the form's fields hold it."""
 
     recording: str | None
+    what: str  # to do
+    chain: str  # the text of a chain's file
+    method: str
     checkpoint: str
     preset: str
     excerpt: Excerpt
@@ -68,6 +74,9 @@ class Choice:
     def of(
         cls,
         recording: str | None,
+        what: str,
+        chain: str | None,
+        method: str,
         checkpoint: str,
         preset: str,
         whole: bool,
@@ -77,7 +86,8 @@ class Choice:
     ) -> Choice:
         """The fields' values, checked as far as they can be without the recording."""
         settings = {name: text for name, text in zip(SETTINGS, texts, strict=True) if text and text.strip()}
-        return cls(recording, checkpoint, preset, Excerpt() if whole else Excerpt.chosen(start, duration), settings)
+        excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
+        return cls(recording, what, chain or "", method, checkpoint, preset, excerpt, settings)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Callbacks:
                 ),
                 "whole": whole,
             }
-            shown = self._outcome(outcome, dark, folder) if outcome else {}
+            shown = self._outcome(outcome, dark, folder, earlier=self._before(outcome, token)) if outcome else {}
             sight = self._sight(seen, recording, checkpoint, excerpt, dark, folder)
             # All at once: Gradio may forget the picture of a tab that has only just appeared when more follows.
             yield sight | fields | shown | {"go": gr.update(interactive=seen.channels > 0)}
@@ -188,8 +198,7 @@ class Callbacks:
             return
         with private_folder() as folder:
             if outcome is not None:
-                sound, _ = self._heard(outcome)
-                yield self._pictures(outcome, outcome.restoration(), sound, dark, folder)
+                yield self._pictures(outcome, self._heard(outcome)[0], dark, folder)
                 return
             excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
             sight = self._sight(self._seen(recording, checkpoint), recording, checkpoint, excerpt, dark, folder)
@@ -199,9 +208,18 @@ class Callbacks:
     def what_to_do(
         self, what: str, recording: str | None, whole: bool, start: float | None, duration: float | None
     ) -> Iterator[Update]:
-        """Ticks the cleaning stages that a choice stands for; of what a recording needs, it is told why."""
-        shown: Update = {"stages": gr.update(value=stages_of(what), visible=what != RESTORE), "reasons": ""}
-        yield shown
+        """Ticks the cleaning stages that a choice stands for; of what a recording needs, it is told why.
+
+        A chain's text takes the place of all that it says itself.
+        """
+        by_chain = is_whole(what)
+        yield {
+            "stages": gr.update(value=stages_of(what), visible=what != RESTORE and not by_chain),
+            "reasons": "",
+            "chain_place": gr.update(visible=by_chain),
+            **({"chain": chain.text()} if (chain := whole_presets().get(what)) else {}),
+            **dict.fromkeys(["by_hand", "more"], gr.update(visible=not by_chain)),
+        }
         if what != AS_NEEDED:
             return
         if not recording:
@@ -212,6 +230,11 @@ class Callbacks:
         told = [f"- {reason.stage}: {reason.words}" for reason in suggestion.reasons if reason.stage in CLEANING]
         yield {"stages": gr.update(value=ticked), "reasons": "\n".join(told)}
 
+    @on_the_page
+    def take_chain(self, file: str) -> Iterator[Update]:
+        """Writes the chain of a file that was dropped into the field."""
+        yield {"chain": text_of(file)}
+
     def card(self, checkpoint: str) -> str:
         """What a listener should know of a checkpoint."""
         return self.cards.card(checkpoint)
@@ -219,34 +242,50 @@ class Callbacks:
     @on_the_page
     def time(self, *fields: Any) -> Iterator[Update]:
         """Says how long a restoration will take, or why it cannot be; only what can be may be begun."""
-        recording, checkpoint, preset, whole, start, duration, *texts = fields
-        if not recording:
-            yield {"time_needed": ""}
-            return
+        recording, what, chain, method, checkpoint, preset, whole, start, duration, *texts = fields
+        by_chain = is_whole(what)
         try:
-            choice = Choice.of(recording, checkpoint, preset, whole, start, duration, texts)
+            told = self._chain(chain) if by_chain and chain else None
+            if not recording or (by_chain and told is None):
+                yield {"time_needed": "", "go": gr.update(interactive=False)}
+                return
+            choice = Choice.of(recording, what, chain, method, checkpoint, preset, whole, start, duration, texts)
             seen = self._seen(recording, checkpoint)
             check_sounding(seen)
             choice.excerpt.check(seen.seconds, self.longest)
-            words = self.cards.time_needed(checkpoint, preset, self._used(choice), seen, choice.excerpt)
+            if told is not None:
+                words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
+            else:
+                used = self._used(choice)
+                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method)
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise
         yield {"time_needed": words, "go": gr.update(interactive=True)}
 
-    def preset_values(self, checkpoint: str, preset: str, solver: str | None) -> list[Any]:
-        """What the empty fields mean; a setting that the method would not use has no field."""
-        with suppress(RestorationError):  # a method that does not exist is told of when the time is reckoned
-            settings = self.cards.settings(checkpoint, preset, (solver or "").strip() or None)
-            return [gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS]
-        return [gr.skip()] * len(SETTINGS)
+    def preset_values(self, checkpoint: str, preset: str, method: str) -> list[Any]:
+        """The methods there are, whether they can be told how it is to sound, and what the empty fields mean.
+
+        A setting that the method would not use has no field.
+        """
+        methods = self.cards.methods(checkpoint, preset)
+        method = method if method in methods else BABE2
+        settings, told = self.cards.settings(checkpoint, preset, method), methods[method].takes_brightness
+        return [
+            gr.update(choices=self.cards.method_choices(checkpoint, preset), value=method),
+            gr.update(visible=told),
+            gr.update(visible=told),
+            *(gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS),
+        ]
 
     def _used(self, choice: Choice) -> dict[str, str]:
         """The settings that were filled in and whose fields are there: another method's fields keep their text."""
-        with suppress(RestorationError):
-            used = self.cards.settings(choice.checkpoint, choice.preset, choice.settings.get(SOLVER))
-            return {name: text for name, text in choice.settings.items() if not used or name in used}
-        return choice.settings
+        used = self.cards.settings(choice.checkpoint, choice.preset, choice.method)
+        return {name: text for name, text in choice.settings.items() if not used or name in used}
+
+    def _chain(self, text: str) -> Chain:
+        """The chain that a visitor has given, where it can be run here."""
+        return chain_of(text, self.cards.shelf.manifest)
 
     def _seen(self, recording: str, checkpoint: str) -> FirstLook:
         return looked_at(recording, checkpoint if self.cards.is_here(checkpoint) else None)
@@ -257,7 +296,7 @@ class Callbacks:
             return None
         reference = self.cards.reference(checkpoint)
         sound = audio.read(recording)
-        return Outcome.of(Path(recording), Excerpt(), checkpoint, sound, known, reference, beforehand=True)
+        return Restored.of(Path(recording), Excerpt(), checkpoint, sound, known, reference, beforehand=True)
 
     def _sight(
         self, seen: FirstLook, recording: str, checkpoint: str, excerpt: Excerpt, dark: bool, folder: Path
@@ -302,7 +341,8 @@ class Callbacks:
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
         """The visitor's run: how it stands, and in the end what came of it; `token` is that of his last result."""
-        recording, checkpoint, preset, seed, brightness, like, what, stages, whole, start, duration, *texts = fields
+        seed, brightness, like, stages, recording, *others = fields
+        what, chain, method, checkpoint, preset, whole, start, duration, *texts = others
         session = str(request.session_hash)
         stop = self.runs.get(session)
         if stop is None or stop():  # who waited has left, or has another recording by now
@@ -313,31 +353,40 @@ class Callbacks:
                 begun = progress_bar(0.0, "reading the recording", spoken=True)
                 yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
                 source = checked_recording(recording)
-                choice = Choice.of(source, checkpoint, preset, whole, start, duration, texts)
-                choice = replace(choice, cleaning=links_of(what, [] if what == RESTORE else stages))
-                wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
+                choice = Choice.of(source, what, chain, method, checkpoint, preset, whole, start, duration, texts)
                 earlier = self._earlier(choice, token)
-                for update in self._restored(choice, wished, like, stop, dark, folder, earlier):
+                if is_whole(what):
+                    news = self._chained(choice, stop, dark, folder, earlier)
+                else:
+                    choice = replace(choice, cleaning=links_of(what, [] if what == RESTORE else stages))
+                    wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
+                    news = self._restored(choice, wished, like, stop, dark, folder, earlier)
+                for update in news:
                     if self.runs.get(session) is not stop:
                         yield {"status": ""}
                         return
                     if "kept" in update:
-                        self.results.forget(token)
-                        update["mine"] = self.results.keep(update["kept"])
+                        update["mine"] = self.results.keep(update["kept"], token)
                     yield update
         except RestorationError:
             yield {"status": ""}
             raise
 
-    def _earlier(self, choice: Choice, token: str | None) -> Audio | None:
-        """What the visitor's last run has made of the same excerpt."""
-        before = self.results.of(str(choice.recording), token)
-        if before is None or before.beforehand or before.excerpt != choice.excerpt:
-            return None
-        return before.restoration().audio
+    def _earlier(self, choice: Choice, token: str | None) -> list[Earlier]:
+        """What the visitor's last runs have made of the same excerpt, the latest first."""
+        runs = self.results.runs_of(str(choice.recording), token)
+        return [run.as_earlier() for run in runs if run.excerpt == choice.excerpt]
+
+    def _before(self, outcome: Outcome, token: str | None) -> list[Earlier]:
+        """The same of the runs before one that is the latest."""
+        latest, *others = self.results.runs_of(outcome.recording, token) or (None,)
+        return [run.as_earlier() for run in others if run is not None] if latest is outcome else []
 
     def _sounding(self, choice: Choice, brightness: Any, like: Any) -> dict[str, Any]:
-        """How it is to sound, where anything was said of that: options of `Restorer.restore`."""
+        """How it is to sound, where anything was said of that and the method can be told: `Restorer.restore`'s."""
+        methods = self.cards.methods(choice.checkpoint, choice.preset)
+        if choice.method in methods and not methods[choice.method].takes_brightness:
+            return {}
         wished: dict[str, Any] = {"brightness": float(brightness)} if brightness else {}
         if like:
             known = audio.read(checked_recording(like), duration=LONGEST_REFERENCE)
@@ -352,11 +401,11 @@ class Callbacks:
         stop: Stop,
         dark: bool,
         folder: Path,
-        earlier: Audio | None,
+        earlier: Sequence[Earlier],
     ) -> Iterator[Update]:
         """A run from its beginning to its outcome."""
         source, checkpoint = str(choice.recording), choice.checkpoint
-        options = {"preset": checked_preset(choice.preset), **wished, **self._used(choice)}
+        options = {"preset": checked_preset(choice.preset), "method": choice.method, **wished, **self._used(choice)}
         sound = choice.excerpt.read(source, self.longest)
         check_lease(sound, options)
         words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
@@ -373,11 +422,11 @@ class Callbacks:
         live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
         for news in restored(checkpoint, recorded, options, stop):
             if isinstance(news, Restoration):
-                if like:
-                    news.report["reference_file"] = Path(like).name
+                if "reference" in wished:
+                    news.report["reference_file"] = Path(str(like)).name
                 if clean is not None:
                     news.report.update(cleaned=clean.words, stages=list(clean.reports))
-                outcome = Outcome.of(
+                outcome = Restored.of(
                     Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference, cleaned=clean
                 )
                 yield self._outcome(outcome, dark, folder, (sound, equal), earlier)
@@ -387,6 +436,22 @@ class Callbacks:
             if live.is_due(news):
                 update |= {"running": gr.update(visible=True), **live.shown(news)}
             yield update
+
+    def _chained(
+        self, choice: Choice, stop: Stop, dark: bool, folder: Path, earlier: Sequence[Earlier]
+    ) -> Iterator[Update]:
+        """A run by a chain's file, from its beginning to its outcome."""
+        source, chain = str(choice.recording), self._chain(choice.chain)
+        sound = choice.excerpt.read(source, self.longest)
+        links, restorer_of_chain = chain.active, self.cards.restorer_of_chain
+        yield {"status": progress_bar(0.0, "beginning", spoken=True)}
+        for news in follow_chain(links, sound.audio, sound.sample_rate, stopped=stop, restorer_of=restorer_of_chain):
+            if isinstance(news, Chained):
+                outcome = ChainOutcome.of(Path(source), choice.excerpt, sound, chain, news)
+                yield self._outcome(outcome, dark, folder, (sound, None), earlier)
+                return
+            words = "stopping" if stop() else f"{news.name}, stage {news.link} of {news.links}"
+            yield {"status": progress_bar((news.link - 1 + news.share) / news.links, words)}
 
     def stop_it(self, request: gr.Request) -> Update:
         """The visitor's wish to stop: a run under way ends soon, one that waits does not begin."""
@@ -420,34 +485,28 @@ class Callbacks:
         dark: bool,
         folder: Path,
         heard: tuple[audio.Recording, Audio | None] | None = None,
-        earlier: Audio | None = None,
+        earlier: Sequence[Earlier] = (),
     ) -> Update:
         """A finished run on the page; `heard` is its excerpt, and the same with its average spectrum matched; `earlier`
-        is what the run before has made of it."""
+        is what the runs before have made of it."""
         sound, equal = heard or self._heard(outcome)
-        restoration, clean = outcome.restoration(), outcome.cleaning()
         shown = gr.update(visible=True)
-        tracks = sounds_to_compare(
-            as_long(sound, restoration),
-            restoration.audio,
-            equal,
-            cleaned=None if clean is None else clean.sound.audio,
-            earlier=earlier,
-        )
         name = f"{plain_name(outcome.recording.stem)}.report.json"
-        table, report = numbers_files(restoration, outcome.found, folder / name)
+        table, report = outcome.numbers_files(folder / name)
         status = progress_bar(outcome.seconds / outcome.wanted, outcome.words, spoken=True)
         return {
             "kept": outcome,
             "status": "" if outcome.beforehand else status,
-            "desk": desk_tracks(tracks, sound.sample_rate, folder, start=outcome.excerpt.start, select=RESTORED),
-            **self._pictures(outcome, restoration, sound, dark, folder),
+            "desk": outcome.desk(folder, sound, equal, earlier, select=RESTORED),
+            **self._pictures(outcome, sound, dark, folder),
             "numbers": table,
             "report": str(report),
             "tabs": gr.update(selected="spectrograms", visible=True),
-            **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], shown),
-            "amount": 1,
-            "file": gr.update(interactive=False),
+            **dict.fromkeys(["before_tab", "numbers_tab", "take"], shown),
+            "response_tab": gr.update(visible=outcome.has_response),
+            "amount": gr.update(value=1, visible=outcome.mixable),
+            **dict.fromkeys(["loud", "rate"], gr.update(visible=outcome.mixable)),
+            **dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False)),
             **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
             "warnings": outcome.verdict,
         }
@@ -457,16 +516,14 @@ class Callbacks:
         part = Excerpt(outcome.excerpt.start, outcome.wanted)
         return part_of(str(outcome.recording), part, outcome.checkpoint)
 
-    def _pictures(
-        self, outcome: Outcome, restoration: Restoration, sound: audio.Recording, dark: bool, folder: Path
-    ) -> Update:
+    def _pictures(self, outcome: Outcome, sound: audio.Recording, dark: bool, folder: Path) -> Update:
         """The pictures of a finished run."""
-        made = pictures(as_long(sound, restoration), restoration, self.cards.reference(outcome.checkpoint))
+        made = outcome.pictures(sound, self.cards.reference(outcome.checkpoint))
         paths = {name: drawn(figure, folder / f"final-{name}.png", dark) for name, figure in made.items()}
         return {
             "spectrograms": (paths["before"], paths["after"]),
             "ltas_picture": paths["ltas"],
-            "response_picture": paths["response"],
+            "response_picture": paths.get("response"),
         }
 
     # Taking it home
@@ -477,11 +534,16 @@ class Callbacks:
         if outcome is None:
             return
         hidden = gr.update(visible=False)
-        yield {"file": gr.update(interactive=False), "pack": hidden, "papers": hidden, "said": ""}
+        waiting = dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False))
+        yield {**waiting, "pack": hidden, "papers": hidden, "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
-            yield {"file": gr.update(value=str(home.file), interactive=True), "said": home.words}
+            yield {
+                "file": gr.update(value=str(home.file), interactive=True),
+                "chain_taken": gr.update(value=str(home.chain_file()), interactive=True),
+                "said": home.words,
+            }
 
     def take_found_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
         """The same where something was found with a recording; where nothing was, a problem stays to be read."""
@@ -494,21 +556,12 @@ class Callbacks:
         yield from self.take_found_home(outcome if outcome and outcome.beforehand else None, *wishes)
 
     @on_the_page
-    def hear_amount(self, outcome: Outcome | None, amount: float) -> Iterator[Update]:
+    def hear_amount(self, outcome: Outcome | None, token: str | None, amount: float) -> Iterator[Update]:
         """Puts as much of the restoration on the desk as is wished for."""
         if outcome is None:
             return
-        sound, equal = self._heard(outcome)
-        restoration, clean = outcome.restoration().mixed(amount), outcome.cleaning()
         with private_folder() as folder:
-            tracks = sounds_to_compare(
-                as_long(sound, restoration),
-                restoration.audio,
-                equal,
-                cleaned=None if clean is None else clean.sound.audio,
-            )
-            start = outcome.excerpt.start
-            yield {"desk": desk_tracks(tracks, sound.sample_rate, folder, start=start, amount=amount)}
+            yield {"desk": outcome.desk(folder, *self._heard(outcome), self._before(outcome, token), amount)}
 
     @on_the_page
     def make_pack(self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool) -> Iterator[Update]:

@@ -17,11 +17,11 @@ from babe2.checkpoints.hub import fetch_from_hub
 from babe2.checkpoints.listing import entry_as_dict, format_state
 from babe2.checkpoints.shelf import FILES, Shelf
 from babe2.checkpoints.transfer import Caller
-from babe2.config import PRESETS, as_text, column_for
+from babe2.config import PRESETS, Architecture, BandwiseArchitecture, Model, as_text, column_of
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
-from babe2.methods import BABE2, SOLVER, choose
+from babe2.methods import BABE2, Method, able, choose
 from babe2.page.excerpt import Excerpt
 from babe2.page.first_look import FirstLook
 from babe2.restorer import Restorer
@@ -30,6 +30,7 @@ from babe2.wording import format_duration, format_length
 # Where graphics cards are lent for each run (zerogpu.py), all that is not lent is computed on the processor.
 DEVICE = "cpu" if find_spec("spaces") else "auto"
 FRESH_SECONDS = 600.0  # after which a machine's pace is measured again: it may have been busy with others
+USUAL = "Restore, as suits the checkpoint"
 WAY_OUT = "Choose one that is on this machine already."
 REVISION = re.compile(r"[\w][\w./-]{0,99}", re.ASCII)
 
@@ -65,10 +66,12 @@ def repository(name: str) -> tuple[str, str | None] | None:
 
 
 @lru_cache(maxsize=32)
-def pace_of(checkpoint: str, preset: str, overrides: tuple[tuple[str, Any], ...], period: int) -> Pace:
+def pace_of(
+    checkpoint: str, preset: str, overrides: tuple[tuple[str, Any], ...], period: int, method: str = BABE2
+) -> Pace:
     """How fast this machine is with these settings, in a period of ten minutes."""
     restorer = restorer_of(checkpoint, DEVICE)
-    return calibrate(restorer, restorer.method(preset=preset, **dict(overrides)))
+    return calibrate(restorer, restorer.method(method, preset, **dict(overrides)))
 
 
 @dataclass(frozen=True)
@@ -166,18 +169,43 @@ class CheckpointCards:
             fact, *_ = str(error).split(". ")
             raise RestorationError(f"{fact.rstrip('.')}. {WAY_OUT} Or try again later.") from None
 
-    def settings(self, checkpoint: str, preset: str, solver: str | None = None) -> dict[str, str]:
-        """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that its method
+    def methods(self, checkpoint: str, preset: str) -> dict[str, type[Method]]:
+        """The methods by which a checkpoint, on this machine or not, restores in a preset, by the names to ask for
+        them."""
+        model = self._model(checkpoint)
+        return able(checked_preset(preset), column_of(model, None), model)
+
+    def method_choices(self, checkpoint: str, preset: str) -> list[tuple[str, str]]:
+        """(what a list shows, name) of each."""
+        told = {name: f"{method.title}: {method.does}" for name, method in self.methods(checkpoint, preset).items()}
+        return [(words, name) for name, words in (told | {BABE2: USUAL}).items()]
+
+    def restorer_of_chain(self, checkpoint: str) -> Restorer:
+        """The same for a stage of a chain, which may take any checkpoint of the manifest."""
+        return self.restorer(checkpoint) if checkpoint in self.priors else restorer_of(checkpoint, DEVICE)
+
+    def settings(self, checkpoint: str, preset: str, method: str = BABE2) -> dict[str, str]:
+        """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that a method
         uses, as text."""
-        entry = self.priors.get(checkpoint)
-        if entry is None or entry.settings is None:
+        if checkpoint not in self.priors:
             return {}
-        column = column_for(entry.settings, entry.sample_rate, None if entry.settings == "compact" else entry.segment)
-        method = choose(BABE2, preset, column, {SOLVER: solver} if solver else {})
-        return {SOLVER: method.name} | {name: as_text(value) for name, value in method.settings.as_dict().items()}
+        chosen = choose(method, preset, column_of(self._model(checkpoint), None), {})
+        return {name: as_text(value) for name, value in chosen.settings.as_dict().items()}
+
+    def _model(self, checkpoint: str) -> Model:
+        """What the manifest says of a checkpoint's network; its sizes it does not know."""
+        entry = self.priors.get(checkpoint) or self.priors["piano"]  # those of the Hub are mostly like it
+        architecture = BandwiseArchitecture((), ()) if entry.settings == "compact" else Architecture((), (), 0)
+        return Model(architecture, entry.sample_rate, entry.segment, entry.sigma_data or 0.0, str(entry.settings))
 
     def time_needed(
-        self, checkpoint: str, preset: str, overrides: Mapping[str, Any], seen: FirstLook, excerpt: Excerpt
+        self,
+        checkpoint: str,
+        preset: str,
+        overrides: Mapping[str, Any],
+        seen: FirstLook,
+        excerpt: Excerpt,
+        name: str = BABE2,
     ) -> str:
         """A sentence on how long restoring an excerpt will take on this machine."""
         if not self.is_here(checkpoint):
@@ -185,14 +213,14 @@ class CheckpointCards:
                 self.restorer(checkpoint)  # which says why it cannot be had
             return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
         restorer = restorer_of(checkpoint, DEVICE)
-        method = restorer.method(preset=checked_preset(preset), **overrides)
+        method = restorer.method(name, checked_preset(preset), **overrides)
         seconds = excerpt.seconds_of(seen.seconds)
         length = format_length(seconds)
         if find_spec("spaces"):
             return f"{length} of sound will be restored on a graphics card that is lent for it."
         period = int(time.monotonic() / FRESH_SECONDS)
         needed = estimate(
-            pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period),
+            pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period, name),
             method,
             restorer.model,
             seconds=seconds,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from babe2.chains import Chained, Link, LinkProgress
+from babe2.chains.work import work_on_audio
 from babe2.dsp.curves import Curve
 from babe2.errors import Cancelled
 from babe2.recordings.recorded import Audio
@@ -15,6 +18,9 @@ from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 from babe2.run import Step
 from babe2.wording import format_duration
+
+News = TypeVar("News")
+Result = TypeVar("Result")
 
 PATIENCE = 0.5  # seconds without news after which the last ones are told again
 
@@ -72,46 +78,87 @@ def follow(
     When `stopped()` turns true the finished part comes last, or Cancelled where there is none. Closing the iterator
     stops the run, too: when close() returns, nothing is computed any more.
     """
-    news: queue.Queue[Step | Restoration | BaseException] = queue.Queue()
+
+    def work(tell: Callable[[Step], None], stop: Callable[[], bool]) -> Restoration:
+        return restorer.restore(audio, sample_rate, on_step=tell, cancelled=stop, **options)
+
+    step, moment = None, Moment()
+    try:
+        with closing(_followed(work, stopped)) as told:
+            for news in told:
+                if isinstance(news, Restoration):
+                    yield news
+                    return
+                if news is not None and news is not step:
+                    step, moment = news, Moment.of(news)
+                yield moment
+    except Cancelled as error:
+        if error.partial is None:
+            raise
+        yield error.partial
+
+
+def follow_chain(
+    links: Sequence[Link],
+    audio: Any,
+    sample_rate: int,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    restorer_of: Callable[[str], Restorer],
+) -> Iterator[LinkProgress | Chained]:
+    """The same of a chain, of which nothing is finished before all of it is."""
+
+    def work(tell: Callable[[LinkProgress], None], stop: Callable[[], bool]) -> Chained:
+        return work_on_audio(links, audio, sample_rate, on_link=tell, cancelled=stop, restorer_of=restorer_of)
+
+    with closing(_followed(work, stopped)) as told:
+        for news in told:
+            if news is not None:
+                yield news
+
+
+def _followed(
+    work: Callable[[Callable[[News], None], Callable[[], bool]], Result], stopped: Callable[[], bool]
+) -> Generator[News | Result | None, None, None]:
+    """Does work in a thread: the latest of what it tells, at least every half second, None before there is any, and
+    last its result."""
+    heard: queue.Queue[News | _Last[Result]] = queue.Queue()
     left = threading.Event()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            news.put(
-                restorer.restore(
-                    audio, sample_rate, on_step=news.put, cancelled=lambda: left.is_set() or stopped(), **options
-                )
-            )
+            heard.put(_Last(work(heard.put, lambda: left.is_set() or stopped())))
         except BaseException as error:
-            news.put(error)
+            heard.put(_Last(None, error))
 
-    thread = threading.Thread(target=work, name="restoration", daemon=True)
+    thread = threading.Thread(target=run, name="restoration", daemon=True)
     thread.start()
+    latest: News | None = None
     try:
-        yield from _heard(news)
+        while True:
+            with suppress(queue.Empty):
+                newest = heard.get(timeout=PATIENCE)
+                while not isinstance(newest, _Last) and not heard.empty():  # who is late hears only the latest
+                    newest = heard.get()
+                if isinstance(newest, _Last):
+                    yield newest.result()
+                    return
+                latest = newest
+            yield latest
     finally:
         left.set()
         thread.join()
 
 
-def _heard(news: queue.Queue[Step | Restoration | BaseException]) -> Iterator[Moment | Restoration]:
-    moment = Moment()
-    while True:
-        try:
-            newest = news.get(timeout=PATIENCE)
-            while isinstance(newest, Step) and not news.empty():  # who is late hears only the latest
-                newest = news.get()
-        except queue.Empty:
-            yield moment
-            continue
-        if isinstance(newest, Step):
-            moment = Moment.of(newest)
-            yield moment
-        elif isinstance(newest, Cancelled) and newest.partial is not None:
-            yield newest.partial
-            return
-        elif isinstance(newest, BaseException):
-            raise newest
-        else:
-            yield newest
-            return
+@dataclass(frozen=True, eq=False)
+class _Last(Generic[Result]):
+    """What work has come to."""
+
+    made: Result | None
+    error: BaseException | None = None
+
+    def result(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        assert self.made is not None
+        return self.made

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def on_the_page(work: Callable[..., Iterator[dict[str, Any]]]) -> Callable[..., 
         except Cancelled:
             yield {"status": STOPPED}
         except Exception as error:
-            yield {"problem": sentence_of(error, *inputs, *named.values())}
+            sentence = sentence_of(error, *inputs, *named.values())
+            yield {"problem": escape(sentence, quote=False)}  # it may repeat what stands in somebody's file
 
     return run
 

@@ -24,11 +24,38 @@ class Row(NamedTuple):
 def rows(restoration: Restoration, found: Verdict, analysis: Mapping[str, Any]) -> Iterator[Row | str]:
     """The lines of the table, and headings between them; `analysis` is what `analyse` says of the restored sound."""
     report = restoration.report
+    yield from changes(restoration.samples / restoration.sample_rate, restoration.sample_rate, found, analysis)
+    yield "The old machine, as it was found"
+    octaves = [hertz for hertz in OCTAVES_HZ if 60 <= hertz < restoration.sample_rate / 2]
+    for hertz, gain in zip(octaves, restoration.response.gain_db(np.array(octaves)), strict=True):
+        yield Row(f"Gain at {format_hertz(hertz)}", f"{gain:+.1f}" if gain > -60 else "below -60", "dB")
+    yield "How it was made"
+    yield Row("Checkpoint", f"{report['checkpoint']}{', verified' if report['verified'] else ''}")
+    yield Row("Preset, method", f"{report['preset']}, {report['solver']}")
+    yield Row("Seed", str(report["seed"]))
+    yield Row("Evaluations of the network", str(report["evaluations"]))
+    yield Row("Time it took", f"{report['seconds']:.1f}", "s")
+
+
+def rows_of_chain(
+    seconds: float, sample_rate: int, found: Verdict, analysis: Mapping[str, Any], report: Mapping[str, Any]
+) -> Iterator[Row | str]:
+    """The same of what a chain has made, with what each of its stages has changed."""
+    yield from changes(seconds, sample_rate, found, analysis)
+    yield "What each stage took away or changed, beside what it was given"
+    for stage in report["stages"]:
+        level = stage["removed_db"]
+        yield Row(stage["stage"], "nothing" if level is None else f"{level:.1f}", "" if level is None else "dB")
+    yield Row("Time it took", f"{report['seconds']:.1f}", "s")
+
+
+def changes(seconds: float, sample_rate: int, found: Verdict, analysis: Mapping[str, Any]) -> Iterator[Row | str]:
+    """What was done, and what the restored sound is like."""
     yield "What was done"
-    yield Row("Sound restored", f"{restoration.samples / restoration.sample_rate:.2f}", "s")
-    yield Row("Channels, sample rate", f"{analysis['channels']}, {restoration.sample_rate}", "Hz")
+    yield Row("Sound restored", f"{seconds:.2f}", "s")
+    yield Row("Channels, sample rate", f"{analysis['channels']}, {sample_rate}", "Hz")
     yield Row("What was added, beside the recording", f"{found.added_db:.1f}", "dB")
-    if found.band_end_hz is not None:
+    if found.band_end_hz is not None and found.imagines:
         yield Row("The recorded band ends at; above it all is imagined", f"{found.band_end_hz:.0f}", "Hz")
     for hertz, change in found.octaves:
         yield Row(f"Change of the octave around {format_hertz(hertz)}", f"{change:+.1f}", "dB")
@@ -41,16 +68,6 @@ def rows(restoration: Restoration, found: Verdict, analysis: Mapping[str, Any]) 
     ):
         if value is not None:
             yield Row(what, f"{value:.{0 if unit == 'Hz' else 1}f}", unit)
-    yield "The old machine, as it was found"
-    octaves = [hertz for hertz in OCTAVES_HZ if 60 <= hertz < restoration.sample_rate / 2]
-    for hertz, gain in zip(octaves, restoration.response.gain_db(np.array(octaves)), strict=True):
-        yield Row(f"Gain at {format_hertz(hertz)}", f"{gain:+.1f}" if gain > -60 else "below -60", "dB")
-    yield "How it was made"
-    yield Row("Checkpoint", f"{report['checkpoint']}{', verified' if report['verified'] else ''}")
-    yield Row("Preset, method", f"{report['preset']}, {report['solver']}")
-    yield Row("Seed", str(report["seed"]))
-    yield Row("Evaluations of the network", str(report["evaluations"]))
-    yield Row("Time it took", f"{report['seconds']:.1f}", "s")
 
 
 def as_html(lines: Iterator[Row | str]) -> str:

@@ -13,39 +13,52 @@ from babe2.page.outcome import Outcome
 
 KEPT_SECONDS = 3600.0
 MOST_KEPT = 50
+MOST_RUNS = 3  # of each visitor, to be compared on the desk
 
 
 class Results:
-    """The latest outcome of each visitor, under a token that is drawn for it and that only his browser holds."""
+    """The latest outcomes of each visitor, under a token that is drawn for them and that only his browser holds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
-        self._held: dict[str, tuple[float, Outcome]] = {}  # by token, the oldest first
+        # By token, the oldest first; of each visitor the newest first.
+        self._held: dict[str, tuple[float, tuple[Outcome, ...]]] = {}
         self._timer: threading.Timer | None = None
 
-    def keep(self, outcome: Outcome) -> str:
-        """Holds an outcome for an hour, and returns the token by which it is found."""
+    def keep(self, outcome: Outcome, former: object = None) -> str:
+        """Holds an outcome for an hour, and returns the token by which it is found.
+
+        Those of the same place of its recording that were held under a `former` token stay behind it.
+        """
         token = secrets.token_urlsafe(32)
+        before = [each for each in self.runs_of(outcome.recording, former) if each.excerpt == outcome.excerpt]
+        self.forget(former)
         with self._lock:
-            self._held[token] = (self._clock(), outcome)
-            while len(self._held) > MOST_KEPT:
+            self._held[token] = (self._clock(), (outcome, *before)[:MOST_RUNS])
+            while sum(len(runs) for _, runs in self._held.values()) > MOST_KEPT:
                 del self._held[next(iter(self._held))]
         self._tidy()
         return token
 
     def find(self, token: object) -> Outcome | None:
-        """The outcome that is held under a token; None for whatever is no such token, or not any more."""
-        self._tidy()
-        with self._lock:
-            _, outcome = self._held.get(token, (0.0, None)) if isinstance(token, str) else (0.0, None)
-            return outcome
+        """The latest outcome that is held under a token; None for whatever is no such token, or not any more."""
+        return next(iter(self._runs(token)), None)
 
     def of(self, recording: str | Path, token: object) -> Outcome | None:
-        """The outcome that is held under a token, where it is this recording's."""
-        outcome = self.find(token)
-        if outcome is None or not outcome.recording.exists():
-            return None
-        return outcome if filecmp.cmp(outcome.recording, recording, shallow=False) else None
+        """The latest outcome that is held under a token, where it is this recording's."""
+        return next(iter(self.runs_of(recording, token)), None)
+
+    def runs_of(self, recording: str | Path, token: object) -> tuple[Outcome, ...]:
+        """All that are held under a token, the newest first, where they are this recording's."""
+        runs = self._runs(token)
+        if not runs or not runs[0].recording.exists():
+            return ()
+        return runs if filecmp.cmp(runs[0].recording, recording, shallow=False) else ()
+
+    def _runs(self, token: object) -> tuple[Outcome, ...]:
+        self._tidy()
+        with self._lock:
+            return self._held.get(token, (0.0, ()))[1] if isinstance(token, str) else ()
 
     def forget(self, token: object) -> None:
         """Lets go of the outcome under a token."""

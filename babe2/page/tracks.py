@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from babe2.dsp.waveform import as_channels
 from babe2.wording import clock
 
 RECORDING, CLEANED, TAKEN, LTAS_EQ = "recording", "cleaned", "taken", "ltas_eq"
-EARLIER, RESTORED, ADDED = "earlier", "restored", "added"
+VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
+OLDER, EARLIER, RESTORED, ADDED = "older", "earlier", "restored", "added"
 WORDS = {
     RECORDING: ("Recording", "What you put in."),
     CLEANED: ("Cleaned", "What the cleaning stages have left of the recording; it is what was restored."),
@@ -34,6 +36,9 @@ WORDS = {
         "Recording minus cleaned, sample by sample, at the recording's gain. There should be no music in it.",
     ),
     LTAS_EQ: ("LTAS-EQ", "The recording through a filter that corrects its average spectrum. Nothing is imagined."),
+    VOCALS: ("Vocals", "The singer alone, as the chain has restored the voice."),
+    ACCOMPANIMENT: ("Accompaniment", "All that is not the voice, as the chain adds it to the voice again."),
+    OLDER: ("Before that", "What an earlier run had made of the same excerpt."),
     EARLIER: ("The one before", "What the run before this one had made of the same excerpt."),
     RESTORED: ("Restored", "The restoration. What the recording had lost is imagined from what remains."),
     ADDED: (
@@ -41,6 +46,7 @@ WORDS = {
         "Restored minus what it was made from, sample by sample, at Restored's gain: as loud as it is within Restored.",
     ),
 }
+MOST_TRACKS = 6  # which the number keys reach
 PEAK_DB = -1.0  # dBFS; the loudest peak to be played, with room for what rises between samples
 LONGEST_VALUES = 100_000_000  # samples of all channels and tracks: 400 MB in the listener's browser
 
@@ -54,9 +60,10 @@ def desk_tracks(
     unfinished: bool = False,
     amount: float = 1.0,
     select: str | None = None,
+    words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, CLEANED, LTAS_EQ, EARLIER and
-    RESTORED.
+    """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, CLEANED, LTAS_EQ, VOCALS,
+    ACCOMPANIMENT, OLDER, EARLIER and RESTORED. `words` are titles and hints of some that are not the usual ones.
 
     They begin `start` seconds into the recording, from where the desk counts. Of an `unfinished` restoration nothing
     is said to have been added; `amount` is the restoration's share where it was mixed. A desk that is not playing turns
@@ -87,7 +94,7 @@ def desk_tracks(
     tracks = {key: tracks[key] for key in WORDS if key in tracks}
     peaks = {key: _peak_db(track) for key, track in tracks.items()}
     headroom = min(0.0, *(PEAK_DB - peaks[key] - gains[key] for key in tracks))
-    note = None
+    said, note = {**WORDS, **words}, None
     if length < whole:
         note = f"The desk plays the first {clock(length / sample_rate)} of {clock(whole / sample_rate)}."
     return {
@@ -99,8 +106,8 @@ def desk_tracks(
         "tracks": [
             {
                 "key": key,
-                "title": _title(key, unfinished, amount),
-                "hint": WORDS[key][1],
+                "title": _title(key, said[key][0], unfinished, amount),
+                "hint": said[key][1],
                 "matched": key not in (TAKEN, ADDED),
                 "loudness": _finite(integrated_loudness(track, sample_rate)),
                 "peak_db": _finite(peaks[key]),
@@ -119,10 +126,10 @@ def desk_parts() -> dict[str, Any]:
     return {parameter: (desk / name).read_text("utf-8") for parameter, name in names.items()}
 
 
-def _title(key: str, unfinished: bool, amount: float) -> str:
+def _title(key: str, title: str, unfinished: bool, amount: float) -> str:
     if key == RESTORED and unfinished:
-        return "Restored so far"
-    return f"{WORDS[key][0]}, {amount:.0%}" if key == RESTORED and amount < 1 else WORDS[key][0]
+        return f"{title} so far"
+    return f"{title}, {amount:.0%}" if key == RESTORED and amount < 1 else title
 
 
 def _matching_gains(tracks: Mapping[str, npt.NDArray[np.float32]], sample_rate: int) -> dict[str, float]:

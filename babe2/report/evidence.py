@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from babe2 import audio
 from babe2.dsp.spectra import ReferenceLtas
@@ -77,7 +79,9 @@ def papers(
         "result": {"name": title, **fingerprint(restored)},
         "statement": provenance.statement,
     }
-    done = verdict(original, after, reference, report.get("band")) if seconds >= FEWEST_SECONDS else None
+    done = None
+    if seconds >= FEWEST_SECONDS:
+        done = verdict(original, after, reference, report.get("band"), imagines=report["generates"])
     texts = {
         "README.txt": read_me(title, name, provenance.statement, provenance.is_generated, done, licence, credit),
         "report.json": json.dumps(report, indent=2, ensure_ascii=False) + "\n",
@@ -95,12 +99,20 @@ def papers(
     }
     if texts["breakpoints.csv"].count("\n") == 1:  # a response that is known at every frequency has none
         del texts["breakpoints.csv"]
+    pictures = figures.of_restoration(original, after, restoration, reference)
+    return sealed(texts, pictures, {title: report["result"]["sha256"]})
+
+
+def sealed(
+    texts: Mapping[str, str], pictures: Mapping[str, Callable[[], Figure]], known: Mapping[str, str]
+) -> dict[str, bytes]:
+    """Texts and pictures as files by name, and behind them the SHA-256 of each, beside those that are `known`."""
     found = {what: text.encode() for what, text in texts.items()}
-    for what, picture in figures.of_restoration(original, after, restoration, reference).items():
+    for what, picture in pictures.items():
         figure = picture()
         found |= {f"{what}.{kind}": figures.encoded(figure, kind) for kind in ("png", "svg")}
     digests = {paper: hashlib.sha256(content).hexdigest() for paper, content in found.items()}
-    return found | {CHECKSUMS: checksums(digests | {title: report["result"]["sha256"]}).encode()}
+    return found | {CHECKSUMS: checksums({**digests, **known}).encode()}
 
 
 def _member(name: str) -> zipfile.ZipInfo:

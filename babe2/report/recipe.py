@@ -50,18 +50,12 @@ def command_line(
     """The `babe2` command, word for word, that makes the restoration of a report again from a file `recording`."""
     if report["seed"] is None:
         raise RestorationError("This restoration's noise was given, so no seed makes it again. Restore with a seed.")
-    report, name = portable(report), plain_name(recording)
-    words = ["babe2", "restore", f"./{name}" if name.startswith("-") else name]
+    report = portable(report)
     if chain := report.get("chain_file"):  # which says all else
-        said = {
-            "--output": output,
-            "--chain": chain,
-            "--start": start or None,
-            "--duration": duration,
-            "--subtype": subtype,
-            "--threads": report.get("threads"),
-        }
-        return words + [word for option, value in said.items() if value is not None for word in (option, str(value))]
+        return chain_command(
+            chain, report.get("threads"), recording, start=start, duration=duration, subtype=subtype, output=output
+        )
+    words = _restoring(recording)
     options = {
         "--output": output,
         "--checkpoint": report["checkpoint"],
@@ -86,6 +80,34 @@ def command_line(
     for name, value in chosen_settings(report, restorer).items():
         words += ["--set", f"{name}={as_text(value)}"]
     return words
+
+
+def chain_command(
+    chain: str,
+    threads: int | None,
+    recording: str,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    subtype: str | None = None,
+    output: str | None = None,
+) -> list[str]:
+    """The same for what the file `chain` has made of a recording."""
+    said = {
+        "--output": output,
+        "--chain": chain,
+        "--start": start or None,
+        "--duration": duration,
+        "--subtype": subtype,
+        "--threads": threads,
+    }
+    options = [word for option, value in said.items() if value is not None for word in (option, str(value))]
+    return _restoring(recording) + options
+
+
+def _restoring(recording: str) -> list[str]:
+    name = plain_name(recording)
+    return ["babe2", "restore", f"./{name}" if name.startswith("-") else name]
 
 
 def wishes(report: Mapping[str, Any], restorer: Restorer, rate: int | None = None) -> dict[str, Any]:
@@ -122,6 +144,9 @@ def recipe(command: Sequence[str], report: Mapping[str, Any], seconds: float | N
     """The command and what it takes for the same result; `seconds` is how much there is of a run that was stopped."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     made = "makes the same file again"
+    prior = ""
+    if "checkpoint" in report:  # a chain may have several, or none
+        prior = f"seed: {report['seed']}\ncheckpoint: {report['checkpoint']}, sha256 {report['sha256'] or 'unknown'}\n"
     if seconds is not None:
         made = f"makes a file that begins with this one: the run was stopped when {seconds:.3f} s were finished"
     if gain := report.get("gain_db"):
@@ -132,7 +157,6 @@ def recipe(command: Sequence[str], report: Mapping[str, Any], seconds: float | N
         f"{shlex.join(command)}\n\n"
         f"{made}.\n\n"
         f"made with: {versions}, {report.get('device', 'cpu')}\n"
-        f"seed: {report['seed']}\n"
-        f"checkpoint: {report['checkpoint']}, sha256 {report['sha256'] or 'unknown'}\n"
+        f"{prior}"
         f"recording: {report['input']['name']}, sha256 {report['input']['sha256']}\n"
     )

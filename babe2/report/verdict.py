@@ -32,6 +32,7 @@ class Verdict:
     octaves: tuple[tuple[float, float], ...]  # (centre in Hz, change in dB), both at one level from 200 Hz to 2 kHz
     taken: tuple[tuple[float, float], ...]  # of these where the recording had something to hear and lost some of it
     band_end_hz: float | None  # where the recorded band ends; None where no end is seen or nobody can say
+    imagines: bool = True  # whether anything in it is generated
 
     @property
     def unchanged(self) -> bool:
@@ -52,12 +53,14 @@ class Verdict:
         best = [max(side) for side in (low, high) if side]
         gained = [f"{change:.0f} dB around {format_hertz(hertz)}" for change, hertz in best if change >= UNCHANGED_DB]
         told = f"It gained {' and '.join(gained)}." if gained else "It gained less than 3 dB in every octave."
-        if self.band_end_hz is None:
+        if self.band_end_hz is None or not self.imagines:
             return told
         return f"{told} What sounds above {format_hertz(self.band_end_hz)} is imagined: there the recorded band ends."
 
     @property
     def _why(self) -> str:
+        if not self.imagines:
+            return "There was little to correct."
         if self.band_end_hz is None:
             return "The recording already reaches as high as the music that this checkpoint knows."
         return "The checkpoint took the recording for what its music sounds like. Another one may do more."
@@ -75,9 +78,15 @@ class Verdict:
 
 
 def verdict(
-    before: Sound, after: Sound, reference: ReferenceLtas | None, band: Mapping[str, Any] | None = None
+    before: Sound,
+    after: Sound,
+    reference: ReferenceLtas | None,
+    band: Mapping[str, Any] | None = None,
+    *,
+    imagines: bool = True,
 ) -> Verdict:
-    """Compares a recording with its restoration of the same length; `reference` is the checkpoint's music.
+    """Compares a recording with its restoration of the same length; `reference` is the checkpoint's music, and
+    `imagines` whether a prior has made any of its sound.
 
     `band` is what the restoration's report says of the recorded band; without it the recording is looked at again.
     """
@@ -104,6 +113,7 @@ def verdict(
             if was > FAINT_OCTAVE_DB and now < was - TAKEN_DB and (end_hz is None or hertz < end_hz)
         ),
         band_end_hz=end_hz,
+        imagines=imagines,
     )
 
 

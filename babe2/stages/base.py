@@ -26,6 +26,7 @@ from babe2.checkpoints.hub import latest_from_hub
 from babe2.config import Settings
 from babe2.dsp.tape import MemoryTape, Tape
 from babe2.errors import Cancelled, RestorationError
+from babe2.extras import require
 from babe2.process import thread_count, threads, versions
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.lines import STRETCH_FIELDS
@@ -103,9 +104,20 @@ class Stage(Settings, ABC):
     splits_into: ClassVar[tuple[str, ...]] = ()  # the tracks whose channels its result has one after the other
     keeps_length: ClassVar[bool] = True
     merges: ClassVar[bool] = False  # whether it makes one track of several, whose channels it is given so
+    extra: ClassVar[str] = ""  # the extra of the installation without which it does not work
 
     def prepare(self, bench: Bench) -> None:
         """Refuses, before hours of work, what would be refused when its turn comes."""
+        if self.extra:
+            require(self.extra)
+
+    def places(self) -> dict[str, str]:
+        """Those of its settings that name, or may name, something on the machine where it works.
+
+        A `checkpoint` among them may be the id of one that a manifest names.
+        """
+        checkpoint = getattr(self, "checkpoint", "")
+        return {"checkpoint": checkpoint} if checkpoint else {}
 
     @abstractmethod
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:

@@ -153,7 +153,11 @@ class Denoise(Stage):
         if pull.by == "range" and level.by != "snr":
             raise RestorationError("A pull by range follows from ratios. Give noise_level snr or snr=FROM..TO, too.")
 
+    def places(self) -> dict[str, str]:
+        return super().places() | ({"noise_bank": self.noise_bank} if self.noise_bank else {})
+
     def prepare(self, bench: Bench) -> None:
+        super().prepare(bench)
         if self.method == GRAMOPHONE:
             self._sampling(bench)
 

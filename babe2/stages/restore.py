@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,13 +15,17 @@ from torch import Tensor
 from babe2 import audio
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
 from babe2.degradations.given import read_response
+from babe2.degradations.spec import names_a_file
 from babe2.dsp.tape import Tape
+from babe2.errors import RestorationError
 from babe2.recordings.recorded import Audio
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 from babe2.stages.base import Bench, Stage, Staged
 
 SAMPLING = 0.98  # of the work; the rest is bringing it back to the recording's rate
+FILES = ("response", "reference")  # that a wish may be read from
+WORDS, NUMBERS = ("method", "preset"), ("brightness", "start", "duration")  # that a wish is
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,23 @@ class Restore(Stage):
 
     def changed(self, **overrides: Any) -> Self:
         checkpoint = str(overrides.pop("checkpoint", self.checkpoint))
+        for name, value in overrides.items():  # as a file may say anything
+            if (name in WORDS and not isinstance(value, str)) or (name in NUMBERS and not _is_number(value)):
+                raise RestorationError(f"In restore, {name} cannot be {value!r:.80}.")
         return replace(self, checkpoint=checkpoint, wishes=self.wishes | overrides)
 
     def as_dict(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint, **self.wishes}
 
+    def places(self) -> dict[str, str]:
+        named = [name for name in self.wishes if name in FILES]
+        files = {name: str(self.wishes[name]) for name in named}
+        if names_a_file(str(degradation := self.wishes.get("degradation", ""))):
+            files["degradation"] = str(degradation)
+        return super().places() | files
+
     def prepare(self, bench: Bench) -> None:
+        super().prepare(bench)
         restorer = bench.restorer(self.checkpoint)
         restorer.check(**read_files(self.wishes, restorer))
 
@@ -68,6 +84,10 @@ def read_files(wishes: Mapping[str, Any], restorer: Restorer) -> dict[str, Any]:
     if isinstance(path := read.get("response"), str | Path):
         read["response"] = read_response(path, restorer.model.sample_rate)
     return read
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class TapeSound:

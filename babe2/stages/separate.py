@@ -38,15 +38,19 @@ class Separate(Stage):
     name: ClassVar[str] = "separate"
     does: ClassVar[str] = "Parts the singer from the accompaniment, so that only the voice is restored."
     splits_into: ClassVar[tuple[str, ...]] = (VOCALS, ACCOMPANIMENT)
+    extra: ClassVar[str] = "separation"
 
     checkpoint: str = setting("htdemucs", STAGE, "Separator", "htdemucs, or a file of one like it")
 
     def prepare(self, bench: Bench) -> None:
-        require("separation")
+        super().prepare(bench)
         found(self.checkpoint, bench)
 
+    def places(self) -> dict[str, str]:
+        return {} if self.checkpoint in PUBLISHED else {"separator": self.checkpoint}
+
     def begin(self, recording: Tape, sample_rate: int, bench: Bench) -> Staged:
-        require("separation")
+        require(self.extra)
         return _Parted(recording, sample_rate, load_separator(found(self.checkpoint, bench)), bench)
 
 

@@ -136,6 +136,7 @@ def entries(*stages: Any) -> str:
         (entries("remix"), "needs several tracks. Put separate before it"),
         (entries("separate", {"separate": {"track": "vocals"}}, "remix"), "a track that is there already"),
         (entries("separate", {"remix": {"vocals": "loud"}}), "level of vocals is a number of dB"),
+        ("why: &a [x]\nstages: [*a]", "in it nothing stands for something else (&, *)"),
         ("title: !!python/object/apply:os.system ['true']\nstages: [soften]", "is not written as YAML"),
     ],
 )

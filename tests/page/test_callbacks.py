@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from matplotlib.image import imread
 
+from babe2 import audio
+from babe2.chains import Chain, Chained, Link
+from babe2.chains.work import Step
 from babe2.checkpoints.shelf import Shelf
 from babe2.commands.main import main
+from babe2.dsp.tape import MemoryTape
+from babe2.extras import EXTRAS
 from babe2.page.callbacks import SETTINGS, Callbacks, looked_at, part_of, progress_bar
+from babe2.page.chained import heard_on_the_way
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.excerpt import Excerpt
+from babe2.recordings.journal import Storage
+from babe2.stages import STAGES, Made
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = str(EXAMPLES / "old_variation.flac")
@@ -34,12 +44,25 @@ def visitor(name: str) -> Any:
     return SimpleNamespace(session_hash=name)
 
 
-SOUNDING = (0, 0, None, "restore", [])  # seed, brightness, a recording like it, what to do, by which stages
+SOUNDING = (0, 0, None)  # seed, brightness, a recording like it
 
 
-def fields(recording: str | None = EXAMPLE, preset: str = "draft", start: Any = 0, **settings: str) -> tuple[Any, ...]:
+def chosen(
+    recording: str | None = EXAMPLE,
+    what: str = "restore",
+    chain: str = "",
+    method: str = "babe2",
+    start: Any = 0,
+    **settings: str,
+) -> tuple[Any, ...]:
+    """What the form says of a recording, by which its time is reckoned."""
     texts = (settings.get(name, "") for name in SETTINGS)
-    return (recording, "piano-small", preset, *SOUNDING, False, start, 2, *texts)
+    return (recording, what, chain, method, "piano-small", "draft", False, start, 2, *texts)
+
+
+def fields(*stages: str, **said: Any) -> tuple[Any, ...]:
+    """All of the form."""
+    return (*SOUNDING, list(stages), *chosen(**said))
 
 
 def updates(news: Any) -> list[dict[str, Any]]:
@@ -77,14 +100,12 @@ def test_a_run_that_was_left_while_it_waited_does_not_begin(callbacks: Callbacks
 
 
 def test_what_stands_in_the_field_of_another_method_is_left_out(callbacks: Callbacks) -> None:
-    recording, checkpoint, preset, *rest = fields(guidance_strength="0.3", steps="5")
-    *_, last = updates(callbacks.time(recording, checkpoint, preset, *rest[len(SOUNDING) :]))
+    *_, last = updates(callbacks.time(*chosen(guidance_strength="0.3", steps="5")))
     assert last["time_needed"].startswith("2.0 s of sound will take about")
 
 
 def test_what_cannot_be_is_told_before_it_is_begun(callbacks: Callbacks) -> None:
-    recording, checkpoint, preset, *rest = fields(start=500)
-    *_, refused, told = updates(callbacks.time(recording, checkpoint, preset, *rest[len(SOUNDING) :]))
+    *_, refused, told = updates(callbacks.time(*chosen(start=500)))
     assert refused["time_needed"] == "" and refused["go"]["interactive"] is False
     assert "begins at 8:20" in told["problem"]
 
@@ -175,19 +196,14 @@ def test_a_screen_reader_is_not_told_of_every_step() -> None:
     assert 'role="status"' not in progress_bar(0.5, "step 3 of 10") and "aria-label" in progress_bar(0.5, "")
 
 
-def run(callbacks: Callbacks, what: str = "restore", stages: tuple[str, ...] = (), token: str | None = None) -> Any:
+def run(callbacks: Callbacks, *stages: str, token: str | None = None, **said: Any) -> Any:
     """The last update of a run with the least steps."""
-    recording, checkpoint, preset, *rest = fields(steps="2", duration="1")
-    sounding = (*SOUNDING[:3], what, list(stages))
     callbacks.get_ready(visitor("a"))
-    news = callbacks.restore_excerpt(
-        visitor("a"), token, False, recording, checkpoint, preset, *sounding, *rest[len(SOUNDING) :]
-    )
-    return updates(news)[-1]
+    return updates(callbacks.restore_excerpt(visitor("a"), token, False, *fields(*stages, steps="2", **said)))[-1]
 
 
 def test_what_was_cleaned_first_can_be_heard_and_is_said_of_the_file(callbacks: Callbacks, tmp_path: Path) -> None:
-    done = run(callbacks, "shellac-piano", ("declick", "rumble"))
+    done = run(callbacks, "declick", "rumble", what="shellac-piano")
     keys = [track["key"] for track in done["desk"]["tracks"]]
     assert keys == ["recording", "cleaned", "taken", "ltas_eq", "restored", "added"]
     outcome = done["kept"]
@@ -202,12 +218,116 @@ def test_what_was_cleaned_first_can_be_heard_and_is_said_of_the_file(callbacks: 
     np.testing.assert_array_equal(sf.read(again)[0], sf.read(home.file)[0])
 
 
-def test_the_run_before_stays_to_be_compared(callbacks: Callbacks) -> None:
+def titles(update: Any) -> dict[str, str]:
+    return {track["key"]: track["title"] for track in update["desk"]["tracks"]}
+
+
+def test_runs_before_stay_to_be_compared_by_the_name_of_their_method(callbacks: Callbacks) -> None:
     first = run(callbacks)
-    second = run(callbacks, token=first["mine"])
-    assert [track["key"] for track in second["desk"]["tracks"]] == [
-        "recording", "ltas_eq", "earlier", "restored", "added",
-    ]  # fmt: skip
+    second = run(callbacks, token=first["mine"], method="ltas-eq")
+    assert "imagined" not in second["warnings"] and second["response_tab"]["visible"]
+    assert titles(second) == {
+        "recording": "Recording", "earlier": "Before: draft", "restored": "LTAS-EQ", "added": "What was added",
+    }  # fmt: skip
+    third = run(callbacks, token=second["mine"], what="own-chain", chain="stages: [rumble]")
+    assert list(titles(third)) == ["recording", "older", "earlier", "restored", "added"]
+    assert titles(third)["older"] == "Before that: draft" and titles(third)["earlier"] == "Before: LTAS-EQ"
+    (desk,) = [update["desk"] for update in updates(callbacks.hear_amount(second["kept"], third["mine"], 0.5))[1:]]
+    assert [track["key"] for track in desk["tracks"]] == ["recording", "restored", "added"]  # it is not the latest
+
+
+# By a chain of one's own
+
+
+CHAIN = """
+title: Mine
+stages:
+  - rumble
+  - restore: {preset: draft, seed: 5, steps: 2, output_rate: 24000}
+  - declick: {strength: 0.3}
+"""
+
+
+def test_a_chain_of_ones_own_makes_the_same_samples_as_in_python(callbacks: Callbacks, tmp_path: Path) -> None:
+    done = run(callbacks, what="own-chain", chain=CHAIN)
+    outcome, expected = done["kept"], Chain.parse(CHAIN)(audio.read(EXAMPLE, duration=2).audio, RATE)
+    home = outcome.take_home(tmp_path, callbacks.cards.restorer("piano-small"), kind="WAV, 32-bit float")
+    sound, rate = sf.read(home.file, dtype="float32")
+    np.testing.assert_array_equal(sound, expected[0][0])
+    assert rate == 24_000 and sf.SoundFile(home.file).comment == expected[1]["statement"] == home.statement
+    assert list(titles(done)) == ["recording", "cleaned", "taken", "restored", "added"]
+    assert not done["amount"]["visible"] and not done["response_tab"]["visible"]
+    assert Chain.load(home.chain_file()) == Chain.parse(CHAIN)
+    with zipfile.ZipFile(home.pack(home.papers())) as pack:
+        assert pack.read("old_variation.chain.yaml").decode() == outcome.chain.text()
+        assert b"--chain old_variation.chain.yaml" in pack.read("reproduce.txt")
+    *_, told = updates(callbacks.time(*chosen(what="own-chain", chain=CHAIN)))
+    assert told["time_needed"] == "2.0 s of sound, 3 stages."
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ("[{restore: {response: /etc/passwd}}]", "In restore, response names"),
+        ("[{restore: {reference: ../mine.wav}}]", "In restore, reference names"),
+        ("[{restore: {degradation: 'clip:0.3+gaps:/etc/passwd'}}]", "In restore, degradation names"),
+        ("[{restore: {degradation: 'noise-bank:/tmp,snr=3'}}]", "In restore, degradation names"),
+        ("[{restore: {checkpoint: /tmp/model.pt}}]", "In restore, checkpoint names"),
+        ("[{restore: {checkpoint: me/mine}}]", "In restore, checkpoint names"),
+        ("[{denoise: {checkpoint: ../x}, }]", "In denoise, checkpoint names"),
+        ("[{fill: {checkpoint: ./x, bypass: true}}, rumble]", "In fill, checkpoint names"),
+        ("[{separate: {checkpoint: piano-small}}, remix]", "In separate, separator names"),
+        ("[{restore: {brightness: high}}]", "In restore, brightness cannot be 'high'"),
+        ("[&a rumble, *a]", "in it nothing stands for something else"),
+        ("[<b>]", "There is no stage '&lt;b&gt;'"),  # which is no markup on the page
+        (f"[rumble] # {'x' * 2**16}", "longer than any chain"),
+    ],
+)
+def test_what_a_chain_may_not_be_is_told_in_a_sentence(callbacks: Callbacks, stages: str, told: str) -> None:
+    *_, refused, last = updates(callbacks.time(*chosen(what="own-chain", chain=f"stages: {stages}")))
+    assert told in last["problem"] and not refused["go"]["interactive"]
+    assert told in run(callbacks, what="own-chain", chain=f"stages: {stages}")["problem"]
+
+
+def test_a_chain_s_file_is_written_into_the_field(callbacks: Callbacks, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(CHAIN, "utf-8")
+    *_, shown = updates(callbacks.take_chain(str(tmp_path / "mine.yaml")))
+    assert shown == {"chain": CHAIN}
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\x00")
+    assert updates(callbacks.take_chain(str(tmp_path / "mine.yaml")))[-1]["problem"].startswith("The chain mine.yaml")
+
+
+def test_a_chain_that_parts_is_offered_and_says_what_it_needs(
+    callbacks: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, shown = updates(callbacks.what_to_do("shellac-voice", None, False, 0, 2))
+    assert "track: vocals" in shown["chain"] and shown["chain_place"]["visible"] and not shown["by_hand"]["visible"]
+    monkeypatch.setitem(EXTRAS, "separation", ("Parting voices", ("no_such_module",)))
+    asked = chosen(None, what="shellac-voice", chain=shown["chain"])
+    assert updates(callbacks.time(*asked))[-1]["problem"] == (
+        'Parting voices needs no_such_module, which a plain install leaves out: pip install "babe2[separation]"'
+    )
+
+
+def test_a_parted_recording_has_both_tracks_on_the_desk() -> None:
+    sound = audio.read(EXAMPLE, duration=1)
+    recording = MemoryTape(torch.from_numpy(sound.audio))
+    parted = MemoryTape(torch.cat([0.25 * recording.read(0, RATE), 0.75 * recording.read(0, RATE)]))
+    separate = Step(Link(STAGES["separate"]()), recording, Made(parted, RATE, {}, Storage()))
+    remix = Step(Link(STAGES["remix"]()), parted, Made(recording, RATE, {}, Storage()))
+    heard = heard_on_the_way(sound, Chained(recording, RATE, (separate, remix)))
+    assert list(heard) == ["recording", "vocals", "accompaniment", "restored"]
+    np.testing.assert_array_equal(heard["vocals"], 0.25 * sound.audio)
+
+
+def test_the_methods_are_those_that_a_checkpoint_can_do(callbacks: Callbacks) -> None:
+    by_name, bright, _, *texts = callbacks.preset_values("piano-small", "standard", "ltas-eq")
+    assert by_name["value"] == "ltas-eq" and not bright["visible"]
+    names = [name for _, name in by_name["choices"]]
+    assert names == ["babe2", "paper", "guided", "closed-form", "babe", "ltas-eq", "none"]  # bandwise is its babe2
+    assert texts[list(SETTINGS).index("ltas_fft")]["visible"] and not texts[list(SETTINGS).index("steps")]["visible"]
+    by_name, *_ = callbacks.preset_values("voice", "paper", "guided")
+    assert by_name["value"] == "babe2" and [name for _, name in by_name["choices"]] == ["babe2", "ltas-eq", "none"]
 
 
 def test_a_choice_ticks_its_stages_and_what_a_recording_needs_is_told(callbacks: Callbacks) -> None:

@@ -19,7 +19,7 @@ from babe2 import Restoration, audio
 from babe2.dsp.loudness import integrated_loudness
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
-from babe2.page.outcome import Home, Outcome, as_long, numbers, pictures, sounds_to_compare
+from babe2.page.outcome import Restored, RestoredHome, as_long, numbers, pictures, sounds_to_compare
 from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
@@ -44,15 +44,15 @@ def restoration(sound: audio.Recording) -> Restoration:
 
 
 @pytest.fixture(scope="module")
-def outcome(recording: Path, sound: audio.Recording, restoration: Restoration) -> Outcome:
+def outcome(recording: Path, sound: audio.Recording, restoration: Restoration) -> Restored:
     return kept(recording, sound, restoration)
 
 
-def kept(recording: Path, sound: audio.Recording, restoration: Restoration) -> Outcome:
-    return Outcome.of(recording, EXCERPT, "piano-small", sound, restoration, restorer_of("piano-small").reference)
+def kept(recording: Path, sound: audio.Recording, restoration: Restoration) -> Restored:
+    return Restored.of(recording, EXCERPT, "piano-small", sound, restoration, restorer_of("piano-small").reference)
 
 
-def home_of(outcome: Outcome, folder: Path, *wishes: Any, **more: Any) -> Home:
+def home_of(outcome: Restored, folder: Path, *wishes: Any, **more: Any) -> RestoredHome:
     return outcome.take_home(folder, restorer_of("piano-small"), *wishes, **more)
 
 
@@ -84,7 +84,7 @@ def test_pictures_of_a_stopped_run_end_where_it_was_stopped(sound: audio.Recordi
 # Told
 
 
-def test_it_is_told_how_long_it_took_and_what_was_done(outcome: Outcome) -> None:
+def test_it_is_told_how_long_it_took_and_what_was_done(outcome: Restored) -> None:
     assert outcome.words.startswith("Done: 2.0 s of sound in ")
     assert "imagined" in outcome.verdict and "It gained" in outcome.verdict
     warned = replace(outcome, report=outcome.report | {"warnings": ["One.", "Two."]})
@@ -125,7 +125,7 @@ def test_what_is_kept_for_a_visitor_holds_no_sound_and_goes_with_him(
 # Taken home
 
 
-def test_it_is_taken_home_as_one_likes(outcome: Outcome, tmp_path: Path) -> None:
+def test_it_is_taken_home_as_one_likes(outcome: Restored, tmp_path: Path) -> None:
     home = home_of(outcome, tmp_path, 0.5, "FLAC, 24 bit", "48000")
     info = sf.info(home.file)
     assert (info.format, info.subtype, info.samplerate, info.frames) == ("FLAC", "PCM_24", 48_000, 96_000)
@@ -136,14 +136,14 @@ def test_it_is_taken_home_as_one_likes(outcome: Outcome, tmp_path: Path) -> None
 
 
 def test_the_whole_restoration_comes_at_the_rate_of_the_recording(
-    outcome: Outcome, restoration: Restoration, tmp_path: Path
+    outcome: Restored, restoration: Restoration, tmp_path: Path
 ) -> None:
     home = home_of(outcome, tmp_path, 1.0, "WAV, 32-bit float", "as the recording")
     np.testing.assert_array_equal(sf.read(home.file, dtype="float32")[0], restoration.audio[0])
     assert "--rate" not in home.command
 
 
-def test_it_can_be_as_loud_as_the_recording(outcome: Outcome, sound: audio.Recording, tmp_path: Path) -> None:
+def test_it_can_be_as_loud_as_the_recording(outcome: Restored, sound: audio.Recording, tmp_path: Path) -> None:
     home = home_of(outcome, tmp_path, 1.0, "WAV, 32-bit float", "", loud=True)
     loud, rate = sf.read(home.file, dtype="float32")
     assert integrated_loudness(loud[None], rate) == pytest.approx(
@@ -166,7 +166,7 @@ def test_a_file_of_integers_is_made_no_louder_than_it_can_hold(
     assert np.abs(sf.read(home.file)[0]).max() <= max(1.0, np.abs(softly.mixed(0.5).audio).max())
 
 
-def test_a_file_that_is_taken_home_says_what_in_it_is_generated(outcome: Outcome, tmp_path: Path) -> None:
+def test_a_file_that_is_taken_home_says_what_in_it_is_generated(outcome: Restored, tmp_path: Path) -> None:
     for loud in (False, True):
         folder = tmp_path / str(loud)
         folder.mkdir()
@@ -177,7 +177,7 @@ def test_a_file_that_is_taken_home_says_what_in_it_is_generated(outcome: Outcome
         assert ("to be as loud as the recording" in statement) is loud
 
 
-def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Outcome, tmp_path: Path) -> None:
+def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Restored, tmp_path: Path) -> None:
     home = home_of(outcome, tmp_path)
     papers = home.papers(licence="CC BY 4.0", credit="Somebody")
     paths = home.pictures_and_numbers(papers)

@@ -11,7 +11,7 @@ import pytest
 from babe2 import audio
 from babe2.page.beforehand import restored_beforehand
 from babe2.page.excerpt import Excerpt
-from babe2.page.outcome import Outcome
+from babe2.page.outcome import Restored
 from babe2.page.results import KEPT_SECONDS, MOST_KEPT, Results
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -19,13 +19,13 @@ EXAMPLE = EXAMPLES / "old_variation.flac"
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
+def outcome() -> Restored:
     known = restored_beforehand(EXAMPLE, EXAMPLES)
     assert known is not None
-    return Outcome.of(EXAMPLE, Excerpt(), "piano-small", audio.read(EXAMPLE), known, None)
+    return Restored.of(EXAMPLE, Excerpt(), "piano-small", audio.read(EXAMPLE), known, None)
 
 
-def test_a_result_is_found_by_a_token_that_nobody_can_guess(outcome: Outcome) -> None:
+def test_a_result_is_found_by_a_token_that_nobody_can_guess(outcome: Restored) -> None:
     results = Results()
     mine, other = results.keep(outcome), results.keep(replace(outcome, checkpoint="piano"))
     assert results.find(mine) is outcome and len(mine) > 40 and mine != other
@@ -33,7 +33,7 @@ def test_a_result_is_found_by_a_token_that_nobody_can_guess(outcome: Outcome) ->
         assert results.find(guess) is None
 
 
-def test_it_is_found_with_its_own_recording_only(outcome: Outcome, tmp_path: Path) -> None:
+def test_it_is_found_with_its_own_recording_only(outcome: Restored, tmp_path: Path) -> None:
     results = Results()
     token, same = results.keep(outcome), tmp_path / "copy.flac"
     shutil.copy(EXAMPLE, same)
@@ -43,7 +43,7 @@ def test_it_is_found_with_its_own_recording_only(outcome: Outcome, tmp_path: Pat
     assert results.of(same, gone) is None
 
 
-def test_it_is_kept_for_an_hour_unless_it_is_let_go_of(outcome: Outcome) -> None:
+def test_it_is_kept_for_an_hour_unless_it_is_let_go_of(outcome: Restored) -> None:
     now = [0.0]
     results = Results(lambda: now[0])
     first, second = results.keep(outcome), results.keep(outcome)
@@ -56,7 +56,16 @@ def test_it_is_kept_for_an_hour_unless_it_is_let_go_of(outcome: Outcome) -> None
     assert results.find(second) is None
 
 
-def test_of_many_results_the_latest_are_kept(outcome: Outcome) -> None:
+def test_the_latest_runs_of_a_place_are_found_together(outcome: Restored) -> None:
+    results, token, runs = Results(), None, [replace(outcome, checkpoint=name) for name in "abcd"]
+    for run in runs:
+        token = results.keep(run, token)
+    assert results.runs_of(EXAMPLE, token) == tuple(runs[:0:-1])
+    other = results.keep(replace(outcome, excerpt=Excerpt(1.0, 2.0)), token)
+    assert len(results.runs_of(EXAMPLE, other)) == 1 and results.find(token) is None
+
+
+def test_of_many_results_the_latest_are_kept(outcome: Restored) -> None:
     results = Results()
     tokens = [results.keep(outcome) for _ in range(MOST_KEPT + 1)]
     assert results.find(tokens[0]) is None and results.find(tokens[1]) is outcome

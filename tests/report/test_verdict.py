@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def test_what_an_old_recording_gained_is_told(old: np.ndarray, modern: np.ndarra
     done = verdict((old, RATE), (modern, RATE), restorer.reference)
     assert not done.unchanged and done.band_end_hz is not None and 3000 < done.band_end_hz < 4500
     assert done.words.startswith("It gained ") and "is imagined: there the recorded band ends." in done.words
+    assert "imagined" not in replace(done, imagines=False).words  # as of a filter
 
 
 @pytest.mark.parametrize(("change", "warned"), [(-6.0, True), (-1.0, False), (6.0, False)])
