@@ -418,8 +418,11 @@ def test_axe_finds_nothing_serious_on_the_way(journey: Journey, state: str) -> N
     assert journey.complaints[state] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [("desktop", "light"), ("phone", "dark")]
+    + [pytest.param(*other, marks=pytest.mark.slow) for other in (("desktop", "dark"), ("phone", "light"))],
+)
 def test_it_fits_by_day_and_by_night(restored_page: Page, size: str, scheme: Any) -> None:
     page = restored_page
     page.emulate_media(color_scheme=scheme)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,16 @@ def test_a_stopped_stage_goes_on_to_the_same_samples(tmp_path: Path) -> None:
 def test_all_stages_are_named_as_they_are_listed() -> None:
     for name, stage in STAGES.items():
         assert stage.name == name and stage.does.endswith(".") and stage() == stage.of()
+
+
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.merges])
+def test_what_could_name_a_file_is_refused_or_told_as_a_place(name: str) -> None:
+    """A page runs chains of strangers, and looks at these places only."""
+    stage, besides = STAGES[name], {"method": "gramophone"} if name == "denoise" else {}
+    for field in fields(stage):
+        if field.type == "str":
+            try:
+                made = stage.of(**{field.name: "/etc/passwd"}, **besides)
+            except RestorationError:
+                continue
+            assert "/etc/passwd" in made.places().values(), field.name
