@@ -187,14 +187,14 @@ def ask(page: Page, what: str) -> Any:
 
 def taken(page: Page, button: str) -> Path:
     """The file behind a button."""
-    for tries in range(10):
+    for tries in range(20):
         expect(page.locator(f"#{button}")).to_be_enabled(timeout=PATIENCE)
         try:
             with page.expect_download(timeout=3000) as download:
                 page.click(f"#{button}")
             break
         except TimeoutError:  # a newer file has just taken its place
-            assert tries < 9
+            assert tries < 19
     path = Path(download.value.path())
     return path.rename(path.with_name(f"{path.stem[:8]} {download.value.suggested_filename}"))
 
