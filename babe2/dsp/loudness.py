@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from babe2.dsp.resampled_tape import ResampledTape
 from babe2.dsp.resampling import resample
-from babe2.dsp.tape import MemoryTape
+from babe2.dsp.tape import MemoryTape, Tape
 
 BLOCK_STEPS, STEP_SECONDS = 4, 0.1  # blocks of 0.4 s overlap by three quarters
 ABSOLUTE_GATE = -70.0  # LUFS; quieter blocks are pauses
@@ -43,12 +44,23 @@ def loudness_of_excerpts(excerpts: Iterable[Tensor], sample_rate: int) -> float:
     return gated(np.concatenate([block_powers(excerpt, sample_rate) for excerpt in excerpts]))
 
 
+def loudness_of_tape(tape: Tape, sample_rate: int) -> float:
+    """The integrated loudness (LUFS) of a tape, which is read once."""
+    if sample_rate < _LOWEST_RATE:
+        return gated(_block_powers(ResampledTape(tape, sample_rate, _STANDARD_RATE), _STANDARD_RATE))
+    return gated(_block_powers(tape, sample_rate))
+
+
 def block_powers(audio: npt.ArrayLike | Tensor, sample_rate: int) -> npt.NDArray[np.float64]:
     """The K-weighted power of each block of 400 ms, summed over the channels; a shorter recording is one block."""
     x = torch.atleast_2d(torch.as_tensor(audio).float())
     if sample_rate < _LOWEST_RATE:
         x, sample_rate = resample(x, sample_rate, _STANDARD_RATE), _STANDARD_RATE
-    step, length = STEP_SECONDS * sample_rate, x.shape[1]
+    return _block_powers(MemoryTape(x), sample_rate)
+
+
+def _block_powers(x: Tape, sample_rate: int) -> npt.NDArray[np.float64]:
+    step, length = STEP_SECONDS * sample_rate, x.samples
     steps = math.floor(length / step + 1e-9)
     if steps < BLOCK_STEPS:
         return np.array([sum(energies(x, sample_rate, [0, length])) / max(length, 1)])
@@ -70,8 +82,8 @@ def gated(powers: npt.NDArray[np.float64]) -> float:
 # The filters
 
 
-def energies(x: Tensor, sample_rate: int, bounds: list[int]) -> Iterator[float]:
-    """The energy of x (channels, samples), as the ear weighs it, between each of `bounds` and the next,
+def energies(tape: Tape, sample_rate: int, bounds: list[int]) -> Iterator[float]:
+    """The energy of a tape (channels, samples), as the ear weighs it, between each of `bounds` and the next,
     which may be 0.4 s apart.
 
     The filters ring for so short a time that a product of spectra does what they do, to the last bit that counts.
@@ -80,7 +92,7 @@ def energies(x: Tensor, sample_rate: int, bounds: list[int]) -> Iterator[float]:
     fft = 2 ** math.ceil(math.log2(5 * (ringing + 1)))
     at_once = (fft - ringing) // max(1, *np.diff(bounds))
     groups = [bounds[i : i + at_once + 1] for i in range(0, len(bounds) - 1, at_once)]
-    tape, response = MemoryTape(x), k_response(sample_rate, fft)
+    response = k_response(sample_rate, fft)
     for i in range(0, len(groups), _TOGETHER):
         some = groups[i : i + _TOGETHER]
         pieces = torch.stack([tape.read(group[0] - ringing, group[0] - ringing + fft) for group in some])

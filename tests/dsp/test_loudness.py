@@ -19,6 +19,7 @@ from babe2.dsp.loudness import (
     k_weighting,
     loudness_of_excerpts,
 )
+from babe2.dsp.tape import MemoryTape
 
 RATE = 48_000  # Hz
 Passages = list[tuple[float, float]]  # (dBFS, seconds)
@@ -123,7 +124,9 @@ def test_the_filters_do_in_spectra_what_they_do_sample_by_sample(rate: int) -> N
     weighted = sosfilt(k_weighting(rate), sound, axis=1)
     bounds = [0, 10, rate // 5, rate // 2, rate // 2 + 1, 4 * rate // 5, rate]
     expected = [np.square(weighted[:, a:b]).sum() for a, b in pairwise(bounds)]
-    np.testing.assert_allclose(list(energies(torch.from_numpy(sound).float(), rate, bounds)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        list(energies(MemoryTape(torch.from_numpy(sound).float()), rate, bounds)), expected, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 0.399, 0.4, 0.45, 2.0])
