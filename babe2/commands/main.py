@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from babe2 import RestorationError, __version__
-from babe2.commands import analyse, chain, checkpoints, degrade, evaluate, info, restore, sample, stage, train
+from babe2.commands import analyse, chain, checkpoints, degrade, evaluate, info, master, restore, sample, stage, train
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 
@@ -18,6 +18,7 @@ COMMANDS = (
     analyse.add_command,
     chain.add_command,
     stage.add_commands,
+    master.add_command,
     sample.add_command,
     checkpoints.add_commands,
     train.add_commands,

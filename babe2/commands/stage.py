@@ -93,7 +93,12 @@ class Work:
                 return load(checkpoint, **places_of(given), on_transfer=on_transfer)
 
         names = ("start", "duration", "resume", "overwrite", "subtype")
-        return cls(interrupted, restorer_of, checkpoint_of, **{name: getattr(given, name) for name in names} | others)
+        return cls(
+            interrupted,
+            restorer_of,
+            checkpoint_of,
+            **{name: getattr(given, name) for name in names if name not in others} | others,
+        )
 
 
 @contextmanager
