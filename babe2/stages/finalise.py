@@ -20,7 +20,7 @@ from babe2.dsp.dither import Dither, rounded
 from babe2.dsp.loudness import loudness_of_tape
 from babe2.dsp.peaks import limiting_gain, peaks, release_reach, true_peak
 from babe2.dsp.tape import Tape
-from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
+from babe2.stages.base import Bench, Stage, Staged, Untouched, Watched, sounds
 from babe2.stages.pieces import PIECE, InPieces
 
 LOOK_AHEAD_SECONDS = 0.005
@@ -95,7 +95,7 @@ class Finalise(Stage):
             return Untouched(recording, sample_rate)
         if self.method == "as-published":
             return _AsPublished(recording, sample_rate, self.seed)
-        return _Finalised(*self._levelled(recording, sample_rate), self)
+        return _Finalised(*self._levelled(Watched(recording, bench), sample_rate), self)
 
     def _levelled(self, recording: Tape, sample_rate: int) -> tuple[_Levelled, _Measured]:
         """The recording as loud as wished, below the ceiling; and what it has become."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from babe2 import Chain, RestorationError, stages
+from babe2 import Cancelled, Chain, RestorationError, stages
 from babe2.dsp.dither import STEPS, rounded
 from babe2.dsp.envelope import peak_envelope, smoothing
 from babe2.dsp.loudness import integrated_loudness
@@ -188,6 +188,11 @@ def test_no_peak_passes_the_ceiling_however_loud_it_is_to_be(sound: np.ndarray, 
     assert np.array_equal(made * STEPS, np.round(made * STEPS))  # of 24 bits
     quiet, _ = stages.finalise(sound, RATE)
     assert -1.01 < peak_db(quiet) <= -1
+
+
+def test_whoever_stops_the_work_need_not_wait_until_all_is_measured() -> None:
+    with pytest.raises(Cancelled):
+        Finalise().begin(MemoryTape(torch.ones(1, 100)), RATE, Bench(cancelled=lambda: True))
 
 
 def test_dither_is_noise_of_its_kind_and_of_its_seed() -> None:
