@@ -102,6 +102,7 @@ COMMANDS = {
     "train": "--data",
     "finetune": "--data",
     "evaluate": "",
+    "master": "--output --preset --stages --lufs --true-peak --seed --plots --report --json --overwrite",
     "info": "",
 }
 

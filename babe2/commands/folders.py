@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import RestorationError
-from babe2.commands.targets import make_folder, targets_of
+from babe2.commands.targets import RESTORED, make_folder, targets_of
 from babe2.replacing import replacing
 
 Report = Mapping[str, Any]
@@ -22,7 +22,8 @@ SOUNDS = frozenset(  # how the names of recordings end
     )
     for ending in endings.split()
 )
-OURS = (".restored.wav", ".partial.wav")  # results of an earlier run
+MASTERED = ".mastered.wav"
+OURS = (RESTORED, MASTERED, ".partial.wav")  # results of an earlier run
 COLUMNS = (
     "input",
     "output",
@@ -43,24 +44,26 @@ COLUMNS = (
 )
 
 
-def recordings_and_targets(inputs: Sequence[Path], output: Path | None) -> tuple[list[Path], list[Path]]:
+def recordings_and_targets(
+    inputs: Sequence[Path], output: Path | None, ending: str = RESTORED
+) -> tuple[list[Path], list[Path]]:
     """All recordings that are meant, those below folders among them, and where each result goes.
 
     What lies in a folder keeps its place below `output`.
     """
     if not any(path.is_dir() for path in inputs):
-        return list(inputs), targets_of(inputs, output)
+        return list(inputs), targets_of(inputs, output, ending)
     if output is None:
         raise RestorationError("A folder's results go to a folder: say which with -o DIR.")
     make_folder(output)
     plain = [path for path in inputs if not path.is_dir()]
-    pairs = list(zip(plain, targets_of(plain, output) if plain else [], strict=True))
+    pairs = list(zip(plain, targets_of(plain, output, ending) if plain else [], strict=True))
     for folder in inputs:
         if folder.is_dir():
             found = recordings_below(folder, output)
             if not found:
                 raise RestorationError(f"There is no recording in {folder} that we can read. Choose another folder.")
-            pairs += _placed(folder, found, output)
+            pairs += _placed(folder, found, output, ending)
     return [path for path, _ in pairs], [target for _, target in pairs]
 
 
@@ -89,7 +92,7 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _placed(folder: Path, found: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+def _placed(folder: Path, found: Sequence[Path], output: Path, ending: str) -> list[tuple[Path, Path]]:
     """Each recording with its result's place; two that differ in their extension only keep it in the result's name."""
     stems = [path.with_suffix("") for path in found]
     pairs = []
@@ -97,7 +100,7 @@ def _placed(folder: Path, found: Sequence[Path], output: Path) -> list[tuple[Pat
         inside = path.parent.relative_to(folder)
         make_folder(output / inside)
         name = path.stem if stems.count(stem) == 1 else path.name
-        pairs.append((path, output / inside / f"{name}.restored.wav"))
+        pairs.append((path, output / inside / f"{name}{ending}"))
     return pairs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -173,29 +173,41 @@ def run_restore(given: argparse.Namespace) -> int:
     inputs, targets = recordings_and_targets(options.inputs, given.output)
     options = replace(options, inputs=inputs, resume=options.resume or whole_folders)
     check_targets(targets, options)
-    reports: list[Report] = []
     table = Table(given.output) if whole_folders else None
     with interruptible() as interrupted:
         restore_each = by_chain(chain, given, options, interrupted) if chain else by_prior(given, options, interrupted)
-        for path, target in zip(options.inputs, targets, strict=True):
-            try:
-                reports.append(restore_each(path, target))
-            except RestorationError as error:
-                reports.append({"input": str(path), "output": str(target), "error": str(error)})
-                say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
-            if table is not None:
-                table.note(reports[-1])
-            if interrupted():
-                break
+        reports = one_by_one(options.inputs, targets, restore_each, interrupted, table)
     if table is not None:
         sum_up(reports, table.path)
-    write_reports(reports, options)
+    write_reports(reports, len(options.inputs), options.report, as_json=options.json)
     if interrupted():
         return INTERRUPTED
     return 1 if any("error" in report for report in reports) else 0
 
 
 RestoreEach = Callable[[Path, Path], Report]
+
+
+def one_by_one(
+    inputs: Sequence[Path],
+    targets: Sequence[Path],
+    restore_each: RestoreEach,
+    interrupted: Callable[[], bool],
+    table: Table | None,
+) -> list[Report]:
+    """Restores each of some files, and returns the reports; one that cannot be restored does not stop the others."""
+    reports: list[Report] = []
+    for path, target in zip(inputs, targets, strict=True):
+        try:
+            reports.append(restore_each(path, target))
+        except RestorationError as error:
+            reports.append({"input": str(path), "output": str(target), "error": str(error)})
+            say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
+        if table is not None:
+            table.note(reports[-1])
+        if interrupted():
+            break
+    return reports
 
 
 def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[[], bool]) -> RestoreEach:
@@ -223,7 +235,7 @@ def by_chain(chain: Chain, given: argparse.Namespace, options: Options, interrup
 
     def restore_each(path: Path, target: Path) -> Report:
         if options.resume and target.exists() and not options.overwrite:
-            return pass_over(path, target, beside(target, f"{target.stem}.journal"), options)
+            return pass_over(path, target, options.report)
         report = restore_by_chain(chain, path, target, work, options.removed)
         if not options.json:
             print(format_chain(report))
@@ -277,7 +289,7 @@ def restore_one(
     """Restores a file, or goes on with it, and returns the report of what was written."""
     journal = beside(target, f"{target.stem}.journal")
     if options.resume and target.exists() and not (options.overwrite and journal.exists()):
-        return pass_over(path, target, journal, options)
+        return pass_over(path, target, options.report)
     try:
         restoration = restore_file(restorer, path, journal, options, interrupted, known)
     except Cancelled as stopped:
@@ -289,12 +301,13 @@ def restore_one(
         restoration.storage.discard()
 
 
-def pass_over(path: Path, target: Path, journal: Path, options: Options) -> Report:
-    """Says that a result is there already, and returns the report of it that an earlier run has left."""
+def pass_over(path: Path, target: Path, report: Path | None) -> Report:
+    """Says that a result is there already, and returns what an earlier run has left of it in a file of reports."""
+    journal = beside(target, f"{target.stem}.journal")
     left = f" Remove {journal}, or go on with it with --resume --overwrite." if journal.exists() else ""
     say(f"{path.name}: {target} is there already.{left}")
     known = {"input": str(path), "output": str(target)}
-    return earlier_reports(options.report).get(str(target), known) | {"skipped": True}
+    return earlier_reports(report).get(str(target), known) | {"skipped": True}
 
 
 def restore_file(
@@ -465,17 +478,17 @@ def earlier_reports(path: Path | None) -> dict[str, Report]:
     return {}
 
 
-def write_reports(reports: list[Report], options: Options) -> None:
-    """Writes and prints the reports, for machines; a single one stands alone, several are a list."""
+def write_reports(reports: list[Report], inputs: int, place: Path | None, *, as_json: bool) -> None:
+    """Writes and prints the reports, for machines; that of a single input stands alone, several are a list."""
     if not any("output" in report for report in reports):
         return
-    text = json.dumps(reports[0] if len(options.inputs) == 1 else reports, indent=2)
-    if options.report:
+    text = json.dumps(reports[0] if inputs == 1 else reports, indent=2)
+    if place:
         try:
-            options.report.write_text(text + "\n", "utf-8")
+            place.write_text(text + "\n", "utf-8")
         except OSError as error:
-            raise RestorationError(f"The report {options.report} cannot be written ({error.strerror}).") from None
-    if options.json:
+            raise RestorationError(f"The report {place} cannot be written ({error.strerror}).") from None
+    if as_json:
         print(text)
 
 

@@ -100,7 +100,7 @@ class Work:
                 return latest_from_hub(repo, files, cancelled, **where, on_transfer=on_transfer)
 
         names = ("start", "duration", "resume", "overwrite", "subtype")
-        options = {name: getattr(given, name) for name in names} | others
+        options = {name: getattr(given, name) for name in names if name not in others} | others
         return cls(interrupted, restorer_of, checkpoint_of, hub_folder, **options)
 
 

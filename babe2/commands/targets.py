@@ -10,15 +10,16 @@ from pathlib import Path
 from babe2 import audio
 from babe2.errors import RestorationError
 
+RESTORED = ".restored.wav"  # how the names of results end, where nobody names them
 LONGEST_NAME = 240  # bytes, so that a number still fits
 
 
-def targets_of(inputs: Sequence[Path], output: Path | None) -> list[Path]:
+def targets_of(inputs: Sequence[Path], output: Path | None, ending: str = RESTORED) -> list[Path]:
     """For each input the file that its restoration is written to: `output`, inside that folder, or beside the input."""
     for path in inputs:
         if not path.name:
             raise RestorationError(f"{path} is a folder, not a recording. Choose a file inside it.")
-    names = [f"{path.stem}.restored.wav" for path in inputs]
+    names = [f"{path.stem}{ending}" for path in inputs]
     if output is None:
         return [path.with_name(name) for path, name in zip(inputs, names, strict=True)]
     if len(names) == 1 and not os.path.isdir(output):

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from babe2.dsp.resampling import resample
+from babe2.dsp.resampling import Quality, resample
 from babe2.dsp.tape import Tape
 
 REACH = 0.1  # seconds on either side that are heard with a range, so that its ends are as its middle
@@ -19,8 +19,8 @@ class ResampledTape(Tape):
     changes it by no more than rounding.
     """
 
-    def __init__(self, tape: Tape, rate: int, new_rate: int) -> None:
-        self._tape, self._rate, self._new_rate = tape, rate, new_rate
+    def __init__(self, tape: Tape, rate: int, new_rate: int, quality: Quality = "VHQ") -> None:
+        self._tape, self._rate, self._new_rate, self._quality = tape, rate, new_rate, quality
         self.channels, self.samples = tape.channels, -(-tape.samples * new_rate // rate)
         together = math.gcd(rate, new_rate)
         self._step, self._new_step = rate // together, new_rate // together  # samples from one such place to the next
@@ -31,6 +31,6 @@ class ResampledTape(Tape):
         reach = -(-int(REACH * self._new_rate) // self._new_step)
         first, last = start // self._new_step - reach, -(-stop // self._new_step) + reach
         heard = self._tape.read(first * self._step, last * self._step)
-        made = resample(heard, self._rate, self._new_rate)
+        made = resample(heard, self._rate, self._new_rate, self._quality)
         offset = first * self._new_step
         return made[:, start - offset : stop - offset]

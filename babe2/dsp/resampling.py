@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor
 
 from babe2.dsp.tape import Tape
 
+Quality = Literal["VHQ", "HQ"]  # soxr's: exact to 28 bits, or to 20
 
-def resample(x: Tensor, rate: int, new_rate: int) -> Tensor:
+
+def resample(x: Tensor, rate: int, new_rate: int, quality: Quality = "VHQ") -> Tensor:
     """Resamples x (B, T) from `rate` to `new_rate` (Hz): (B, ceil(T * new_rate / rate)), linear phase."""
-    return torch.cat(list(resampled([x], rate, new_rate)), dim=1).to(x.device)
+    return torch.cat(list(resampled([x], rate, new_rate, quality)), dim=1).to(x.device)
 
 
-def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Tensor]:
+def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int, quality: Quality = "VHQ") -> Iterator[Tensor]:
     """Resamples a signal that comes in blocks (B, n); the result does not depend on where they are cut."""
     if rate == new_rate:
         yield from blocks
@@ -28,7 +31,7 @@ def resampled(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Te
     stream, taken, given, last = None, 0, 0, np.empty((0, 1), np.float32)
     for block in blocks:
         samples = np.ascontiguousarray(block.T.cpu().numpy(), np.float32)
-        stream = stream or soxr.ResampleStream(rate, new_rate, samples.shape[1], dtype="float32", quality="VHQ")
+        stream = stream or soxr.ResampleStream(rate, new_rate, samples.shape[1], dtype="float32", quality=quality)
         out = stream.resample_chunk(samples)
         taken, given, last = taken + len(samples), given + len(out), samples[:0]
         yield torch.from_numpy(np.ascontiguousarray(out.T))

@@ -119,6 +119,16 @@ def at_least(x: Tensor, length: int) -> Tensor:
     return x if x.shape[-1] >= length else F.pad(x, (0, length - x.shape[-1]))
 
 
+def quick_length(samples: int) -> int:
+    """A length, at least that long, whose transform takes no longer than need be: a small number times a power of two.
+
+    >>> quick_length(85_465)
+    86016
+    """
+    unit = 2 ** max(0, samples.bit_length() - 5)
+    return -(-samples // unit) * unit
+
+
 def squared(spectrum: Tensor) -> Tensor:
     """The power |X|^2 of a spectrum, which is overwritten; half as long as `.abs().square()`, and rounded otherwise."""
     parts = torch.view_as_real(spectrum).square_()

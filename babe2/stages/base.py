@@ -88,6 +88,18 @@ class Staged(Tape):
         """Frees what it has kept, once all of it is read and safe."""
 
 
+class Watched(Tape):
+    """A tape that a stage hears through several times: nobody who stops the work has to wait until it has."""
+
+    def __init__(self, tape: Tape, bench: Bench) -> None:
+        self._tape, self._bench = tape, bench
+        self.channels, self.samples = tape.channels, tape.samples
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        self._bench.poll()
+        return self._tape.read(start, stop)
+
+
 class Untouched(Staged):
     """A recording in which a stage finds nothing to do."""
 

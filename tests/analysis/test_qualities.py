@@ -41,7 +41,7 @@ def tone(hertz: float, seconds: float = 0.5, phase: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize(("sound", "rate", "column"), [("x", 32_000, "original"), ("s5", 44_100, "restored_44k1")])
 def test_the_eight_published_metrics_are_those_recorded(sound: str, rate: int, column: str) -> None:
-    with np.load(REFERENCE / "measured.npz") as sounds:
+    with np.load(REFERENCE / "stages.npz") as sounds:
         found = measured(sounds[sound], rate)
     recorded = json.loads((REFERENCE / "metrics.json").read_text())["metrics"][column]
     for name, published in PUBLISHED.items():
