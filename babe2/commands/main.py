@@ -13,12 +13,9 @@ from babe2.commands import (
     analyse,
     chain,
     checkpoints,
-    compare,
     degrade,
-    evaluate,
     generate,
     info,
-    listening_test,
     master,
     panel,
     restore,
@@ -26,6 +23,7 @@ from babe2.commands import (
     stage,
     train,
 )
+from babe2.commands.judging import compare, evaluate, listening_test
 from babe2.commands.terminal import INTERRUPTED, complain, say, stopped_by_signals
 from babe2.process import reuse_memory
 

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2.analysis.bursts import bursts
+from babe2.analysis.dropouts import Dropouts, Place, dropouts, runs_of
 from babe2.config import STAGE, setting
 from babe2.dsp.prediction import interpolated, predictors
 from babe2.dsp.tape import Tape
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
-from babe2.stages.bursts import bursts
-from babe2.stages.dropouts import Dropouts, Place, dropouts, runs_of
 from babe2.stages.pieces import InPieces
 
 ORDER, FILLING_ORDER = 32, 48  # of the model that clicks stand out of, and of the one that fills their places

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from babe2.analysis.dropouts import Place, dropouts
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
 from babe2.degradations.missing import Gaps
 from babe2.dsp.tape import Tape
 from babe2.restorer import Restorer
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds
-from babe2.stages.dropouts import Place, dropouts
 
 AROUND_SECONDS = 1.5  # on either side, from which a prior knows what was played
 FADE_SECONDS = 0.001  # into what is there on either side

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from music import music
 
-from babe2.commands.compare import pairs_of
+from babe2.commands.judging.compare import pairs_of
 from babe2.commands.main import main
 
 

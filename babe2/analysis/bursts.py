@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from babe2.analysis.dropouts import AUDIBLE, Place
 from babe2.dsp.tape import Tape
-from babe2.stages.dropouts import AUDIBLE, Place
 
 BLOCK_SECONDS = 0.002  # the largest second difference of so much sound is its roughness there
 AROUND, USUAL = 25, 23  # blocks on either side, and of which, from the least rough on, the roughness is usual

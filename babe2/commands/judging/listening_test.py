@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from babe2.commands.evaluate import save_report
+from babe2.commands.judging.evaluate import save_report
 from babe2.commands.options import new_command
 from babe2.commands.targets import check_file, make_folder
 from babe2.errors import RestorationError
