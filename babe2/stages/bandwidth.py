@@ -135,11 +135,16 @@ def _smoothed(power: Tensor) -> Tensor:
 def cut_off(hertz: Tensor, level: Tensor, high_hz: float) -> float | None:
     """Where a spectrum (F,), in dB, ends at once, not far below where music is heard with ease; None if nowhere."""
     most, end_hz = CUT_DB, None
-    for hz in hertz[(hertz > high_hz / NEAR) & (hertz < hertz[-1] / PAST[0])].tolist():
-        before = float(level[(hertz > BEFORE[0] * hz) & (hertz < BEFORE[1] * hz)].mean())
-        fall = before - float(level[(hertz > PAST[0] * hz) & (hertz < PAST[1] * hz)].max())
+    asked = hertz[(hertz > high_hz / NEAR) & (hertz < hertz[-1] / PAST[0])]
+    first, last, past, end = (
+        torch.searchsorted(hertz, factor * asked, right=above).tolist()
+        for factor, above in ((BEFORE[0], True), (BEFORE[1], False), (PAST[0], True), (PAST[1], False))
+    )
+    for i in range(len(asked)):
+        before = float(level[first[i] : last[i]].mean())
+        fall = before - float(level[past[i] : end[i]].max())
         if fall > most:
-            reached = (level > before - REACHED_DB) & (hertz < PAST[0] * hz)
+            reached = (level > before - REACHED_DB) & (hertz < PAST[0] * asked[i])
             most, end_hz = fall, float(hertz[reached].max())
     return end_hz
 
