@@ -161,6 +161,8 @@ def _cell(own: Sequence[dict[str, Any]]) -> str:
     def mean(key: str) -> float:
         return float(np.mean([row[key] for row in own]))
 
+    if not own:
+        return "-"
     if "change_db" in own[0]:
         touched = mean("changed_a_minute")
         return f"{touched:.1f} a minute" + (f", {mean('change_db'):.0f} dB" if touched else "")
@@ -178,9 +180,10 @@ def _gained(rows: Sequence[dict[str, Any]], damage: str, way: str) -> str:
         }
         for name in (OURS, way)
     )
-    if not ours:
+    shared = ours.keys() & other.keys()
+    if not shared:
         return ""
-    mean, low, high = confidence([ours[clip] - other[clip] for clip in ours])
+    mean, low, high = confidence([ours[clip] - other[clip] for clip in sorted(shared)])
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
@@ -189,10 +192,11 @@ def main() -> None:
     parser.add_argument("places", nargs="+", type=Path)
     parser.add_argument("--dust", type=Path, help="a recording of a record's clicks, for those whose places none knows")
     parser.add_argument("--json", type=Path, required=True, help="where the figures are kept")
+    parser.add_argument("--ways", nargs="+", help="only these of what is compared")
     given = parser.parse_args()
     torch.set_num_threads(1)
     figures = Figures.at(given.json, machine())
-    compared = ways()
+    compared = {name: way for name, way in ways().items() if not given.ways or name in given.ways}
     for work in compared.values():
         work(torch.randn(RATE, generator=torch.Generator().manual_seed(0)) * LEVEL, RATE)  # what is loaded once
     for number, path in enumerate(find_recordings(given.places)):
