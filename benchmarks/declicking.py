@@ -65,7 +65,7 @@ DUST, DUST_DB = "dust of a record, -15 dB", -15.0
 
 def ways() -> dict[str, Way]:
     """What is compared, at the default strength and at another; grooveclean where it is installed."""
-    found: dict[str, Way] = {OURS: ours(0.5), f"{OURS}, strength 0.3": ours(0.3)}
+    found: dict[str, Way] = {OURS: ours(0.5), f"{OURS}, strength 0.8": ours(0.8)}
     try:
         import grooveclean  # noqa: F401
     except ImportError:

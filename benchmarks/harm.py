@@ -212,8 +212,10 @@ def measure_notes(figures: Figures, notes: Sequence[Path], records: Sequence[Ten
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """What was done to the music, as Markdown: stretches touched (where nothing is wrong) or made worse, holes where the
-    music was louder than the noise, both a minute and means over clips; the level in 95 % of all seconds, and at most.
+    """What was done to the music, as Markdown.
+
+    Stretches touched (where nothing is wrong) or made worse, and holes where the music was louder than the noise: both
+    a minute, means over clips. Then by how much the level is off in 95 % of all seconds, and at most.
     """
     heads = ["nothing is wrong" if snr is None else f"noise at -{snr} dB" for snr in SNR_DB]
     lines = [f"| | {' | '.join(heads)} |", "|" + " --- |" * (len(heads) + 1)]
@@ -234,7 +236,9 @@ def table_of_notes(rows: Sequence[dict[str, Any]]) -> str:
     heads = [f"{hertz:g} Hz" for hertz in PITCHES_HZ]
     lines = [f"| notes taken for hum | {' | '.join(heads)} |", "|" + " --- |" * (len(heads) + 1)]
     for rhythm in RHYTHMS:
-        found = [[row["mains_hz"] for row in rows if (row["rhythm"], row["hertz"]) == (rhythm, hz)] for hz in PITCHES_HZ]
+        found = [
+            [row["mains_hz"] for row in rows if (row["rhythm"], row["hertz"]) == (rhythm, hz)] for hz in PITCHES_HZ
+        ]
         cells = [f"{sum(mains is not None for mains in each)} of {len(each)}" for each in found]
         lines.append(f"| {rhythm} | {' | '.join(cells)} |")
     return "\n".join(lines)
