@@ -14,6 +14,7 @@ import datetime
 import itertools
 import json
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from babe2 import Restorer
 from babe2.config import PIANO
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
+from babe2.evaluation.synthetic import INFORMED, OURS, Clip, as_truth, restoring, score, spoiled
 from babe2.evaluation.table import confidence
 from babe2.methods.guided import GuidedSettings
+from babe2.methods.nothing import Nothing
 from babe2.methods.paper import BORROWED
 from babe2.methods.undone import MARGIN
 
@@ -60,21 +62,30 @@ MEASURES = {  # and whether less is better
 
 def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any]:
     """Spoils a clip, restores it with a solver, and returns the scores."""
+    return {"solver": solver, "clip": clip[0], "seed": seed} | scored(restorer, SOLVERS[solver], clip, seed)
+
+
+def scored(restorer: Restorer, options: Mapping[str, Any], clip: Clip, seed: int) -> dict[str, Any]:
+    """Spoils a clip, restores it and returns the scores; `informed` is told the true response."""
     assert restorer.reference is not None
     name, audio, rate = clip
     degraded = spoiled(name, as_truth(audio, rate), seed)
+    method = options.get("method", OURS)
+    told = {"response": degraded.degradation.response} if method == INFORMED else {}
     began = time.process_time()
-    audio, response = restoring(restorer, **SOLVERS[solver])(degraded.observation, seed)
+    audio, response = restoring(restorer, **options, **told)(degraded.observation, seed)
     taken = time.process_time() - began
-    scores = asdict(score(audio, response, degraded, restorer.reference).scores)
+    found = method not in (INFORMED, Nothing.name)
+    scores = asdict(score(audio, response if found else None, degraded, restorer.reference).scores)
     scores["haze"] = max(0.0, scores.pop("flatness_excess"))
-    return {"solver": solver, "clip": name, "seed": seed, "cpu_seconds": round(taken, 2), **scores}
+    return {"cpu_seconds": round(taken, 2), **scores}
 
 
 def compared(rows: list[dict[str, Any]], measure: str, solver: str, against: str) -> str:
     """Returns the mean, and its difference from another solver's on the same clips and seeds, with a 95 % interval."""
     ours, theirs = (
-        {(r["clip"], r["seed"]): r[measure] for r in rows if r["solver"] == name} for name in (solver, against)
+        {(r["clip"], r["seed"]): r[measure] for r in rows if r["solver"] == name and r[measure] is not None}
+        for name in (solver, against)
     )
     if not ours:
         return "-"
@@ -86,11 +97,11 @@ def compared(rows: list[dict[str, Any]], measure: str, solver: str, against: str
     return f"{told} ({mean:+.2f} [{low:+.2f}, {high:+.2f}])"
 
 
-def table(rows: list[dict[str, Any]], against: str) -> str:
+def table(rows: list[dict[str, Any]], against: str, solvers: Iterable[str] = SOLVERS) -> str:
     """Returns the table of all solvers."""
     lines = [f"| solver (against {against} on the same clips) | clips | " + " | ".join(MEASURES) + " |"]
     lines.append("|" + " --- |" * (len(MEASURES) + 2))
-    for solver in SOLVERS:
+    for solver in solvers:
         cells = [compared(rows, measure, solver, against) for measure in MEASURES]
         count = sum(r["solver"] == solver for r in rows)
         lines.append(f"| {solver} | {count} | " + " | ".join(cells) + " |")

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from declicking import runs
+from harm import RATE, STRETCH, holes, levels, round_and_round, touched, worse
 from measuring import Figures, Units, described, kind_of_processor
 from restoration import extended, fill_card, growth, joins, material, presets, rows_of, tables
 
@@ -125,3 +128,42 @@ def test_each_row_tells_the_processor_it_was_measured_on() -> None:
         {"machine": older, "rows": [{"n": 3}]},
     ]
     assert [row["machine"] for row in rows_of(kept)] == [*["AVX2, 2 of 2 cores"] * 2, "AMX bf16, 1 of 2 cores"]
+
+
+def sounding(seconds: float, seed: int) -> torch.Tensor:
+    return torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(seed))
+
+
+def test_what_is_silenced_is_counted_as_holes_unless_it_was_silent_before() -> None:
+    music = sounding(2, seed=0)
+    made = music.clone()
+    made[4 * STRETCH : 8 * STRETCH] = 0
+    found = holes(music, music, made)
+    thirds = 18
+    assert found.alive == pytest.approx(thirds * (2 * RATE // STRETCH - 1), rel=0.02)
+    # Three looks of two stretches lie within the gap; the two that reach into it hear half, and that is no hole.
+    assert found.all == found.above_noise == pytest.approx(3 * thirds, abs=3)
+    assert touched(music, made) == worse(music, music, made) == 4
+    assert holes(music, made, made).all == 0
+
+
+def test_what_is_taken_of_the_noise_is_no_harm() -> None:
+    music = sounding(2, seed=0)
+    heard = music + 3 * sounding(2, seed=1)
+    assert worse(music, heard, music) == holes(music, heard, music).all == 0
+    # Of music that the noise covered, nothing could be heard to be missing.
+    found = holes(music, heard, 0.1 * music)
+    assert found.above_noise < 0.2 * found.all
+    assert levels(music, 0.5 * music) == pytest.approx(2 * [-6.02], abs=0.01)
+
+
+def test_noise_goes_round_without_a_break() -> None:
+    record = torch.sin(2 * np.pi * torch.arange(3 * RATE) / 100)
+    longer = round_and_round(record, 8 * RATE, start=5)
+    assert len(longer) == 8 * RATE
+    assert longer.diff().abs().max() < 2 * record.diff().abs().max()
+
+
+def test_runs_tell_where_changes_begin_and_end() -> None:
+    assert runs(torch.tensor([True, False, True, True, False])) == [(0, 1), (2, 4)]
+    assert runs(torch.zeros(3, dtype=torch.bool)) == []
