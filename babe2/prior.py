@@ -79,7 +79,7 @@ class BandwisePrior(Prior):
     poll: Poll | None = None
 
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """`sigma` may also be (K,) or (B, K), a level for each bin."""
+        """`sigma` may also be (K,) or (B, K), a level for each bin, or (B, K, frames), one at each time."""
         return self.transform.inverse(self.estimate(self.transform(noisy), self.levels(noisy, sigma)))
 
     def at_levels(self, noisy: Tensor, level: Tensor) -> Tensor:
@@ -96,12 +96,14 @@ class BandwisePrior(Prior):
         return float(torch.where(level > spread, DROWNING * spread, level).max())
 
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Returns the noise level of every item and bin (B, K)."""
+        """Returns the noise level of every item and bin (B, K), and of every frame where they are told (B, K, frames)."""
+        if sigma.ndim == 3:
+            return sigma.to(noisy).expand(len(noisy), -1, -1)
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
 
     def estimate(self, groups: list[Tensor], sigma: Tensor) -> list[Tensor]:
-        """Estimates clean coefficients from noisy ones at noise levels sigma (B, K)."""
-        spread = self.network.spread
+        """Estimates clean coefficients from noisy ones at noise levels sigma (B, K) or (B, K, frames)."""
+        spread = self.network.spread if sigma.ndim == 2 else self.network.spread[:, None]
         deviation = (sigma**2 + spread**2).sqrt()
         guessed = self.network(scaled(groups, 1 / deviation), (sigma / spread).log(), self.poll)
         kept = scaled(groups, (spread / deviation) ** 2)
@@ -136,10 +138,11 @@ class BandExtender(Prior):
 
 
 def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
-    """Returns groups (B, rows, frames, C) with every bin times its gain (B, K)."""
-    gains = gain.split([group.shape[1] * PATCH for group in groups], dim=1)
+    """Returns groups (B, rows, frames, C) with every bin times its gain, (B, K) or (B, K, frames)."""
+    by_row = gain.reshape(*gain.shape[:2], -1).unflatten(1, (-1, PATCH)).transpose(2, 3).unsqueeze(-1)
+    gains = by_row.split([group.shape[1] for group in groups], dim=1)
     return [
-        (group.float().unflatten(-1, (PATCH, -1)) * gain.unflatten(1, (-1, 1, PATCH, 1))).flatten(-2)
+        (group.float().unflatten(-1, (PATCH, -1)) * gain).flatten(-2)
         for group, gain in zip(groups, gains, strict=True)
     ]
 
