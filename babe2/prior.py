@@ -83,20 +83,29 @@ class BandwisePrior(Prior):
         return self.transform.inverse(self.estimate(self.transform(noisy), self.levels(noisy, sigma)))
 
     def at_levels(self, noisy: Tensor, level: Tensor) -> Tensor:
-        """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,)."""
-        return self(noisy, level[self.transform.centre_bins])
+        """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,); see `in_bins`."""
+        return self(noisy, self.in_bins(level))
+
+    def in_bins(self, level: Tensor) -> Tensor:
+        """A level for each frequency (T // 2 + 1,) as one for each bin (K,); one for each bin and frame as it is."""
+        return level[self.transform.centre_bins] if level.ndim == 1 else level
+
+    def shaped(self, x: Tensor, gain: Tensor) -> Tensor:
+        """x (B, T) times a gain in each bin and frame (B, K, frames)."""
+        return self.transform.inverse(scaled(self.transform(x), gain))
 
     def highest_needed(self, level: Tensor) -> float:
-        """Returns the noise level from which sampling has to begin, given the recording's (T // 2 + 1,).
+        """Returns the noise level from which sampling has to begin, given the recording's (T // 2 + 1,); see `in_bins`.
 
         It is high enough to drown all music that the recording's noise hides, and where noise hides nothing no lower
         than it is.
         """
-        level, spread = level[self.transform.centre_bins], self.network.spread
+        level = self.in_bins(level)
+        spread = self.network.spread if level.ndim == 1 else self.network.spread[:, None]
         return float(torch.where(level > spread, DROWNING * spread, level).max())
 
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Returns the noise level of every item and bin (B, K), and of every frame where they are told (B, K, frames)."""
+        """Returns the noise level of every item and bin (B, K), or (B, K, frames) where it changes with time."""
         if sigma.ndim == 3:
             return sigma.to(noisy).expand(len(noisy), -1, -1)
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
@@ -142,8 +151,7 @@ def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
     by_row = gain.reshape(*gain.shape[:2], -1).unflatten(1, (-1, PATCH)).transpose(2, 3).unsqueeze(-1)
     gains = by_row.split([group.shape[1] for group in groups], dim=1)
     return [
-        (group.float().unflatten(-1, (PATCH, -1)) * gain).flatten(-2)
-        for group, gain in zip(groups, gains, strict=True)
+        (group.float().unflatten(-1, (PATCH, -1)) * gain).flatten(-2) for group, gain in zip(groups, gains, strict=True)
     ]
 
 

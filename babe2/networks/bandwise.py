@@ -64,8 +64,8 @@ class BandwiseUNet(nn.Module):
     def forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None = None) -> list[Tensor]:
         """Returns groups like the given ones (B, rows, frames, 2 fold PATCH), which are of unit variance.
 
-        noisiness is the log of the noise level over the spread of music, (B, K), or (B, K, frames) where it changes with
-        time; `poll` is called before each block.
+        noisiness is the log of the noise level over the spread of music, (B, K), or (B, K, frames) where it changes
+        with time; `poll` is called before each block.
         """
         with torch.autocast(noisiness.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self._forward(groups, noisiness, poll)

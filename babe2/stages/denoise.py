@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import checkpoints
+from babe2.analysis.clicks import Mender, threshold_of
 from babe2.analysis.machine import find_machine_of_channels
 from babe2.checkpoints.checkpoint import Checkpoint
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
@@ -35,6 +36,8 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, amplitude, bin_frequencies, fades, frames
 from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
+from babe2.methods.heard import noise_level
+from babe2.methods.undone import CLICKS
 from babe2.network import Poll
 from babe2.networks.models import next_length
 from babe2.networks.published_segments import in_published_segments
@@ -146,6 +149,7 @@ class Denoiser(ABC):
     level: float  # standard deviation of the recordings that it knows
     reference: ReferenceLtas  # how music sounds
     goes_without: bool = True  # whether it works where nothing is known of the noise
+    follows_noise: bool = False  # whether it knows how loud noise is at every moment, so that it needs no bound
     found: Report
 
     @abstractmethod
@@ -173,10 +177,11 @@ class NetworkDenoiser(Denoiser):
 class PriorDenoiser(Denoiser):
     """A prior of music that takes a noise level per band: its estimate of the music under the noise that is measured.
 
-    The machine's response is left as it is.
+    The noise is followed over time, and clicks are filled before. The machine's response is left as it is.
     """
 
     goes_without = False
+    follows_noise = True
 
     def __init__(self, restorer: Restorer) -> None:
         self.restorer = restorer
@@ -189,15 +194,19 @@ class PriorDenoiser(Denoiser):
                 f"the method {TWO_STAGE}."
             )
         self.reference = reference
+        self.mender = Mender(self.sample_rate, threshold_of(CLICKS))
 
+    @torch.no_grad()
     def clean(self, noisy: Tensor, noise: Noise) -> Tensor:
         prior = self._prior(noisy.shape[-1])
         assert isinstance(prior, BandwisePrior)
-        padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
+        filled = self.mender.without_clicks(noisy.cpu()).sound.to(noisy)
+        padded = F.pad(filled, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
         power = noise.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:])
-        level = (self.level * power.sqrt()).clamp(min=QUIETEST)
-        with torch.no_grad():
-            return prior.at_levels(padded, F.pad(level, (1, 0), value=QUIETEST).to(noisy))[:, : noisy.shape[-1]]
+        level = F.pad(self.level * power.sqrt(), (1, 0), value=QUIETEST).to(noisy)
+        clean = prior(padded, noise_level(prior, padded, level))
+        below = padded - prior.highpass(padded)  # of which the prior knows nothing
+        return (clean + below)[:, : noisy.shape[-1]]
 
     def _prior(self, samples: int) -> object:
         return self.restorer.prior(next_length(self.restorer.model, samples))
@@ -270,8 +279,10 @@ class Denoised(Staged):
             self.noises[channel],
         )
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
-        power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
-        clean = noisy - no_more_than_noise(noisy, noisy - self.denoiser.clean(noisy, known), power)
+        clean = self.denoiser.clean(noisy, known)
+        if not self.denoiser.follows_noise:
+            power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
+            clean = noisy - no_more_than_noise(noisy, noisy - clean, power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
