@@ -20,9 +20,11 @@ from statistics import mean
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import Restorer, audio
+from babe2.analysis.clicks import Mender, threshold_of
 from babe2.degradations.families import family_of
 from babe2.degradations.noise_bank import looped, whole_turns
 from babe2.degradations.response import coloured_by
@@ -31,6 +33,10 @@ from babe2.dsp.distance import log_spectral_distance
 from babe2.dsp.resampling import resample
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import CORE_HZ, RECORDED_HZ, TRUTH_LEVEL, band_si_sdr, matched, response_error, si_sdr
+from babe2.methods.heard import bank_spectrum, noise_level
+from babe2.methods.undone import CLICKS
+from babe2.networks.models import next_length
+from babe2.prior import BandwisePrior
 from babe2.stages import declick, denoise
 
 RATE = 22050
@@ -89,6 +95,26 @@ def by_denoising() -> dict[str, Denoising]:
     except ImportError:
         pass
     return found | {"denoiser-small": staged(), "prior": staged(method="prior")}
+
+
+def told(records: Path, clip: Clip, snr_db: float) -> Denoising:
+    """The prior where the ratio is told, and the noise's spectrum is that of a bank of other records."""
+    restorer = Restorer.from_checkpoint("piano-small", device="cpu")
+    length = next_length(restorer.model, len(clip.music))
+    prior = restorer.prior(length)
+    assert isinstance(prior, BandwisePrior)
+    bank = [noise_of(path) for path in sorted(records.glob("*.ogg")) if path.name not in RECORDS]
+    spectrum = bank_spectrum(prior, bank)
+    mender = Mender(RATE, threshold_of(CLICKS))
+
+    @torch.no_grad()
+    def clean(noisy: Tensor) -> Tensor:
+        filled = F.pad(mender.without_clicks(noisy[None]).sound.float(), (0, length - len(noisy)))
+        level = spectrum * TRUTH_LEVEL * 10 ** (-snr_db / 20)
+        made = prior(filled, noise_level(prior, filled, level)) + filled - prior.highpass(filled)
+        return made[0, : len(noisy)]
+
+    return clean
 
 
 def by_restoring(steps: int) -> dict[str, Restoring]:
@@ -195,6 +221,7 @@ def main() -> None:
         for snr in sorted(SNR_DB, reverse=True):
             for name, denoiser in taking.items():
                 denoising(kept, clip, snr, name, denoiser)
+            denoising(kept, clip, snr, "prior, ratio told and noise of a bank", told(given.noise, clip, snr))
             for name, restorer in undoing.items():
                 restoring(kept, clip, snr, name, restorer)
     print(table(kept.rows, "denoising"), table(kept.rows, "restoring"), sep="\n\n")

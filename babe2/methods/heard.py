@@ -8,14 +8,14 @@ when the noise is loud, the prior knows more of the music than the recording doe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from babe2.analysis.changing_noise import Parts, follow
+from babe2.analysis.changing_noise import Parts, averaged, follow
 from babe2.analysis.clicks import Mender
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import QUIETEST, NoisyColouring
@@ -93,20 +93,37 @@ def under_changing_noise(
     filled, missing = mended.sound.to(observation), mended.marked.to(observation.device)
     undone = degradation.undone(filled)
     soft = undone.magnitude.clamp(min=SOFTEST)
-    followed = noise_level(prior, shaped(filled, 1 / soft), degradation.noise_in(filled) / soft)
+    between = prior.in_bins(degradation.noise_in(filled) / soft)
+    followed = noise_level(prior, shaped(filled, 1 / soft), between)
     louder = torch.where(undone.level < math.inf, soft / undone.magnitude, math.inf)
     level = (followed * prior.in_bins(louder)[:, None]).clamp(min=QUIETEST)
     return filled, ChangingNoise(level, missing, prior.shaped)
 
 
 def noise_level(prior: BandwisePrior, noisy: Tensor, level: Tensor) -> Tensor:
-    """The level (B, K, frames) of noise on music (B, T) that is of a `level` (T // 2 + 1,) between its bursts."""
+    """The level (B, K, frames) of noise on music (B, T) that is of a `level` (K,) between its bursts."""
 
     def parted(power: Tensor) -> Parts:
         clean = prior(noisy, power.sqrt())
         return Parts(prior.transform.power(noisy - clean), prior.transform.power(clean))
 
     least = QUIETEST**2
-    power = prior.in_bins(level).square().clamp(min=least)
-    found = follow(power, prior.transform.power(noisy), prior.transform.numbers, parted, ROUNDS)
+    found = follow(
+        level.square().clamp(min=least), prior.transform.power(noisy), prior.transform.numbers, parted, ROUNDS
+    )
     return found.clamp(min=least).sqrt()
+
+
+def bank_spectrum(prior: BandwisePrior, excerpts: Sequence[Tensor]) -> Tensor:
+    """The level (K,) between its bursts of such noise as a bank's excerpts (T,) at the prior's rate, of unit RMS."""
+    found = []
+    for excerpt in excerpts:
+        whole = excerpt.repeat(-(-prior.transform.length // len(excerpt)))[None, : prior.transform.length]
+        power = averaged(prior.transform.power(whole / excerpt.square().mean().sqrt()))
+        found.append(power[0].median(dim=-1).values)
+    return torch.stack(found).mean(dim=0).sqrt()
+
+
+def as_loud_as(spectrum: Tensor, level: Tensor) -> Tensor:
+    """A bank's spectrum (K,) at the level of noise that was found in a recording (K,)."""
+    return spectrum * (level / spectrum.clamp(min=QUIETEST)).median()

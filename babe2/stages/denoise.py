@@ -204,7 +204,7 @@ class PriorDenoiser(Denoiser):
         padded = F.pad(filled, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
         power = noise.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:])
         level = F.pad(self.level * power.sqrt(), (1, 0), value=QUIETEST).to(noisy)
-        clean = prior(padded, noise_level(prior, padded, level))
+        clean = prior(padded, noise_level(prior, padded, prior.in_bins(level)))
         below = padded - prior.highpass(padded)  # of which the prior knows nothing
         return (clean + below)[:, : noisy.shape[-1]]
 

@@ -13,7 +13,7 @@ from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
 from babe2.dsp.curves import SampledCurve
 from babe2.methods.bandwise import BandwiseSettings, restore_bandwise
-from babe2.methods.heard import Changing, ChangingNoise, noise_level, under_changing_noise
+from babe2.methods.heard import Changing, ChangingNoise, as_loud_as, bank_spectrum, noise_level, under_changing_noise
 from babe2.networks.models import build_transform
 from babe2.prior import BandwisePrior, build_prior
 
@@ -72,10 +72,19 @@ def test_noise_is_found_louder_where_it_is() -> None:
     prior, loud = wiener(), 0.3  # beyond all music, so that the prior takes none of it for music
     noise = loud * seeded(3)(torch.Size((1, LENGTH)))
     noise[:, 3840:4864] *= 3  # the eighth frame and half of its neighbours
-    level = noise_level(prior, noise, torch.full((LENGTH // 2 + 1,), loud))[0]
+    level = noise_level(prior, noise, torch.full((len(prior.network.spread),), loud))[0]
     treble = level[-16:] / loud
     assert 2 < float(treble[:, 8].mean()) < 4
     assert 0.8 < float(treble[:, [2, 3, 13, 14]].mean()) < 1.25
+
+
+@torch.no_grad()
+def test_a_bank_tells_the_spectrum_and_the_recording_how_loud_it_is() -> None:
+    prior = wiener()
+    hiss = seeded(5)(torch.Size((3000,)))
+    found = bank_spectrum(prior, [hiss, 7 * hiss])
+    assert float((found[8:].log2()).abs().max()) < 0.5  # flat, and of unit level, but for the narrow bands of the bass
+    torch.testing.assert_close(as_loud_as(found, 0.02 * found), 0.02 * found)
 
 
 @torch.no_grad()
