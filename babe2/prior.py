@@ -79,29 +79,40 @@ class BandwisePrior(Prior):
     poll: Poll | None = None
 
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """`sigma` may also be (K,) or (B, K), a level for each bin."""
+        """`sigma` may also be (K,) or (B, K), a level for each bin, or (B, K, frames), one at each time."""
         return self.transform.inverse(self.estimate(self.transform(noisy), self.levels(noisy, sigma)))
 
     def at_levels(self, noisy: Tensor, level: Tensor) -> Tensor:
-        """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,)."""
-        return self(noisy, level[self.transform.centre_bins])
+        """The same for noise with a level of its own at every frequency of the segment (T // 2 + 1,); see `in_bins`."""
+        return self(noisy, self.in_bins(level))
+
+    def in_bins(self, level: Tensor) -> Tensor:
+        """A level for each frequency (T // 2 + 1,) as one for each bin (K,); one for each bin and frame as it is."""
+        return level[self.transform.centre_bins] if level.ndim == 1 else level
+
+    def shaped(self, x: Tensor, gain: Tensor) -> Tensor:
+        """x (B, T) times a gain in each bin and frame (B, K, frames)."""
+        return self.transform.inverse(scaled(self.transform(x), gain))
 
     def highest_needed(self, level: Tensor) -> float:
-        """Returns the noise level from which sampling has to begin, given the recording's (T // 2 + 1,).
+        """Returns the noise level from which sampling has to begin, given the recording's (T // 2 + 1,); see `in_bins`.
 
         It is high enough to drown all music that the recording's noise hides, and where noise hides nothing no lower
         than it is.
         """
-        level, spread = level[self.transform.centre_bins], self.network.spread
+        level = self.in_bins(level)
+        spread = self.network.spread if level.ndim == 1 else self.network.spread[:, None]
         return float(torch.where(level > spread, DROWNING * spread, level).max())
 
     def levels(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Returns the noise level of every item and bin (B, K)."""
+        """Returns the noise level of every item and bin (B, K), or (B, K, frames) where it changes with time."""
+        if sigma.ndim == 3:
+            return sigma.to(noisy).expand(len(noisy), -1, -1)
         return sigma.to(noisy).expand(len(noisy), len(self.network.spread))
 
     def estimate(self, groups: list[Tensor], sigma: Tensor) -> list[Tensor]:
-        """Estimates clean coefficients from noisy ones at noise levels sigma (B, K)."""
-        spread = self.network.spread
+        """Estimates clean coefficients from noisy ones at noise levels sigma (B, K) or (B, K, frames)."""
+        spread = self.network.spread if sigma.ndim == 2 else self.network.spread[:, None]
         deviation = (sigma**2 + spread**2).sqrt()
         guessed = self.network(scaled(groups, 1 / deviation), (sigma / spread).log(), self.poll)
         kept = scaled(groups, (spread / deviation) ** 2)
@@ -136,11 +147,11 @@ class BandExtender(Prior):
 
 
 def scaled(groups: list[Tensor], gain: Tensor) -> list[Tensor]:
-    """Returns groups (B, rows, frames, C) with every bin times its gain (B, K)."""
-    gains = gain.split([group.shape[1] * PATCH for group in groups], dim=1)
+    """Returns groups (B, rows, frames, C) with every bin times its gain, (B, K) or (B, K, frames)."""
+    by_row = gain.reshape(*gain.shape[:2], -1).unflatten(1, (-1, PATCH)).transpose(2, 3).unsqueeze(-1)
+    gains = by_row.split([group.shape[1] for group in groups], dim=1)
     return [
-        (group.float().unflatten(-1, (PATCH, -1)) * gain.unflatten(1, (-1, 1, PATCH, 1))).flatten(-2)
-        for group, gain in zip(groups, gains, strict=True)
+        (group.float().unflatten(-1, (PATCH, -1)) * gain).flatten(-2) for group, gain in zip(groups, gains, strict=True)
     ]
 
 

@@ -61,8 +61,16 @@ class NoisyColouring(ClosedForm):
     def __call__(self, clean: Tensor) -> Tensor:
         return shaped(clean, self.undone(clean).magnitude)
 
+    def noise_in(self, observation: Tensor) -> Tensor:
+        """The level of the noise in a recording (B, T), at every frequency (T // 2 + 1,), as it was recorded."""
+        level = amplitude(self._noise.gain_db(self._hertz(observation))) * self._gain
+        return F.pad(level, (1, 0), value=QUIETEST).to(observation)
+
+    def _hertz(self, observation: Tensor) -> Tensor:
+        return torch.fft.rfftfreq(observation.shape[-1], 1 / self._sample_rate, dtype=torch.float64)[1:]
+
     def undone(self, observation: Tensor) -> Undone:
-        hertz = torch.fft.rfftfreq(observation.shape[-1], 1 / self._sample_rate, dtype=torch.float64)[1:]
+        hertz = self._hertz(observation)
         response = self._response.gain_db(hertz)
         level = (amplitude(self._noise.gain_db(hertz) - response) * self._gain).clamp(min=QUIETEST)
         level = torch.where(response < DEEPEST_DB, math.inf, level)

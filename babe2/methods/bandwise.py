@@ -12,15 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from babe2.config import BandwiseArchitecture, ChurnSettings, Column, Model
-from babe2.degradations.base import ClosedForm, shaped
+from babe2.analysis.clicks import Mender, Unclicked
+from babe2.config import SAMPLING, BandwiseArchitecture, ChurnSettings, Column, Model, setting
+from babe2.degradations.base import ClosedForm
+from babe2.dsp.tape import Tape
 from babe2.errors import RestorationError
-from babe2.methods.base import Span
+from babe2.methods.base import Span, Work
+from babe2.methods.heard import ROUNDS, Changing, ChangingNoise, Heard, Steady, under_changing_noise
 from babe2.methods.undone import (
     MARGIN,
     UndoneMethod,
@@ -37,9 +40,19 @@ BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T
 HighestNeeded = Callable[[Tensor], float]  # noise levels of a recording (T // 2 + 1,) -> where sampling has to begin
 
 
+RecordingsNoise = Literal["steady", "changing"]
+
+
 @dataclass(frozen=True)
 class BandwiseSettings(UndoneSettings, ChurnSettings):
     """By measurement; the defaults are the piano column's, the compact one has its own."""
+
+    surface_noise: RecordingsNoise = setting(  # noqa: RUF009
+        "steady",
+        SAMPLING,
+        "Noise of the recording",
+        "steady: as strong at all times; changing: swells, crackle and clicks are followed and heard through",
+    )
 
 
 @torch.no_grad()
@@ -50,6 +63,7 @@ def restore_bandwise(
     settings: BandwiseSettings,
     noise: Noise,
     *,
+    changing: ChangingNoise | None = None,
     highest_needed: HighestNeeded = lambda level: math.inf,
     constrain: Constrain = lambda clean: clean,
     on_step: OnStep | None = None,
@@ -58,9 +72,10 @@ def restore_bandwise(
 
     `prior` takes one noise level per frequency. Sampling begins at `settings.sigma_start`, or lower where the
     recording's noise levels need less. `constrain` has the last word on every estimate: it keeps what neighbours have
-    settled.
+    settled. Noise that changes with time has levels (B, K, frames) instead of (T // 2 + 1,).
     """
-    recording = degradation.undone(observation)
+    heard = degradation.undone(observation)
+    recording: Heard = Steady(heard) if changing is None else Changing(heard, changing)
     start = min(max(highest_needed(recording.level), 2 * settings.sigma_min), settings.sigma_start)
     sigmas = noise_levels(settings.steps, start, settings.sigma_min)
     churn, highest, own = churn_factors(sigmas, settings).tolist(), float(sigmas[0]), recording.level
@@ -72,15 +87,16 @@ def restore_bandwise(
         if churn[step - 1] > 0:
             raised = own.minimum(level * (1 + churn[step - 1]))
             stirred = settings.churn_noise * (raised**2 - level**2).clamp(min=0).sqrt()
-            x = x + shaped(noise(x.shape), stirred)
+            x = x + recording.shaped(noise(x.shape), stirred)
         clean = constrain(prior(x, raised))
         level = own.clamp(max=lower)
         # Each frequency goes on its own straight way to the estimate.
-        return clean + shaped(x - clean, level / raised), clean
+        x = clean + recording.shaped(x - clean, level / raised)
+        return recording.heard_anew(x, clean, level), clean
 
     x = constrain(recording.above(highest))
-    x = x + shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
-    return descend_without_gradient(x, sigmas, take, recording, degradation.response, on_step)
+    x = x + recording.shaped(noise(x.shape), torch.where(own > highest, level, 0.0))
+    return descend_without_gradient(x, sigmas, take, heard, degradation.response, on_step)
 
 
 class Bandwise(UndoneMethod):
@@ -101,6 +117,17 @@ class Bandwise(UndoneMethod):
         if not isinstance(model.architecture, BandwiseArchitecture):
             raise RestorationError("This checkpoint takes no noise level per band. Run it with solver = guided.")
 
+    def measured(self, work: Work, mender: Mender) -> Tape:
+        return Unclicked(work.observation, mender) if self._follows else work.observation
+
+    @property
+    def _follows(self) -> bool:
+        return self.settings.surface_noise == "changing"
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps + (ROUNDS if self._follows else 0)
+
     def span(self, samples: int) -> Span:
         return Span(segment_length(samples, self.settings.segment_length), MARGIN)
 
@@ -108,6 +135,10 @@ class Bandwise(UndoneMethod):
         self, session: UndoneSession, observation: Tensor, *, noise: Noise, constrain: Constrain, on_step: OnStep
     ) -> Sampled:
         work, prior = session.work, _bandwise(session.work.prior)
+        changing = None
+        if self._follows:
+            observation, changing = under_changing_noise(prior, session.degradation, observation, session.mender)
+            work.evaluations += ROUNDS
 
         def denoise(noisy: Tensor, level: Tensor) -> Tensor:
             work.evaluations += 1
@@ -119,6 +150,7 @@ class Bandwise(UndoneMethod):
             observation,
             self.settings,
             noise,
+            changing=changing,
             highest_needed=prior.highest_needed,
             constrain=constrain,
             on_step=on_step,

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.chain import CLEAR_DB, RecordingChain
+from babe2.analysis.clicks import Mender, threshold_of
 from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Samplewise, Undone, shaped
@@ -41,6 +42,7 @@ NOISY_DB = -10.0  # noise over the whole recording, from which on little of the 
 CHAIN_FFT = 4096  # in which a given response is looked at
 ROUNDING_DB = -70.0  # relative to the music: what even a recording without noise holds besides
 MOST_RAISED_DB = 40.0  # any band, when the level of the music under a given response is measured
+CLICKS = 0.5  # how readily something is taken for a click, between 0 and 1
 SHORTEST = 18 * GRAIN  # samples; with its margins as long as what the network is trained on
 
 Take = Callable[[Tensor, int, float, float], tuple[Tensor, Tensor]]  # (x, step, sigma, lower) -> next x, its estimate
@@ -70,6 +72,10 @@ class UndoneMethod(SegmentMethod):
     ) -> Sampled:
         """Restores segments (S * C, margin + L + margin) as recorded, at the prior's level."""
 
+    def measured(self, work: Work, mender: Mender) -> Tape:
+        """The recording as its machine is looked for in it."""
+        return work.observation
+
     def heard(self, work: Work, segment: Tensor) -> Tensor:
         """The part of a segment's sound that is restored; here all of it."""
         return segment
@@ -96,11 +102,13 @@ class UndoneSession(Session):
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
+        self.mender = Mender(work.sample_rate, threshold_of(CLICKS))
+        recording = method.measured(work, self.mender)
         if work.machine_known:
-            self.chain, loudness = noiseless(work), deviation(work.observation)
+            self.chain, loudness = noiseless(work), deviation(recording)
         else:
             self.chain, loudness = find_machine_at_unit_level(
-                work.observation, work.sample_rate, work.known_music(), same_room=work.same_room
+                recording, work.sample_rate, work.known_music(), same_room=work.same_room
             )
         self.band = self.chain.band
         self.warnings = warnings_on(self.chain)
@@ -115,7 +123,7 @@ class UndoneSession(Session):
         inverse = F.pad(self.chain.inverse(bin_frequencies(work.sample_rate, fft)[1:]), (1, 0))
         inverse = inverse.float().to(work.device)
         self.level = work.level_factor(
-            work.observation, method.settings.level, lambda piece: equalise(piece, inverse, fft, fft, fft // 4)
+            recording, method.settings.level, lambda piece: equalise(piece, inverse, fft, fft, fft // 4)
         )
         # A channel's noise is as much louder as its music.
         gain = float((self.level * loudness[:, None].to(self.level)).mean())

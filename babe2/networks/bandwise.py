@@ -64,22 +64,23 @@ class BandwiseUNet(nn.Module):
     def forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None = None) -> list[Tensor]:
         """Returns groups like the given ones (B, rows, frames, 2 fold PATCH), which are of unit variance.
 
-        noisiness (B, K) is the log of the noise level over the spread of music; `poll` is called before each block.
+        noisiness is the log of the noise level over the spread of music, (B, K), or (B, K, frames) where it changes
+        with time; `poll` is called before each block.
         """
         with torch.autocast(noisiness.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self._forward(groups, noisiness, poll)
 
     def _forward(self, groups: list[Tensor], noisiness: Tensor, poll: Poll | None) -> list[Tensor]:
         x = torch.cat([stem(group) for stem, group in zip(self.stems, groups, strict=True)], dim=1)
-        by_row = noisiness.unflatten(1, (-1, PATCH))
-        x = x + (self.place + self.tell(by_row / 4)).unsqueeze(2).to(x.dtype)
+        by_row = noisiness.reshape(*noisiness.shape[:2], -1).unflatten(1, (-1, PATCH)).transpose(2, 3)
+        x = x + (self.place.unsqueeze(1) + at_places(self.tell, by_row / 4)).to(x.dtype)
         levels = [self._embedded(by_row.mean(dim=-1, keepdim=True))]
         kept: list[Tensor] = []
         for level in range(len(self.down)):
             if level:
                 kept.append(x)
                 x = self.shrink[level - 1](halved(x))
-                levels.append((levels[-1][:, ::2] + levels[-1][:, 1::2]) / 2)
+                levels.append(halved_levels(levels[-1]))
             for index, block in enumerate(self.down[level]):
                 if poll is not None:
                     poll()
@@ -100,10 +101,11 @@ class BandwiseUNet(nn.Module):
         return [head(part) for head, part in zip(self.heads, parts, strict=True)]
 
     def _embedded(self, noisiness: Tensor) -> Tensor:
-        """The embedding of a row's mean noisiness: (B, rows, 1) -> (B, rows, E)."""
+        """The embedding of a row's mean noisiness: (B, rows, frames or 1, 1) -> (B, rows, frames or 1, E)."""
         steps = torch.linspace(-4.0, 4.0, LEVELS, device=noisiness.device)
         near = torch.exp(-2 * (noisiness.clamp(-8, 8) / 2 - steps) ** 2)
-        return self.embed(torch.cat([near, noisiness / 4, torch.ones_like(noisiness)], dim=-1))
+        told = torch.cat([near, noisiness / 4, torch.ones_like(noisiness)], dim=-1)
+        return at_places(self.embed, told)
 
     def set_dtype(self, dtype: torch.dtype) -> BandwiseUNet:
         """Sets the type the network multiplies in; its weights stay as they are. Returns the network itself."""
@@ -112,7 +114,7 @@ class BandwiseUNet(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: x (B, rows, frames, C), noise (B, rows, E) -> like x."""
+    """A residual block: x (B, rows, frames, C), noise (B, rows, frames or 1, E) -> like x."""
 
     def __init__(self, channels: int, embedding: int, dilation: tuple[int, int]) -> None:
         super().__init__()
@@ -128,7 +130,7 @@ class Block(nn.Module):
 
 
 class Film(nn.Module):
-    """Gain and offset per channel (FiLM), from the embedding of how noisy each row is."""
+    """Gain and offset per channel (FiLM), from the embedding of how noisy each row is, and when."""
 
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
@@ -137,7 +139,7 @@ class Film(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        gain, offset = self.linear(noise).unsqueeze(2).chunk(2, dim=-1)
+        gain, offset = at_places(self.linear, noise).chunk(2, dim=-1)
         return torch.addcmul(offset, x, 1 + gain)
 
 
@@ -156,11 +158,26 @@ class Harmonics(nn.Module):
         return x + self.give(F.silu(torch.cat(seen, dim=-1)))
 
 
+def at_places(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer of the last dimension, at every row and frame of x (B, rows, frames, C).
+
+    In three dimensions torch rounds otherwise than in four, and noise that does not change has always been in three.
+    """
+    told: Tensor = layer(x.flatten(1, 2))
+    return told.unflatten(1, x.shape[1:3])
+
+
 def halved(x: Tensor) -> Tensor:
     """Half the rows and frames, four times the channels: (B, rows, frames, C) -> (B, rows / 2, frames / 2, 4 C)."""
     batch, rows, frames, channels = x.shape
     quarters = x.reshape(batch, rows // 2, 2, frames // 2, 2, channels).transpose(2, 3)
     return quarters.reshape(batch, rows // 2, frames // 2, 4 * channels)
+
+
+def halved_levels(noise: Tensor) -> Tensor:
+    """The embedding for half the rows, and half the frames where it changes with time: a mean of each two."""
+    noise = (noise[:, ::2] + noise[:, 1::2]) / 2
+    return noise if noise.shape[2] == 1 else (noise[:, :, ::2] + noise[:, :, 1::2]) / 2
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -134,6 +134,17 @@ class FoldedConstantQ(nn.Module):
         spectrum = weighted.new_zeros(*weighted.shape[:-1], self.length // 2 + 1)
         return torch.fft.irfft(spectrum.index_add(-1, self.bin_of, weighted), n=self.length)
 
+    def power(self, x: Tensor) -> Tensor:
+        """Returns the mean square (B, K, frames) of x's (B, L) coefficients in each bin and frame."""
+        parts = [group.unflatten(-1, (PATCH, -1)).square().mean(dim=-1) for group in self(x)]
+        return torch.cat([part.transpose(2, 3).flatten(1, 2) for part in parts], dim=1)
+
+    @property
+    def numbers(self) -> Tensor:
+        """How many numbers each bin holds in a frame (K,)."""
+        parts = [torch.full((bins,), 2.0 * fold) for bins, fold in self.groups]
+        return torch.cat(parts).to(self.window.device)
+
     def highpass(self, x: Tensor) -> Tensor:
         """Returns what of x (B, up to L) lies above 20 Hz."""
         padded = torch.fft.rfft(x, n=self.length) * self.pass_band

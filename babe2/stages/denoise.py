@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import checkpoints
+from babe2.analysis.clicks import Mender, threshold_of
 from babe2.analysis.machine import find_machine_of_channels
 from babe2.checkpoints.checkpoint import Checkpoint
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, BandwiseArchitecture, setting
@@ -38,6 +39,8 @@ from babe2.dsp.spectra import ReferenceLtas, amplitude, bin_frequencies, fades, 
 from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.methods.gramophone import NoiseLevel, Pull
+from babe2.methods.heard import noise_level
+from babe2.methods.undone import CLICKS
 from babe2.network import Poll
 from babe2.networks.models import next_length
 from babe2.networks.published_segments import in_published_segments
@@ -235,6 +238,7 @@ class Denoiser(ABC):
     goes_without: bool = True  # whether it works where nothing is known of the noise
     believed: bool = False  # whether all that it takes away is noise, as a person has said how loud that is
     seconds: int = SECONDS  # that it hears at once, beside the margins
+    follows_noise: bool = False  # whether it knows how loud noise is at every moment, so that it needs no bound
     found: Report
 
     @abstractmethod
@@ -260,10 +264,11 @@ class NetworkDenoiser(Denoiser):
 class PriorDenoiser(Denoiser):
     """A prior of music that takes a noise level per band: its estimate of the music under the noise that is measured.
 
-    The machine's response is left as it is.
+    The noise is followed over time, and clicks are filled before. The machine's response is left as it is.
     """
 
     goes_without = False
+    follows_noise = True
 
     def __init__(self, restorer: Restorer) -> None:
         self.restorer = restorer
@@ -276,15 +281,19 @@ class PriorDenoiser(Denoiser):
                 f"the method {TWO_STAGE}."
             )
         self.reference = reference
+        self.mender = Mender(self.sample_rate, threshold_of(CLICKS))
 
+    @torch.no_grad()
     def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
         prior = self._prior(noisy.shape[-1])
         assert isinstance(prior, BandwisePrior)
-        padded = F.pad(noisy, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
+        filled = self.mender.without_clicks(noisy.cpu()).sound.to(noisy)
+        padded = F.pad(filled, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
         power = noise.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:])
-        level = (self.level * power.sqrt()).clamp(min=QUIETEST)
-        with torch.no_grad():
-            return prior.at_levels(padded, F.pad(level, (1, 0), value=QUIETEST).to(noisy))[:, : noisy.shape[-1]]
+        level = F.pad(self.level * power.sqrt(), (1, 0), value=QUIETEST).to(noisy)
+        clean = prior(padded, noise_level(prior, padded, prior.in_bins(level)))
+        below = padded - prior.highpass(padded)  # of which the prior knows nothing
+        return (clean + below)[:, : noisy.shape[-1]]
 
     def _prior(self, samples: int) -> object:
         return self.restorer.prior(next_length(self.restorer.model, samples))
@@ -382,7 +391,7 @@ class Denoised(Staged):
         )
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
         clean = self.denoiser.clean(noisy, known, channel, piece)
-        if not self.denoiser.believed:
+        if not (self.denoiser.believed or self.denoiser.follows_noise):
             power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
             clean = noisy - no_more_than_noise(noisy, noisy - clean, power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain

@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "cutoffs_hz": (400.0, 500.0, 600.0, 700.0, 800.0),
     "cutoff_slopes_db": (-2.0, -4.0, -8.0, -16.0, -32.0),
     "cutoff_learning_rate": 10.0,
+    "surface_noise": "changing",
 }
 # Where a method's own value or its band asks for another one.
 OF_BABE: dict[str, Any] = {"blind_segments": 1, "filter_min_hz": 500.0, "filter_max_hz": 290.0}

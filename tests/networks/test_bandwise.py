@@ -63,6 +63,18 @@ def test_it_hears_how_noisy_each_bin_is(network: BandwiseUNet) -> None:
         assert any(not torch.equal(a, b) for a, b in pairs)
 
 
+def test_noise_may_change_with_time(network: BandwiseUNet) -> None:
+    """Told frame by frame, noise that stays gives the same answer; noise that swells is heard where it does."""
+    asked, told = pictures(network, frames=96), noise(1, BINS)
+    by_frame = told[..., None].repeat(1, 1, 96)
+    swelled = by_frame.clone()
+    swelled[..., 44:48] += 3.0
+    steady, same, changed = (network(asked, each) for each in (told, by_frame, swelled))
+    for a, b, c in zip(steady, same, changed, strict=True):
+        assert deviation(b, a) < 1e-5
+        assert deviation(c[:, :, 44:48], a[:, :, 44:48]) > 1e-3 and deviation(c[:, :, :8], a[:, :, :8]) < 1e-5
+
+
 @pytest.mark.parametrize("noisiness", [-1e4, -20.0, 20.0, 1e4])
 def test_no_noise_level_is_too_low_or_too_high(network: BandwiseUNet, noisiness: float) -> None:
     answered = network(pictures(network), torch.full((1, BINS), noisiness))
