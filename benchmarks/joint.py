@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import Restorer, audio
-from babe2.analysis.clicks import Mender, threshold_of
+from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.degradations.families import family_of
 from babe2.degradations.noise_bank import looped, whole_turns
 from babe2.degradations.response import coloured_by

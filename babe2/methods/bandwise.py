@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from babe2.analysis.clicks import Mender, Unclicked
+from babe2.analysis.damage.clicks import Mender, Unclicked
 from babe2.config import SAMPLING, BandwiseArchitecture, ChurnSettings, Column, Model, setting
 from babe2.degradations.base import ClosedForm
 from babe2.dsp.tape import Tape

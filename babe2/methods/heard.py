@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from babe2.analysis.changing_noise import Parts, averaged, follow
-from babe2.analysis.clicks import Mender
+from babe2.analysis.damage.clicks import Mender
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import QUIETEST, NoisyColouring
 from babe2.prior import BandwisePrior

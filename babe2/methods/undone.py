@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.chain import CLEAR_DB, RecordingChain
-from babe2.analysis.clicks import Mender, threshold_of
+from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.analysis.machine import find_machine_at_unit_level
 from babe2.config import ResolutionSettings, SegmentSettings, StartSettings
 from babe2.degradations.base import Samplewise, Undone, shaped

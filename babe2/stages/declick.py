@@ -1,6 +1,6 @@
 """Clicks, crackle and short drop-outs: found by what linear prediction cannot explain, and filled from both sides.
 
-How clicks are found and filled is told in analysis/clicks.py.
+How clicks are found and filled is told in analysis/damage/clicks.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from babe2.analysis.bursts import bursts
-from babe2.analysis.clicks import FILLING_ORDER, Mender, threshold_of
-from babe2.analysis.dropouts import Dropouts, Place, dropouts
+from babe2.analysis.damage.bursts import bursts
+from babe2.analysis.damage.clicks import FILLING_ORDER, Mender, threshold_of
+from babe2.analysis.damage.dropouts import Dropouts, Place, dropouts
 from babe2.config import STAGE, setting
 from babe2.dsp.tape import Tape
 from babe2.stages.base import Bench, Stage, Staged, Untouched, sounds

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import checkpoints
-from babe2.analysis.clicks import Mender, threshold_of
+from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.analysis.machine import find_machine_of_channels
 from babe2.checkpoints.checkpoint import Checkpoint
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, BandwiseArchitecture, setting

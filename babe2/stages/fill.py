@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from babe2.analysis.dropouts import Place, dropouts
+from babe2.analysis.damage.dropouts import Place, dropouts
 from babe2.config import DEFAULT_CHECKPOINT, STAGE, setting
 from babe2.degradations.missing import Gaps
 from babe2.dsp.tape import Tape

@@ -7,7 +7,7 @@ from classroom import COMPACT, RATE, compact_network
 from conftest import deviation, seeded
 from torch import Tensor
 
-from babe2.analysis.clicks import Mender, threshold_of
+from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.config import COMPACT as COLUMN
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring

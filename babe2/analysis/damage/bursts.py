@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.dropouts import AUDIBLE, Place
+from babe2.analysis.damage.dropouts import AUDIBLE, Place
 from babe2.dsp.tape import Tape
 
 BLOCK_SECONDS = 0.002  # the largest second difference of so much sound is its roughness there

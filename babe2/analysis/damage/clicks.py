@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babe2.analysis.dropouts import runs_of
+from babe2.analysis.damage.dropouts import runs_of
 from babe2.dsp.prediction import interpolated, predictors
 from babe2.dsp.tape import Tape
 

@@ -1,0 +1,1 @@
+"""Finds what is broken in a recording: clicks, drop-outs, bursts; clicks are mended, too."""
