@@ -440,12 +440,12 @@ def test_it_fits_by_day_and_by_night(restored_page: Page, size: str, scheme: Any
 
 
 def test_what_is_chosen_keeps_its_mark_under_the_pointer(restored_page: Page) -> None:
-    chosen = restored_page.get_by_role("radio", name="Draft")
+    chosen = restored_page.get_by_role("radio", name="Draft:")
     restored_page.get_by_label("The whole recording").focus()
     chosen.hover()
     grounds = [
         radio.evaluate("radio => getComputedStyle(radio).backgroundColor")
-        for radio in (chosen, restored_page.get_by_role("radio", name="Standard"))
+        for radio in (chosen, restored_page.get_by_role("radio", name="Standard:"))
     ]
     assert grounds[0] != grounds[1]
 
