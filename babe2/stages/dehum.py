@@ -39,6 +39,7 @@ ENOUGH_DB = 20.0  # a line that stands out by more tells no more of the speed
 STANDS_OUT_DB = 8.0  # over both sides
 MOSTLY = 0.15  # of the time a line may be covered by music
 STEADY, FAINTEST = 0.6, 0.05  # of its usual level that a line keeps in all but so few of its faintest moments
+SWING, SWING_OF_SIDES = 0.2, 1.7  # between those and its loudest: of its usual level, or of what is on both sides
 LOUDEST = 1.4  # times its usual level, that are taken away at most
 SIDES_HZ = (2.5, 3.25, 4.0)  # from a line, where nothing of it is left
 
@@ -248,9 +249,12 @@ class _Lines:
             waves[knot] = found[:, 0]
             sides = decibels(found[:, 1:].abs().square().unflatten(1, (2, -1)).mean(dim=2)).amax(dim=1)
             over[knot] = decibels(waves[knot].abs().square()) - sides
-        over, size = over.quantile(MOSTLY, dim=0), waves.abs()
-        steady = size.quantile(FAINTEST, dim=0) > STEADY * size.median(dim=0).values
-        stands_out = (over > STANDS_OUT_DB) & steady
+        size = waves.abs()
+        sides, usually = (size * 10 ** (-over / 20)).quantile(1 - MOSTLY, dim=0), size.median(dim=0).values
+        faintest, loudest = size.quantile(FAINTEST, dim=0), size.quantile(1 - FAINTEST, dim=0)
+        # Music that covers a line makes it swing; a note that is struck again and again swings with nothing beside it.
+        swings = loudest - faintest > torch.maximum(SWING * usually, SWING_OF_SIDES * sides)
+        stands_out = (over.quantile(MOSTLY, dim=0) > STANDS_OUT_DB) & (faintest > STEADY * usually) & ~swings
         reach = min(20, len(size) // 2)
         usual = torch.stack([size[max(0, m - reach) : m + reach + 1].median(dim=0).values for m in range(len(size))])
         waves = waves * (LOUDEST * usual / size.clamp(min=1e-30)).clamp(max=1) * stands_out
