@@ -52,7 +52,7 @@ BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T
 HighestNeeded = Callable[[Tensor], float]  # noise levels of a recording (T // 2 + 1,) -> where sampling has to begin
 
 
-TELLING_DB = -35.0  # noise over the whole recording: fainter noise hides nothing of its machine
+TELLING_DB = -20.0  # noise beside the whole recording: fainter noise does not hide its machine
 
 RecordingsNoise = Literal["steady", "changing"]
 
