@@ -140,9 +140,7 @@ class Bandwise(UndoneMethod):
             chain = self._machine_behind(chain, loudness, work, recording)
         return chain, loudness
 
-    def _machine_behind(
-        self, noisy: RecordingChain, loudness: Tensor, work: Work, recording: Tape
-    ) -> RecordingChain:
+    def _machine_behind(self, noisy: RecordingChain, loudness: Tensor, work: Work, recording: Tape) -> RecordingChain:
         """The machine as a recording tells of it once the prior has taken its noise away."""
         level = self.settings.level / loudness
         noise = NoisyColouring(noisy.response, noisy.noise, work.sample_rate, self.settings.level)

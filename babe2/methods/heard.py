@@ -127,7 +127,7 @@ def bank_spectrum(prior: BandwisePrior, excerpts: Sequence[Tensor]) -> Tensor:
     found = []
     for excerpt in excerpts:
         whole = excerpt.repeat(-(-prior.transform.length // len(excerpt)))[None, : prior.transform.length]
-        power = averaged(prior.transform.power(whole / excerpt.square().mean().sqrt()))
+        power = averaged(prior.transform.power(whole / excerpt.square().mean().sqrt().clamp(min=1e-12)))
         found.append(power[0].median(dim=-1).values)
     return torch.stack(found).mean(dim=0).sqrt()
 

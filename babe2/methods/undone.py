@@ -78,9 +78,7 @@ class UndoneMethod(SegmentMethod):
 
     def machine(self, work: Work, recording: Tape) -> tuple[RecordingChain, Tensor]:
         """The machine that made it, and its channels' standard deviations (C,)."""
-        return find_machine_at_unit_level(
-            recording, work.sample_rate, work.known_music(), same_room=work.same_room
-        )
+        return find_machine_at_unit_level(recording, work.sample_rate, work.known_music(), same_room=work.same_room)
 
     def heard(self, work: Work, segment: Tensor) -> Tensor:
         """The part of a segment's sound that is restored; here all of it."""
