@@ -11,19 +11,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.damage.clicks import Mender, Unclicked
+from babe2.analysis.machine import find_machine
 from babe2.config import SAMPLING, BandwiseArchitecture, ChurnSettings, Column, Model, setting
 from babe2.degradations.base import ClosedForm
+from babe2.degradations.response import NoisyColouring
+from babe2.dsp.overlap_add import OverlapAdd
 from babe2.dsp.tape import Tape
 from babe2.errors import RestorationError
 from babe2.methods.base import Span, Work
-from babe2.methods.heard import ROUNDS, Changing, ChangingNoise, Heard, Steady, under_changing_noise
+from babe2.methods.heard import (
+    ROUNDS,
+    Changing,
+    ChangingNoise,
+    Heard,
+    Steady,
+    estimate_through,
+    under_changing_noise,
+)
 from babe2.methods.undone import (
     MARGIN,
     UndoneMethod,
@@ -39,6 +51,8 @@ from babe2.sampler import Constrain, Noise, OnStep, Sampled, churn_factors
 BandwiseDenoiser = Callable[[Tensor, Tensor], Tensor]  # (noisy (B, T), level (T // 2 + 1,)) -> clean (B, T)
 HighestNeeded = Callable[[Tensor], float]  # noise levels of a recording (T // 2 + 1,) -> where sampling has to begin
 
+
+TELLING_DB = -20.0  # noise beside the whole recording: fainter noise does not hide its machine
 
 RecordingsNoise = Literal["steady", "changing"]
 
@@ -119,6 +133,26 @@ class Bandwise(UndoneMethod):
 
     def measured(self, work: Work, mender: Mender) -> Tape:
         return Unclicked(work.observation, mender) if self._follows else work.observation
+
+    def machine(self, work: Work, recording: Tape) -> tuple[RecordingChain, Tensor]:
+        chain, loudness = super().machine(work, recording)
+        if self._follows and work.response is None and chain.band.floor_db > TELLING_DB:
+            chain = self._machine_behind(chain, loudness, work, recording)
+        return chain, loudness
+
+    def _machine_behind(self, noisy: RecordingChain, loudness: Tensor, work: Work, recording: Tape) -> RecordingChain:
+        """The machine as a recording tells of it once the prior has taken its noise away."""
+        level = self.settings.level / loudness
+        noise = NoisyColouring(noisy.response, noisy.noise, work.sample_rate, self.settings.level)
+        prior = _bandwise(work.prior)
+
+        def estimate(x: Tensor, _: int) -> Tensor:
+            work.evaluations += 1
+            return estimate_through(prior, (x * level[:, None]).to(work.device), noise).cpu() / self.settings.level
+
+        music = OverlapAdd(recording, work.span.whole, MARGIN, estimate)
+        found = find_machine(music, work.sample_rate, work.known_music(), same_room=work.same_room)
+        return replace(found, noise=noisy.noise, hears=noisy.hears) if found.hears else noisy
 
     @property
     def _follows(self) -> bool:

@@ -114,12 +114,20 @@ def noise_level(prior: BandwisePrior, noisy: Tensor, level: Tensor) -> Tensor:
     return found.clamp(min=least).sqrt()
 
 
+@torch.no_grad()
+def estimate_through(prior: BandwisePrior, noisy: Tensor, noise: NoisyColouring) -> Tensor:
+    """The music (B, T) in a recording, as its machine left it."""
+    level = prior.in_bins(noise.noise_in(noisy))
+    below = noisy - prior.highpass(noisy)  # of which the prior knows nothing
+    return prior(noisy, noise_level(prior, noisy, level)) + below
+
+
 def bank_spectrum(prior: BandwisePrior, excerpts: Sequence[Tensor]) -> Tensor:
     """The level (K,) between its bursts of such noise as a bank's excerpts (T,) at the prior's rate, of unit RMS."""
     found = []
     for excerpt in excerpts:
         whole = excerpt.repeat(-(-prior.transform.length // len(excerpt)))[None, : prior.transform.length]
-        power = averaged(prior.transform.power(whole / excerpt.square().mean().sqrt()))
+        power = averaged(prior.transform.power(whole / excerpt.square().mean().sqrt().clamp(min=1e-12)))
         found.append(power[0].median(dim=-1).values)
     return torch.stack(found).mean(dim=0).sqrt()
 

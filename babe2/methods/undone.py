@@ -76,6 +76,10 @@ class UndoneMethod(SegmentMethod):
         """The recording as its machine is looked for in it."""
         return work.observation
 
+    def machine(self, work: Work, recording: Tape) -> tuple[RecordingChain, Tensor]:
+        """The machine that made it, and its channels' standard deviations (C,)."""
+        return find_machine_at_unit_level(recording, work.sample_rate, work.known_music(), same_room=work.same_room)
+
     def heard(self, work: Work, segment: Tensor) -> Tensor:
         """The part of a segment's sound that is restored; here all of it."""
         return segment
@@ -107,9 +111,7 @@ class UndoneSession(Session):
         if work.machine_known:
             self.chain, loudness = noiseless(work), deviation(recording)
         else:
-            self.chain, loudness = find_machine_at_unit_level(
-                recording, work.sample_rate, work.known_music(), same_room=work.same_room
-            )
+            self.chain, loudness = method.machine(work, recording)
         self.band = self.chain.band
         self.warnings = warnings_on(self.chain)
         self.uncertainty = None if work.response is not None else self.chain.uncertainty

@@ -39,7 +39,7 @@ from babe2.dsp.spectra import ReferenceLtas, amplitude, bin_frequencies, fades, 
 from babe2.dsp.tape import Tape, deviation
 from babe2.errors import RestorationError
 from babe2.methods.gramophone import NoiseLevel, Pull
-from babe2.methods.heard import noise_level
+from babe2.methods.heard import as_loud_as, bank_spectrum, noise_level
 from babe2.methods.undone import CLICKS
 from babe2.network import Poll
 from babe2.networks.models import next_length
@@ -48,7 +48,7 @@ from babe2.networks.spectral import WINDOW, SpectralUNet, shortest_samples, soun
 from babe2.prior import BandwisePrior
 from babe2.restorer import Restorer, checked_seed
 from babe2.stages.base import Bench, Report, Stage, Staged, Untouched, sounds
-from babe2.stages.gramophone import AsPublished, Imagined, Preset, Sampling
+from babe2.stages.gramophone import AsPublished, Imagined, Preset, Sampling, stand_in
 
 DEFAULT_DENOISER = "denoiser-small"  # which is inside babe2
 SECONDS = 5  # of sound that are denoised at once, and whole, so that they are whole samples at every rate
@@ -75,6 +75,8 @@ TWO_STAGE: Method = "two-stage"
 GRAMOPHONE: Method = "gramophone"
 OF_GRAMOPHONE = ("noise_bank", "noise_level", "pull", "emphasis", "steps", "preset", "seed")  # settings of it alone
 
+OF_A_SAMPLE = ("pull", "emphasis", "steps", "seed")  # settings with which music is drawn rather than its mean taken
+
 
 @dataclass(frozen=True)
 class Denoise(Stage):
@@ -88,7 +90,7 @@ class Denoise(Stage):
         STAGE,
         "Method",
         "two-stage: a network that has learned noise and music; prior: what the music's prior makes of measured noise; "
-        "gramophone: what a prior imagines under the noise of a bank, which takes much longer",
+        "gramophone: what a prior makes of the noise of a bank; most imagine music under it, which takes much longer",
     )
     checkpoint: str = setting(
         "",
@@ -130,7 +132,8 @@ class Denoise(Stage):
         0,
         STAGE,
         "Steps",
-        "For gramophone: more take longer and sound a little finer; 0: as the preset has it",
+        "For gramophone: more take longer and sound a little finer; 0: as the preset has it. With steps, seed, pull or "
+        "emphasis the included prior imagines music, too, instead of taking the mean of all that is possible",
         bounds=lambda steps: steps == 0 or 2 <= steps <= 10_000,
     )
     preset: Preset = setting(  # noqa: RUF009
@@ -182,8 +185,18 @@ class Denoise(Stage):
         if self.method == "prior":
             return PriorDenoiser(bench.restorer(self.checkpoint or DEFAULT_CHECKPOINT))
         if self.method == GRAMOPHONE:
-            return GramophoneDenoiser(self._sampling(bench), recording, sample_rate)
+            sampling = self._sampling(bench)
+            if self.asks_for_a_sample or not isinstance(sampling.restorer.model.architecture, BandwiseArchitecture):
+                return GramophoneDenoiser(sampling, recording, sample_rate)
+            return BankDenoiser(sampling, recording)
         return NetworkDenoiser(bench.checkpoint_of(self.checkpoint or DEFAULT_DENOISER), bench.poll)
+
+    @property
+    def asks_for_a_sample(self) -> bool:
+        """Whether something was set that means nothing where the mean of all possible music is taken at once."""
+        usual, level = Denoise(), NoiseLevel.of(self.noise_level)
+        drawn = level.by == "snr" and len(set(level.given)) != 1  # a ratio anew for every evaluation
+        return drawn or any(getattr(self, name) != getattr(usual, name) for name in OF_A_SAMPLE)
 
     def _sampling(self, bench: Bench) -> Sampling:
         """How the method gramophone samples; what cannot be had is refused."""
@@ -274,13 +287,12 @@ class PriorDenoiser(Denoiser):
         self.restorer = restorer
         self.sample_rate, self.level = restorer.model.sample_rate, restorer.model.sigma_data
         self.found = {"checkpoint": restorer.name, "sha256": restorer.sha256, "verified": restorer.verified}
-        reference = restorer.reference
-        if not isinstance(self._prior(self.sample_rate), BandwisePrior) or reference is None:
+        if not isinstance(restorer.model.architecture, BandwiseArchitecture):
             raise RestorationError(
                 f"{restorer.name} takes no noise level per band, so it cannot denoise. Choose {DEFAULT_CHECKPOINT}, or "
                 f"the method {TWO_STAGE}."
             )
-        self.reference = reference
+        self.reference = restorer.reference or known_music()
         self.mender = Mender(self.sample_rate, threshold_of(CLICKS))
 
     @torch.no_grad()
@@ -289,14 +301,44 @@ class PriorDenoiser(Denoiser):
         assert isinstance(prior, BandwisePrior)
         filled = self.mender.without_clicks(noisy.cpu()).sound.to(noisy)
         padded = F.pad(filled, (0, next_length(self.restorer.model, noisy.shape[-1]) - noisy.shape[-1]))
-        power = noise.power(bin_frequencies(self.sample_rate, padded.shape[-1])[1:])
-        level = F.pad(self.level * power.sqrt(), (1, 0), value=QUIETEST).to(noisy)
-        clean = prior(padded, noise_level(prior, padded, prior.in_bins(level)))
+        level = self._between_bursts(prior, noise, channel).to(noisy)
+        clean = prior(padded, noise_level(prior, padded, level))
         below = padded - prior.highpass(padded)  # of which the prior knows nothing
         return (clean + below)[:, : noisy.shape[-1]]
 
+    def _between_bursts(self, prior: BandwisePrior, noise: Noise, channel: int) -> Tensor:
+        """The noise's level (K,) in each of the prior's bands."""
+        power = noise.power(bin_frequencies(self.sample_rate, prior.transform.length)[1:])
+        return prior.in_bins(F.pad(self.level * power.sqrt(), (1, 0), value=QUIETEST))
+
     def _prior(self, samples: int) -> object:
         return self.restorer.prior(next_length(self.restorer.model, samples))
+
+
+class BankDenoiser(PriorDenoiser):
+    """The same under noise of a bank's spectrum, as loud as it is found or said to be."""
+
+    def __init__(self, sampling: Sampling, recording: Tape) -> None:
+        super().__init__(sampling.restorer)
+        self.sampling, self.scale = sampling, self.level / deviation(recording)
+        self.believed = self.goes_without = bool(sampling.level.given)
+        self.found = self.found | {"noise_bank": sampling.found["noise_bank"]}
+
+    def _between_bursts(self, prior: BandwisePrior, noise: Noise, channel: int) -> Tensor:
+        spectrum, level = bank_spectrum(prior, self._examples(prior.transform.length, noise)), self.sampling.level
+        if not level.given:
+            return as_loud_as(spectrum, super()._between_bursts(prior, noise, channel))
+        if level.by == "snr":  # the recording's own level is that of music and noise
+            return spectrum * self.level / math.sqrt(1 + 10 ** (level.given[0] / 10))
+        return spectrum * level.gain(0.0, float(self.scale[channel]))
+
+    def _examples(self, samples: int, noise: Noise) -> list[Tensor]:
+        """Such noise, each (T,)."""
+        sampling = self.sampling
+        if sampling.bank is not None:
+            return [sound for _, sound in sampling.bank.bank(self.sample_rate).excerpts]
+        known = None if noise.curve is None else noise.power
+        return [stand_in(known, self.sample_rate, sampling.generator(0))(samples)]
 
 
 class GramophoneDenoiser(Denoiser):

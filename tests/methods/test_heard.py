@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import torch
-from classroom import COMPACT, RATE, compact_network
+from classroom import COMPACT, RATE, compact_network, tune
 from conftest import deviation, seeded
 from torch import Tensor
 
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.config import COMPACT as COLUMN
 from babe2.degradations.base import Undone, shaped
 from babe2.degradations.response import NoisyColouring
 from babe2.dsp.curves import SampledCurve
-from babe2.methods.bandwise import BandwiseSettings, restore_bandwise
+from babe2.dsp.tape import MemoryTape
+from babe2.methods.bandwise import Bandwise, BandwiseSettings, restore_bandwise
+from babe2.methods.base import Span, Work
 from babe2.methods.heard import Changing, ChangingNoise, as_loud_as, bank_spectrum, noise_level, under_changing_noise
+from babe2.methods.undone import MARGIN
 from babe2.networks.models import build_transform
 from babe2.prior import BandwisePrior, build_prior
+from babe2.stages.denoise import known_music
 
 LENGTH, FLOOR = 8192, 1e-3
 HERTZ, ENDS = torch.tensor([20.0, 1500.0, 4000.0]), torch.tensor([0.0, 0.0, -30.0])
 MACHINE = NoisyColouring(SampledCurve(HERTZ, ENDS), SampledCurve(HERTZ, torch.full((3,), -60.0)), RATE)
 
 
-def wiener() -> BandwisePrior:
+def wiener(length: int = LENGTH) -> BandwisePrior:
     """The untrained network: best for Gaussian music of its spread."""
-    prior = build_prior(COMPACT, compact_network(), build_transform(COMPACT, LENGTH))
+    prior = build_prior(COMPACT, compact_network(), build_transform(COMPACT, length))
     assert isinstance(prior, BandwisePrior)
     return prior
 
@@ -96,3 +101,21 @@ def test_a_click_is_missing_and_its_place_is_filled() -> None:
     filled, noise = under_changing_noise(wiener(), MACHINE, clicked, Mender(RATE, threshold_of(0.5)))
     assert noise.missing[:, 3000:3004].all() and int(noise.missing.sum()) < 20
     assert float((filled - sound).abs().max()) < 0.02 and noise.level.shape[0] == 1
+
+
+def test_under_loud_noise_the_machine_is_found_without_it_and_the_noise_with_it() -> None:
+    music = torch.from_numpy(tune(3.0)).float()
+    hiss = 0.05 * seeded(6)(music.shape)
+    steady, changing = (Bandwise.of(COLUMN, "standard", {"surface_noise": noise}) for noise in ("steady", "changing"))
+
+    def found(method: Bandwise, x: Tensor) -> tuple[RecordingChain, Tensor, int]:
+        tape, span = MemoryTape(torch.stack([x, 100 * x])), Span(MARGIN, MARGIN)
+        work = Work(tape, RATE, known_music(), None, span, [0], wiener, torch.device("cpu"))
+        return *method.machine(work, tape), work.evaluations
+
+    noisy, loudness, none = found(steady, music + hiss)
+    heard, same, asked = found(changing, music + hiss)
+    assert none == 0 and 24_000 / (3 * MARGIN) < asked < 20  # block by block
+    assert torch.equal(heard.noise.decibels, noisy.noise.decibels) and torch.equal(same, loudness)
+    assert not torch.equal(heard.response.gain_db(HERTZ), noisy.response.gain_db(HERTZ))
+    assert found(changing, music + hiss / 200)[2] == 0

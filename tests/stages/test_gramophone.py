@@ -250,6 +250,21 @@ def test_without_a_bank_noise_of_a_surface_stands_in(prior: str) -> None:
     assert np.abs(one - x.numpy()).max() > 1e-4 and not np.array_equal(one, other)
 
 
+def test_a_prior_that_takes_levels_is_told_the_banks_and_asked_for_the_mean(tmp_path: Path) -> None:
+    hiss, removed = noise(1603), {}
+    rumble = F.avg_pool1d(noise(8399), 400, 1)
+    for name, sound in (("hiss", noise(8000, seed=1)), ("rumble", rumble)):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", (0.05 * sound / sound.std())[0].numpy(), RATE)
+        said = {"method": "gramophone", "noise_bank": str(tmp_path / name), "noise_level": "gain=0.05"}
+        audio, report = denoise(hiss, RATE, **said)
+        assert audio.shape == hiss.shape and "statement" not in report["found"]  # nothing is imagined
+        assert report["found"]["noise_bank"]["files"] == 1
+        removed[name] = np.square(audio - hiss.numpy()).mean()
+    assert removed["hiss"] > 4 * removed["rumble"]
+    assert Denoise.of(**WORK).asks_for_a_sample and not Denoise.of(method="gramophone").asks_for_a_sample
+
+
 @pytest.mark.parametrize("preset", ["standard", "as-published"])
 def test_it_is_the_same_wherever_reading_begins(prior: str, bank: Path, preset: str) -> None:
     stage = Denoise.of(**WORK, checkpoint=prior, noise_bank=str(bank), preset=preset)
