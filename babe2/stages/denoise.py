@@ -251,7 +251,6 @@ class Denoiser(ABC):
     goes_without: bool = True  # whether it works where nothing is known of the noise
     believed: bool = False  # whether all that it takes away is noise, as a person has said how loud that is
     seconds: int = SECONDS  # that it hears at once, beside the margins
-    follows_noise: bool = False  # whether it knows how loud noise is at every moment, so that it needs no bound
     found: Report
 
     @abstractmethod
@@ -281,7 +280,6 @@ class PriorDenoiser(Denoiser):
     """
 
     goes_without = False
-    follows_noise = True
 
     def __init__(self, restorer: Restorer) -> None:
         self.restorer = restorer
@@ -433,7 +431,7 @@ class Denoised(Staged):
         )
         noisy = resample(x * gain, rate, denoisers)[:, : units * self.denoisers_unit]
         clean = self.denoiser.clean(noisy, known, channel, piece)
-        if not (self.denoiser.believed or self.denoiser.follows_noise):
+        if not self.denoiser.believed:
             power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
             clean = noisy - no_more_than_noise(noisy, noisy - clean, power)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
