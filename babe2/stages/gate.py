@@ -38,10 +38,7 @@ FEWEST = 64  # frames of it, a third of a second at 44.1 kHz
 MOST = 2000  # frames of it that are looked at
 SILENT = 1e-7  # of the mean power: what is fainter is no part of the recording
 CONTRAST_DB = 15.0  # by which noise alone lies below all
-SPECKLE_DB, SPECKLED = (
-    2.5,
-    1.0,
-)  # of noise in a bin, the mean level lies so far below the level of the mean; and how exactly
+SPECKLE_DB, SPECKLED = 2.5, 1.0  # in a bin of noise the mean level lies so far below the level of the mean; how exactly
 HEARD_HZ = (200.0, 0.4)  # and a share of the sample rate: where that is looked at
 NEIGHBOURS = 9  # bins: the noise is smooth
 FIRST_SECONDS = 0.5  # that the published Wiener gain takes for noise
