@@ -536,6 +536,7 @@ def test_a_seed_that_was_drawn_is_gone_on_with(tmp_path: Path) -> None:
     again.storage.discard()
 
 
+@pytest.mark.slow  # it compiles
 def test_what_changes_the_last_bits_of_the_network_is_gone_on_with_as_it_was(tmp_path: Path) -> None:
     source, load = tmp_path / "x.wav", partial(Restorer.from_checkpoint, CHECKPOINT, device="cpu")
     sf.write(source, np.tile(chord(1), (3, 1)), 8000)
