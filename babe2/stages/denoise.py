@@ -321,9 +321,13 @@ class BankDenoiser(PriorDenoiser):
         self.sampling, self.scale = sampling, self.level / deviation(recording)
         self.believed = self.goes_without = bool(sampling.level.given)
         self.found = self.found | {"noise_bank": sampling.found["noise_bank"]}
+        self.spectra: dict[tuple[int, int], Tensor] = {}  # by length and channel: of all pieces but the last one
 
     def _between_bursts(self, prior: BandwisePrior, noise: Noise, channel: int) -> Tensor:
-        spectrum, level = bank_spectrum(prior, self._examples(prior.transform.length, noise)), self.sampling.level
+        level, place = self.sampling.level, (prior.transform.length, channel)
+        if place not in self.spectra:
+            self.spectra[place] = bank_spectrum(prior, self._examples(prior.transform.length, noise))
+        spectrum = self.spectra[place]
         if not level.given:
             return as_loud_as(spectrum, super()._between_bursts(prior, noise, channel))
         if level.by == "snr":  # the recording's own level is that of music and noise
