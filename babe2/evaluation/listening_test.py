@@ -26,14 +26,16 @@ from torch import Tensor
 
 from babe2 import audio
 from babe2.dsp.loudness import integrated_loudness
+from babe2.dsp.peaks import true_peak
 from babe2.dsp.resampling import resample
+from babe2.dsp.tape import MemoryTape
 from babe2.errors import RestorationError
 from babe2.evaluation.clips import find_recordings
 from babe2.replacing import write_text
 
 Kind = Literal["mushra", "ab"]
 LOUDNESS = -23.0  # LUFS of every sound, or less where a peak would not fit
-PEAK = 10 ** (-1 / 20)  # of full scale, which no sound passes
+PEAK = 10 ** (-1 / 20)  # of full scale, which no sound passes, between its samples either
 ANCHORS_HZ = (7000.0, 3500.0)  # the mid and the low anchor of BS.1534
 FADE_SECONDS = 0.02  # at both ends, so that no excerpt begins or ends with a click
 MOST_CONDITIONS = 12  # that somebody can keep apart
@@ -135,10 +137,7 @@ class ListeningTest:
         if not all(map(math.isfinite, louder.values())):
             silent = next(name for name, gain in louder.items() if not math.isfinite(gain))
             raise RestorationError(f"{trial.places.get(silent, trial.name)} is silent there. Choose another --start.")
-        peak = max(
-            float(sound.abs().max()) * 10 ** (louder[name] / 20) * 10 ** (_between_samples(rate) / 20)
-            for name, (sound, rate) in cut.items()
-        )
+        peak = max(true_peak(MemoryTape(sound)) * 10 ** (louder[name] / 20) for name, (sound, _) in cut.items())
         softer = min(1.0, PEAK / peak)  # all of a trial together: they stay equally loud
         return {name: (sound * 10 ** (louder[name] / 20) * softer, rate) for name, (sound, rate) in cut.items()}
 
@@ -210,8 +209,3 @@ def faded(sound: Tensor, sample_rate: int) -> Tensor:
     ramp = torch.sin(torch.linspace(0, math.pi / 2, length)) ** 2
     middle = torch.ones(sound.shape[1] - 2 * length)
     return sound * torch.cat([ramp, middle, ramp.flip(0)])
-
-
-def _between_samples(sample_rate: int) -> float:
-    """By how much a peak between samples is taken to pass the highest sample, dB."""
-    return 0.5 if sample_rate >= 44_100 else 1.0
