@@ -136,8 +136,9 @@ def test_blocks_are_cut_and_joined_as_published() -> None:
     assert (gain[:, ::32] * vectors["x_3"] - vectors["rec_ramped_3"]).abs().max() < 1e-6
 
 
-def test_the_sampler_is_the_published_one() -> None:
-    schedule, vectors = recorded("schedule"), recorded("sampler_snr")
+@pytest.mark.parametrize("mode", ["gain", "snr", "variable_xi"])
+def test_the_sampler_is_the_published_one(mode: str) -> None:
+    schedule, vectors = recorded("schedule"), recorded("sampler")
     for steps in (8, 140):
         sigmas = noise_schedule(steps, PUBLISHED.sigma_min, PUBLISHED.sigma_start, PUBLISHED.rho)
         assert torch.equal(sigmas, schedule[f"t_{steps}"])
@@ -149,11 +150,15 @@ def test_the_sampler_is_the_published_one() -> None:
         said = seen * torch.sigmoid(sigma.log() / 4)
         return noisy * 0.057**2 / variance + said * sigma * 0.057 / variance.sqrt()
 
-    choices, ratios = iter(vectors["choices"].tolist()), iter(vectors["snrs"].tolist())
-    added = AddedNoise(lambda samples: vectors["noises"][next(choices)], snr_db=lambda: next(ratios))
-    settings = replace(PUBLISHED, steps=6, guidance_strength=float(vectors["xi"]))
+    choices, ratios = (
+        iter(vectors[f"choices_{mode}"].tolist()),
+        iter(vectors.get(f"snrs_{mode}", torch.empty(0)).tolist()),
+    )
+    level: dict[str, Any] = {"gain": vectors["gain"].float()} if mode == "gain" else {"snr_db": lambda: next(ratios)}
+    added = AddedNoise(lambda samples: vectors["noises"][next(choices)], **level)
+    settings = replace(PUBLISHED, steps=6, guidance_strength=float(vectors[f"xi_{mode}"]))
     found = as_published(toy, Halved(added), vectors["y"], settings, replayed(vectors["noise_draws"]))
-    assert deviation(found, vectors["result"]) < 1e-4  # measured at 1.2e-5
+    assert deviation(found, vectors[f"result_{mode}"]) < 1e-4  # measured at 1.3e-5
     assert not list(choices) and not list(ratios)
 
 
