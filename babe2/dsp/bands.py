@@ -47,9 +47,14 @@ class Bands:
     def shares(self, sample_rate: int, bins: int) -> Tensor:
         """How much of each bin of a one-sided spectrum lies in each band (bins, K): power @ shares is theirs."""
         spacing = sample_rate / 2 / (bins - 1)
-        hertz = (spacing * torch.arange(bins, dtype=torch.float64))[:, None]
-        inside = torch.minimum(hertz + spacing / 2, self.high) - torch.maximum(hertz - spacing / 2, self.low)
-        return (inside / spacing).clamp(min=0)
+        shares = torch.zeros(bins, len(self.centres), dtype=torch.float64)
+        for band, (low, high) in enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)):
+            first, stop = math.floor(low / spacing), math.ceil(high / spacing) + 1  # all bins that reach it
+            first, stop = min(first, bins), min(stop, bins)  # a band may lie above them all
+            hertz = spacing * torch.arange(first, stop, dtype=torch.float64)
+            inside = (hertz + spacing / 2).clamp(max=high) - (hertz - spacing / 2).clamp(min=low)
+            shares[first:stop, band] = (inside / spacing).clamp(min=0)
+        return shares
 
     def holding(self, hertz: Tensor) -> Tensor:
         """Which of the bands holds each of some frequencies (N,): (N, K), true or false."""
