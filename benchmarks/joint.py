@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from babe2 import Restorer, audio
-from babe2.analysis.damage.clicks import Mender, threshold_of
 from babe2.degradations.families import family_of
 from babe2.degradations.noise_bank import looped, whole_turns
 from babe2.degradations.response import coloured_by
@@ -33,15 +34,13 @@ from babe2.dsp.distance import log_spectral_distance
 from babe2.dsp.resampling import resample
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import CORE_HZ, RECORDED_HZ, TRUTH_LEVEL, band_si_sdr, matched, response_error, si_sdr
-from babe2.methods.heard import bank_spectrum, noise_level
-from babe2.methods.undone import CLICKS
-from babe2.networks.models import next_length
-from babe2.prior import BandwisePrior
+from babe2.evaluation.table import confidence
 from babe2.stages import declick, denoise
 
 RATE = 22050
 BAND_HZ = (100.0, 8000.0)
 SNR_DB = (0, 5, 15, 30)
+SAMPLED = 8  # steps, where music is sampled
 RECORDS = ("tumult_vinyl1_Runoff_139_BPM.ogg", "tumult_vinyl3_Vinyl_Dust2.ogg")
 Denoising = Callable[[Tensor], Tensor]
 Restoring = Callable[[Tensor], tuple[Tensor, Curve]]
@@ -97,24 +96,28 @@ def by_denoising() -> dict[str, Denoising]:
     return found | {"denoiser-small": staged(), "prior": staged(method="prior")}
 
 
-def told(records: Path, clip: Clip, snr_db: float) -> Denoising:
-    """The prior where the ratio is told, and the noise's spectrum is that of a bank of other records."""
-    restorer = Restorer.from_checkpoint("piano-small", device="cpu")
-    length = next_length(restorer.model, len(clip.music))
-    prior = restorer.prior(length)
-    assert isinstance(prior, BandwisePrior)
-    bank = [noise_of(path) for path in sorted(records.glob("*.ogg")) if path.name not in RECORDS]
-    spectrum = bank_spectrum(prior, bank)
-    mender = Mender(RATE, threshold_of(CLICKS))
+def by_gramophone(bank: Path, snr_db: int) -> dict[str, Denoising]:
+    """The 78-rpm denoiser with a bank of other records, where nobody says how loud the noise is, and where one does."""
 
-    @torch.no_grad()
-    def clean(noisy: Tensor) -> Tensor:
-        filled = F.pad(mender.without_clicks(noisy[None]).sound.float(), (0, length - len(noisy)))
-        level = spectrum * TRUTH_LEVEL * 10 ** (-snr_db / 20)
-        made = prior(filled, noise_level(prior, filled, level)) + filled - prior.highpass(filled)
-        return made[0, : len(noisy)]
+    def staged(**settings: Any) -> Denoising:
+        given = {"method": "gramophone", "noise_bank": str(bank)} | settings
+        return lambda noisy: torch.as_tensor(denoise(noisy, RATE, **given)[0])[0]
 
-    return clean
+    told = f"snr={snr_db}"
+    return {
+        "gramophone, level found": staged(),
+        "gramophone, ratio told": staged(noise_level=told),
+        "gramophone, ratio told, a sample": staged(noise_level=told, pull=f"snr={snr_db}", steps=SAMPLED),
+    }
+
+
+def bank_without(records: Path, folder: Path) -> Path:
+    """A folder with all records but those whose noise is added."""
+    folder.mkdir()
+    for path in sorted(records.glob("*.ogg")):
+        if path.name not in RECORDS:
+            shutil.copy(path, folder)
+    return folder
 
 
 def by_restoring(steps: int) -> dict[str, Restoring]:
@@ -205,6 +208,23 @@ def table(rows: dict[str, dict[str, float]], what: str) -> str:
     return "\n".join(lines)
 
 
+def differences(rows: dict[str, dict[str, float]], what: str, ours: str) -> str:
+    """How much more one way measures than each other, clip by clip: means with 95 % intervals, as Markdown."""
+    shown = ("si_sdr", "lsd") if what == "denoising" else ("si_sdr", "lsd", "response_error")
+    lines = [f"| {ours} less | {' | '.join(f'{snr} dB' for snr in SNR_DB)} |", "| --- " * (len(SNR_DB) + 1) + "|"]
+    others = dict.fromkeys(place.split("/", 3)[1] for place in rows if place.startswith(what))
+    for other in others:
+        cells = []
+        for snr in SNR_DB:
+            ends = [place.split("/", 3)[3] for place in rows if place.startswith(f"{what}/{ours}/{snr}/")]
+            pairs = [(rows[f"{what}/{ours}/{snr}/{end}"], rows[f"{what}/{other}/{snr}/{end}"]) for end in ends]
+            found = [confidence([mine[each] - theirs[each] for mine, theirs in pairs]) for each in shown]
+            cells.append(" / ".join(f"{one.mean:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found))
+        if other != ours:
+            lines.append(f"| {other} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("held_out", type=Path, nargs="+")
@@ -217,14 +237,15 @@ def main() -> None:
     kept = Kept(given.output / "joint.json" if given.output else None)
     taking, undoing = by_denoising(), by_restoring(given.steps)
     found = list(clips(given.held_out, given.noise, given.seconds, given.pieces))
-    for clip in found:
-        for snr in sorted(SNR_DB, reverse=True):
-            for name, denoiser in taking.items():
+    with tempfile.TemporaryDirectory() as folder:
+        bank = bank_without(given.noise, Path(folder) / "bank")
+        for clip, snr in product(found, sorted(SNR_DB, reverse=True)):
+            for name, denoiser in (taking | by_gramophone(bank, snr)).items():
                 denoising(kept, clip, snr, name, denoiser)
-            denoising(kept, clip, snr, "prior, ratio told and noise of a bank", told(given.noise, clip, snr))
             for name, restorer in undoing.items():
                 restoring(kept, clip, snr, name, restorer)
-    print(table(kept.rows, "denoising"), table(kept.rows, "restoring"), sep="\n\n")
+    for what, ours in (("denoising", "prior"), ("restoring", "joint")):
+        print(table(kept.rows, what), differences(kept.rows, what, ours), sep="\n\n", end="\n\n")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ TOP_FFT, TOP_HOP = 1024, 256
 TELLING_SECONDS = 1.0  # a shorter recording does not tell its noise
 QUIETEST_DB = -45.0  # over the whole recording: fainter noise is none
 MOST = 4.0  # times as much as the best filter would take that knows nothing but the noise (Wiener)
+MOST_TOLD = 2.0  # times as much as a person has said there is, over a whole piece
 CLICK_BIN = 186  # 4 kHz
 CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
 CLICK, CLICK_SHARE = 20.0, 0.5  # in most places of a moment: power over that around, and share of what is heard
@@ -323,16 +324,29 @@ class BankDenoiser(PriorDenoiser):
         self.found = self.found | {"noise_bank": sampling.found["noise_bank"]}
         self.spectra: dict[tuple[int, int], Tensor] = {}  # by length and channel: of all pieces but the last one
 
+    def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
+        clean = super().clean(noisy, noise, channel, piece)
+        if not self.believed:
+            return clean
+        taken = noisy - clean  # a bank's spectrum is not the recording's own, and music may look like what it has more of
+        most = math.sqrt(MOST_TOLD) * self._told(channel) / float(taken.square().mean().sqrt().clamp(min=1e-12))
+        return noisy - min(1.0, most) * taken
+
+    def _told(self, channel: int) -> float:
+        """How loud the noise is said to be, root mean square."""
+        level = self.sampling.level
+        if level.by == "snr":  # the recording's own level is that of music and noise
+            return self.level / math.sqrt(1 + 10 ** (level.given[0] / 10))
+        return level.gain(0.0, float(self.scale[channel]))
+
     def _between_bursts(self, prior: BandwisePrior, noise: Noise, channel: int) -> Tensor:
-        level, place = self.sampling.level, (prior.transform.length, channel)
+        place = (prior.transform.length, channel)
         if place not in self.spectra:
             self.spectra[place] = bank_spectrum(prior, self._examples(prior.transform.length, noise))
         spectrum = self.spectra[place]
-        if not level.given:
-            return as_loud_as(spectrum, super()._between_bursts(prior, noise, channel))
-        if level.by == "snr":  # the recording's own level is that of music and noise
-            return spectrum * self.level / math.sqrt(1 + 10 ** (level.given[0] / 10))
-        return spectrum * level.gain(0.0, float(self.scale[channel]))
+        if self.believed:
+            return spectrum * self._told(channel)
+        return as_loud_as(spectrum, super()._between_bursts(prior, noise, channel))
 
     def _examples(self, samples: int, noise: Noise) -> list[Tensor]:
         """Such noise, each (T,)."""

@@ -267,6 +267,8 @@ def test_a_prior_that_takes_levels_is_told_the_banks_and_asked_for_the_mean(tmp_
         assert report["found"]["noise_bank"]["files"] == 1
         removed[name] = np.square(audio - hiss.numpy()).mean()
     assert removed["hiss"] > 4 * removed["rumble"]
+    faint, _ = denoise(hiss, RATE, **said | {"noise_bank": str(tmp_path / "hiss"), "noise_level": "gain=0.001"})
+    assert np.square(faint - hiss.numpy()).mean() < 3 * 0.001**2  # no more than about what was said to be there
     assert Denoise.of(**WORK).asks_for_a_sample and not Denoise.of(method="gramophone").asks_for_a_sample
 
 
