@@ -328,7 +328,9 @@ class BankDenoiser(PriorDenoiser):
         clean = super().clean(noisy, noise, channel, piece)
         if not self.believed:
             return clean
-        taken = noisy - clean  # a bank's spectrum is not the recording's own, and music may look like what it has more of
+        taken = (
+            noisy - clean
+        )  # a bank's spectrum is not the recording's own, and music may look like what it has more of
         most = math.sqrt(MOST_TOLD) * self._told(channel) / float(taken.square().mean().sqrt().clamp(min=1e-12))
         return noisy - min(1.0, most) * taken
 

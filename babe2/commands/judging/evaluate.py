@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from babe2.commands.judging import contest
 from babe2.commands.options import add_prior_options, restorer_of, settings_of
 from babe2.commands.targets import check_file, make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
@@ -51,6 +52,7 @@ def add_commands(subparsers: Any) -> None:
     )
     synthetic.add_argument("--sheets", type=Path, metavar="DIR", help="write each clip's spectrograms there")
     synthetic.add_argument("--report", type=Path, metavar="FILE", help="write there what --json prints")
+    contest.add_command(kinds)
 
 
 def run_synthetic(options: argparse.Namespace) -> int:
