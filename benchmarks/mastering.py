@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from babe2.dsp.spectra import bin_frequencies
 from babe2.dsp.tape import MemoryTape
 from babe2.generation.instruments import RATE
 from babe2.generation.pieces import KINDS, synthesised
-from babe2.stages import Finalise
+from babe2.stages.finalise import Finalise
 
 SECONDS = 10.0
 BANDS_HZ = ((12_000.0, 14_000.0), (16_200.0, 20_000.0))  # below the end of the clips, and above half of their rate
@@ -106,7 +107,7 @@ def main() -> None:
     for way in WAYS:
         for number, kind in enumerate(KINDS):
             case = {"way": way, "clip": kind.prompt}
-            print(figures.row(case, lambda _, way=way, number=number: measured(way, number)))
+            print(figures.once(case, partial(measured, way, number)))
     print(table(figures.rows))
 
 

@@ -32,6 +32,13 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prior_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs a prior in one preset."""
+    add_checkpoint_options(parser)
+    parser.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
+    add_threads_option(parser)
+
+
+def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs a prior."""
     parser.add_argument(
         "--checkpoint",
@@ -42,9 +49,7 @@ def add_prior_options(parser: argparse.ArgumentParser) -> None:
     )
     add_place_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same sound (default 0)")
-    parser.add_argument("--preset", choices=PRESETS, default="standard", help="default: standard")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    add_threads_option(parser)
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the network")
     parser.add_argument("--save-memory", action="store_true", help="half the memory, half again the time")
     parser.add_argument("--compile", action="store_true", help="fuse small operations; pays from a minute of music on")

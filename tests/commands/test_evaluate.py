@@ -100,6 +100,43 @@ def test_methods_are_compared_side_by_side(checkpoint: Path, clips: Path, capsys
     assert sum("against babe" in line for line in lines) == 2
 
 
+@pytest.mark.process
+def test_a_contest_goes_on_where_it_stopped_and_its_scores_do_not_depend_on_how_many_are_at_work(
+    checkpoint: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["evaluate", "methods", "--checkpoint", str(checkpoint), *QUICK, str(clips), "--family", "horn"]
+    few, many = tmp_path / "few", tmp_path / "many"
+    assert main([*common, "-o", str(few), "--way", "babe2:draft", "--jobs", "1"]) == 0
+    first = (few / "scores.jsonl").read_text()
+    ways = ["--way", "ratio", "--way", "babe2:draft"]
+    assert main([*common, "-o", str(few), *ways, "--jobs", "1", "--json"]) == 0
+    added = (few / "scores.jsonl").read_text().removeprefix(first)
+    assert [json.loads(line)["way"] for line in added.splitlines()] == ["ratio"] * 2
+    capsys.readouterr()
+    assert main([*common, "-o", str(many), *ways, "--jobs", "2"]) == 0
+    assert "2 recordings of 2 clips" in capsys.readouterr().out
+    names = [
+        "conditions.json",
+        "scores.csv",
+        "scores.jsonl",
+        "standings.json",
+        "standings.png",
+        "table.md",
+        "table.tex",
+    ]
+    assert sorted(path.name for path in few.iterdir()) == names
+
+    def scores(folder: Path) -> list[dict[str, object]]:
+        rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+        return sorted(({**row, "seconds": 0} for row in rows), key=lambda row: (row["clip"], row["way"]))
+
+    assert scores(few) == scores(many)
+    assert main([*common, "-o", str(few), "--seconds", "1"]) == 1
+    assert "scores of other conditions (seconds)" in capsys.readouterr().err
+    assert main([*common, "-o", str(many), "--way", "ratio", "--set", "steps=3"]) == 1
+    assert "None of these ways has a setting" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_with_130_and_a_sentence(checkpoint: Path, clips: Path) -> None:
     command = ["evaluate", "synthetic", "--checkpoint", checkpoint, clips / "one.wav", *QUICK, "--set", "steps=5000"]
     process, terminal = on_a_terminal(*command)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from babe2.commands.options import add_prior_options, restorer_of, settings_of
+from babe2.commands.options import add_checkpoint_options, restorer_of, settings_of
 from babe2.commands.targets import make_folder
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.degradations.families import FAMILIES
@@ -30,8 +30,8 @@ OLD = tuple(family for family in FAMILIES if family != "modern")
 def add_command(kinds: Any) -> None:
     about = "Restore recordings whose truth is known in several ways, and say who is best and how sure that is."
     parser = kinds.add_parser("methods", help=about, description=about)
-    parser.set_defaults(run=run_methods)
-    add_prior_options(parser)
+    parser.set_defaults(run=run_methods, threads=1)  # of each job, so that scores do not depend on how many there are
+    add_checkpoint_options(parser)
     parser.add_argument("clips", nargs="+", metavar="FILE|DIR", type=Path, help="recordings kept from training")
     parser.add_argument(
         "-o",

@@ -49,17 +49,12 @@ def tasks_of(
 
 
 def run(tasks: Sequence[Task], make: MakeRestorer, jobs: int, on_row: OnRow, cancelled: Cancel) -> None:
-    """Scores all of them, on one thread each, so that the scores do not depend on how many are at work."""
+    """Scores all of them, each job with a restorer of its own; `make` sets a job's threads, too."""
     if jobs == 1:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            restorer = make()
-            for task in tasks:
-                for row in scored(restorer, task, cancelled):
-                    on_row(row)
-        finally:
-            torch.set_num_threads(before)
+        restorer = make()
+        for task in tasks:
+            for row in scored(restorer, task, cancelled):
+                on_row(row)
         return
     context = multiprocessing.get_context("spawn")
     stopped = context.Event()
@@ -75,8 +70,8 @@ def run(tasks: Sequence[Task], make: MakeRestorer, jobs: int, on_row: OnRow, can
                     raise Cancelled
         except BrokenProcessPool:
             raise RestorationError(
-                "A process that restored was ended from outside, perhaps for want of memory. What was scored is kept. Ask "
-                "for fewer --jobs."
+                "A process that restored was ended from outside, maybe for want of memory. What was scored is kept; "
+                "ask for fewer --jobs."
             ) from None
         finally:
             stopped.set()
@@ -124,7 +119,6 @@ _here: tuple[Restorer, Event] | None = None
 def _begin(make: MakeRestorer, stopped: Event) -> None:
     global _here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began it says when to stop
-    torch.set_num_threads(1)
     _here = make(), stopped
 
 

@@ -105,14 +105,14 @@ def standings(rows: Sequence[Row], seed: int = 0) -> Standings:
 
 def _by_clip(rows: Sequence[Row], way: str, clips: Sequence[str], measure: Measure) -> npt.NDArray[np.float64] | None:
     """A way's score of each clip, or None where it has none, as an equalizer that claims no response."""
-    found = defaultdict(list)
+    found: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row["way"] == way:
-            found[row["clip"]].append(measure.read(row))
-    values = [found[clip] for clip in clips]
-    if any(one is None for some in values for one in some):
-        return None
-    return np.array([np.mean(some) for some in values])
+            value = measure.read(row)
+            if value is None:
+                return None
+            found[row["clip"]].append(value)
+    return np.array([np.mean(found[clip]) for clip in clips])
 
 
 def _ranked(
