@@ -61,6 +61,7 @@ TOP_FFT, TOP_HOP = 1024, 256
 TELLING_SECONDS = 1.0  # a shorter recording does not tell its noise
 QUIETEST_DB = -45.0  # over the whole recording: fainter noise is none
 MOST = 4.0  # times as much as the best filter would take that knows nothing but the noise (Wiener)
+LOUD_DB = -20.0  # of noise over the whole recording: as much louder as it is, as much more may be taken
 MOST_TOLD = 2.0  # times as much as a person has said there is, over a whole piece
 CLICK_BIN = 186  # 4 kHz
 CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
@@ -453,7 +454,7 @@ class Denoised(Staged):
         clean = self.denoiser.clean(noisy, known, channel, piece)
         if not self.denoiser.believed:
             power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
-            clean = noisy - no_more_than_noise(noisy, noisy - clean, power)
+            clean = noisy - no_more_than_noise(noisy, noisy - clean, power, known.floor_db)
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
@@ -462,10 +463,13 @@ class Denoised(Staged):
         return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
 
 
-def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor) -> Tensor:
+def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor, floor_db: float) -> Tensor:
     """What may be taken (1, T) of what a denoiser has `taken` from noisy (1, T), where the noise has this power (512,)
-    per sample.
+    per sample, and is `floor_db` over the whole recording.
+
+    Faint noise does less harm than music that is taken for it; loud noise covers music that only a denoiser knows of.
     """
+    most = MOST * 10 ** (max(0.0, floor_db - LOUD_DB) / 10)
     padded = (F.pad(x, (0, max(0, shortest_samples() - x.shape[-1]))) for x in (noisy, taken))
     heard, removed = (spectrogram(x) for x in padded)
     typical = F.pad(power, (1, 0), value=float(power[0])).to(noisy) * torch.hamming_window(WINDOW).square().sum()
@@ -477,7 +481,7 @@ def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor) -> Tensor:
     quiet = -F.max_pool1d(-beside, 3, 1)  # the quietest of three moments, on either side of each
     around = quiet[:, : loudness.shape[1]].maximum(quiet[:, -loudness.shape[1] :])
     clicks = (loudness > CLICK * around.clamp(min=1)) & (share.median(dim=-1).values > CLICK_SHARE)
-    gain = (MOST * typical / (part * whole).sqrt()).clamp(max=1)
+    gain = (most * typical / (part * whole).sqrt()).clamp(max=1)
     return sound(removed * torch.where(clicks[..., None], 1.0, gain)[:, None])[:, : taken.shape[-1]]
 
 

@@ -192,10 +192,17 @@ def test_no_more_than_noise_is_taken_but_of_clicks() -> None:
     hiss = 0.003 * noise(x.shape[1])
     power = torch.full((512,), 0.003**2)
     wanted, music_too = hiss + clicks, 0.3 * x
-    taken = no_more_than_noise(x + wanted, wanted + music_too, power)
+    taken = no_more_than_noise(x + wanted, wanted + music_too, power, -40.0)
     assert (taken - wanted).norm() < 0.5 * music_too.norm()
     assert taken[:, 3000::9000].min() > 1.8
-    assert no_more_than_noise(x, x, power / 1e6).norm() < 1e-3 * x.norm()
+    assert no_more_than_noise(x, x, power / 1e6, -40.0).norm() < 1e-3 * x.norm()
+
+
+def test_behind_loud_noise_a_denoiser_is_believed_more() -> None:
+    x, power = noise(RATE), torch.full((512,), 0.01**2)
+    faint, loud, deafening = (no_more_than_noise(x, 0.5 * x, power, floor).norm() for floor in (-20.0, -10.0, 30.0))
+    assert loud > 5 * faint and deafening == pytest.approx(float(0.5 * x.norm()), rel=1e-3)
+    assert faint == no_more_than_noise(x, 0.5 * x, power, math.nan).norm()  # a recording that is too short to tell
 
 
 def gains(method: str) -> tuple[float, float]:
