@@ -26,8 +26,8 @@ from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
-from babe2.page.tracks import desk_parts
 from babe2.process import reuse_memory, set_threads
+from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
 
 HERE = Path(__file__).parent

@@ -30,7 +30,7 @@ ALLOWED: dict[str, str] = {
     "page": "report chains stages front methods audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",
     "chains": "stages front audio checkpoints analysis recordings dsp",
-    "report": "front methods audio analysis equalizer dsp",
+    "report": "front methods audio degradations analysis equalizer dsp",
     "stages": "front methods paper audio checkpoints degradations analysis networks recordings dsp network",
     "training": "front paper audio checkpoints degradations networks dsp network",
     "front": "methods paper audio checkpoints degradations analysis equalizer networks recordings dsp network",

@@ -31,10 +31,10 @@ from babe2.page.outcome import Earlier, Outcome, Restored, drawn
 from babe2.page.own_chain import chain_of, is_whole, text_of, whole_presets
 from babe2.page.results import Results
 from babe2.page.stop import Stop
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
+from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.restoration import Restoration
 from babe2.wording import plain_name
 

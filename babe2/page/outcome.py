@@ -30,12 +30,12 @@ from babe2.page import number_table
 from babe2.page.cleaning import Cleaned
 from babe2.page.excerpt import Excerpt
 from babe2.page.glossary import PRESETS
-from babe2.page.tracks import CLEANED, EARLIER, LTAS_EQ, MOST_TRACKS, OLDER, PEAK_DB, RECORDING, RESTORED, desk_tracks
 from babe2.provenance import checkpoint_name
 from babe2.recordings.chunks import Tags
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
 from babe2.report.sounds import Sound
+from babe2.report.tracks import CLEANED, EARLIER, LTAS_EQ, MOST_TRACKS, OLDER, PEAK_DB, RECORDING, RESTORED, desk_tracks
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer

@@ -20,7 +20,7 @@ from babe2.dsp.loudness import integrated_loudness
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
 from babe2.page.outcome import Restored, RestoredHome, as_long, numbers, pictures, sounds_to_compare
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED
+from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 EXCERPT = Excerpt(1.0, 2.0)
