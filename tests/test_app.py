@@ -353,11 +353,11 @@ def test_the_evidence_pack_is_made_when_it_is_wanted(restored_page: Page) -> Non
         assert opened.testzip() is None
         text = "".join(opened.read(name).decode() for name in opened.namelist() if name.endswith((".txt", ".json")))
     assert "babe2 restore" in text and "--threads 1" in text and "/tmp" not in text
-    page.get_by_text("Pictures and numbers of the pack").click()
+    page.get_by_text("A page of it all, pictures and numbers").click()
     links = page.locator("#papers a[download]")
-    expect(links).to_have_count(10, timeout=PATIENCE)
+    expect(links).to_have_count(11, timeout=PATIENCE)
     kinds = [Path(str(name)).suffix for name in links.evaluate_all("links => links.map((each) => each.download)")]
-    assert sorted(kinds) == [".csv"] * 2 + [".json"] * 2 + [".png"] * 3 + [".svg"] * 3
+    assert sorted(kinds) == [".csv"] * 2 + [".html"] + [".json"] * 2 + [".png"] * 3 + [".svg"] * 3
     expect(page.locator("#papers").get_by_label("Remove this file").first).to_be_hidden()  # they are for taking
     with page.expect_download(timeout=PATIENCE) as download:
         links.nth(kinds.index(".csv")).click()

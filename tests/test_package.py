@@ -22,7 +22,7 @@ MODULES = {
 # Which rooms a room may import from, top floor first. All may import from `ground`. Who adds an arrow adds it here, and
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
-    "app": "page stages methods checkpoints",
+    "app": "page report stages methods checkpoints",
     "commands": "evaluation generation babe2 chains stages report training front methods audio checkpoints "
     "degradations analysis networks dsp network",
     "evaluation": "report training front audio degradations analysis dsp",

@@ -575,9 +575,10 @@ class Callbacks:
                 restorer = self.cards.restorer(outcome.checkpoint)
                 home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
+                beside = [home.report_page(papers), *home.pictures_and_numbers(papers)]
                 yield {
                     "pack": gr.update(value=str(home.pack(papers)), visible=True),
-                    "papers": gr.update(value=list(map(str, home.pictures_and_numbers(papers))), visible=True),
+                    "papers": gr.update(value=list(map(str, beside)), visible=True),
                     "pack_button": again,
                 }
         except RestorationError:
