@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -183,7 +183,7 @@ def run_restore(given: argparse.Namespace) -> int:
     options = replace(options, inputs=inputs, resume=options.resume or whole_folders)
     check_targets(targets, options)
     table = Table(given.output) if whole_folders else None
-    notes = [table.note] if table is not None else []
+    notes: list[Note] = [table.note] if table is not None else []
     if options.page is not None:
         notes.append(pages_of(options.page, len(inputs)))
     with interruptible() as interrupted:
@@ -198,7 +198,7 @@ def run_restore(given: argparse.Namespace) -> int:
 
 
 RestoreEach = Callable[[Path, Path], Report]
-Note = Callable[[Report], None]  # keeps what is told of a recording, as soon as it is done
+Note = Callable[[Mapping[str, Any]], None]  # keeps what is told of a recording, as soon as it is done
 
 
 def one_by_one(
@@ -517,7 +517,7 @@ def pages_of(place: Path, inputs: int) -> Note:
 
     pages = IndexedPages(place)
 
-    def note(report: Report) -> None:
+    def note(report: Mapping[str, Any]) -> None:
         run = run_of(report)
         if inputs > 1:
             added(pages, run, anew=not report.get("skipped"))

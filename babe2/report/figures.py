@@ -316,13 +316,13 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 def encoded(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of a "png", an "svg" or a "webp" file; of a WebP some of the fine grain is lost."""
     # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
-    rest: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "svg": {"metadata": {"Date": None}},
         "png": {"pil_kwargs": {"compress_level": 2}},
         "webp": {"pil_kwargs": {"quality": 82}},
-    }[kind]
+    }
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **rest)
+    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **kinds[kind])
     return file.getvalue()
 
 

@@ -13,10 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from babe2.analysis.description import analyse
 from babe2.config import as_text
+from babe2.dsp.resampling import resample
 from babe2.methods import METHODS
 from babe2.methods.registry import all_settings
 from babe2.provenance import checkpoint_name
@@ -27,7 +29,7 @@ from babe2.report.markup import Html, data_address, document, house_file, joined
 from babe2.report.responses import response_of
 from babe2.report.sounds import OCTAVES_HZ
 from babe2.report.tracks import desk_parts
-from babe2.report.verdict import FEWEST_SECONDS, Verdict, format_hertz, verdict
+from babe2.report.verdict import FAINT_OCTAVE_DB, FEWEST_SECONDS, format_hertz, octave_levels, verdict
 from babe2.version import __version__
 from babe2.wording import clock, format_length
 
@@ -248,41 +250,57 @@ def _changes(found: Heard, numbers: _Numbers) -> Html | None:
     words = "The average spectra of recording and restoration in dB over frequency; the table below has the numbers."
     curves = {"recording": found.before, "restored": found.after}
     parts: list[str] = []
-    if numbers.done is not None:
+    if numbers.octaves:
         chart = _picture(figures.narrow(figures.ltas_curves(curves)), "svg", words)
-        rows = [(format_hertz(hertz), _signed(change)) for hertz, change in numbers.done.octaves]
+        rows = [(format_hertz(hertz), _signed(change)) for hertz, change in numbers.octaves]
         octaves = _table("Change of each octave", ["Octave", "Change, dB"], rows)
         parts.append(tag("div", tag("figure", chart, class_="chart"), octaves, class_="beside"))
     if numbers.rows:
         parts.append(_table("In numbers", ["Measure", "Recording", "Restored", "Change"], numbers.rows))
     looked = f"The first {clock(LOOKED_SECONDS)} were looked at." if found.is_looked_at_in_part else ""
     louder = "Spectra are compared at equal level from 200 Hz to 2 kHz. "
-    return joined(*parts, tag("p", louder if numbers.done else "", looked, class_="note")) if parts else None
+    return joined(*parts, tag("p", louder if numbers.octaves else "", looked, class_="note")) if parts else None
 
 
 @dataclass(frozen=True, eq=False)
 class _Numbers:
-    """What was measured of both sounds."""
+    """What was measured of both sounds; nothing where there are not two, or hardly any of them."""
 
     words: str  # the verdict
-    done: Verdict | None  # None where there are not two sounds, or hardly any
+    octaves: list[tuple[float, float]]  # (centre in Hz, change in dB)
     rows: list[tuple[str, ...]]
 
     @classmethod
     def of(cls, run: FinishedRun, found: Heard) -> _Numbers:
-        report, before, after = run.restoration, found.before, found.after
-        said, done, rows = str(run.report.get("verdict") or ""), None, []
+        said, before, after = shown(str(run.report.get("verdict") or "")), found.before, found.after
         if before is None or after is None:
-            return cls(shown(said), None, [])
-        if min(x.shape[1] / rate for x, rate in (before, after)) >= FEWEST_SECONDS:
-            done = verdict(before, after, None, report.get("band"), imagines=bool(report.get("generates")))
-            known = [analyse(*sound) for sound in (before, after)]
-            for name, words, digits in MEASURES:
-                values = [each[name] for each in known]
-                cells = ["\N{EN DASH}" if value is None else _plain(value, digits) for value in values]
-                change = "" if None in values else _signed(values[1] - values[0], digits)
-                rows.append((words, *cells, change))
-        return cls(shown(said or (done.words if done else "")), done, rows)
+            return cls(said, [], [])
+        if min(x.shape[1] / rate for x, rate in (before, after)) < FEWEST_SECONDS:
+            return cls(said, [], [])
+        at_rate = resample(torch.from_numpy(after[0]), after[1], before[1])
+        levels = octave_levels(before, (at_rate, before[1]))
+        octaves = [(hertz, now - was) for hertz, was, now in levels if max(was, now) > FAINT_OCTAVE_DB]
+        rows = _measured([analyse(*sound) for sound in (before, after)])
+        return cls(said or _judged(run.restoration, found), octaves, rows)
+
+
+def _judged(report: Mapping[str, Any], found: Heard) -> str:
+    """What was done, in words, told from the part that is heard: reports of chains do not say it."""
+    before, after = found.part(found.before), found.part(found.after)
+    if before is None or after is None or found.seconds < FEWEST_SECONDS:
+        return ""
+    return verdict(before, after, None, report.get("band"), imagines=bool(report.get("generates"))).words
+
+
+def _measured(known: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """What `analyse` says of both sounds, line by line."""
+    rows = []
+    for name, words, digits in MEASURES:
+        values = [each[name] for each in known]
+        cells = ["\N{EN DASH}" if value is None else _plain(value, digits) for value in values]
+        change = "" if None in values else _signed(values[1] - values[0], digits)
+        rows.append((words, *cells, change))
+    return rows
 
 
 # Words and numbers

@@ -20,7 +20,6 @@ from babe2.dsp.resampling import resample
 from babe2.errors import RestorationError
 from babe2.methods import METHODS
 from babe2.report.finished import HEARD_SECONDS, FinishedRun, shown
-from babe2.report.sounds import Sound
 from babe2.report.tracks import RECORDING, RESTORED, tracks_on_desk
 from babe2.wording import clock, format_length
 
@@ -28,6 +27,7 @@ LOOKED_SECONDS = 180.0  # from the beginning, at most, are measured and drawn: a
 LARGEST_SOUND = 24_000_000  # bytes of all tracks before they are packed; a longer excerpt is cut to it
 HIGHEST_RATE = 48_000  # Hz, that every browser plays
 KIND = "audio/flac"
+Read = tuple[npt.NDArray[np.float32], int]  # (channels, samples), and the sample rate in Hz
 _FULL = 1 - 2.0**-15  # the highest value of 16 bits
 
 
@@ -35,19 +35,19 @@ _FULL = 1 - 2.0**-15  # the highest value of 16 bits
 class Heard:
     """What was found of a run's sound: as much as is looked at, and where in it the part begins that is heard."""
 
-    before: Sound | None
-    after: Sound | None
+    before: Read | None
+    after: Read | None
     whole: float  # seconds of the longer of the two
     start: float  # seconds into what was restored
     seconds: float
     warnings: tuple[str, ...] = ()
 
     @property
-    def there(self) -> Sound | None:
+    def there(self) -> Read | None:
         """The one that is there, the restoration rather."""
         return self.after or self.before
 
-    def part(self, sound: Sound | None) -> Sound | None:
+    def part(self, sound: Read | None) -> Read | None:
         """The part of a sound that is heard."""
         if sound is None:
             return None
@@ -82,7 +82,7 @@ def heard(run: FinishedRun, seconds: float = HEARD_SECONDS) -> Heard:
     return Heard(before, after, whole, start, wanted, tuple(warnings))
 
 
-def _read(path: Path | None, start: float, seconds: float, warnings: list[str]) -> tuple[Sound | None, float]:
+def _read(path: Path | None, start: float, seconds: float, warnings: list[str]) -> tuple[Read | None, float]:
     """The sound of a file from `start` on, and how many seconds there are of it in all."""
     if path is None:
         return None, 0.0
