@@ -30,6 +30,26 @@ RESTORED = ".restored"  # behind a recording's name in that of its restoration
 _NO_REPORT = "holds no report of a restoration. Write one with `babe2 restore ... --report FILE.json`."
 
 Report = Mapping[str, Any]
+_NUMBER = (int, float)
+# What a page relies on: by name the kinds of what a report, a stage of a chain or what it found says.
+_KINDS: Mapping[str, Any] = {
+    "input": (str, dict),
+    "output": (str, list),
+    "result": {"name": str, "bytes": int, "sha256": str},
+    "excerpt": {"start": _NUMBER, "seconds": _NUMBER},
+    "band": {"high_hz": _NUMBER},
+    "settings": {},
+    "versions": {},
+    "counts": {},
+    "segments": list,
+    "stages": list,
+    "warnings": list,
+    "plots": list,
+    "amount": _NUMBER,
+    "seconds": _NUMBER,
+    "removed_db": _NUMBER,
+    "threads": _NUMBER,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +161,26 @@ def _is_report(known: Any) -> bool:
     if not isinstance(known, dict):
         return False
     made = ("method" in known and "segments" in known) or "stages" in known
-    return made or ("input" in known and ("error" in known or "output" in known))
+    return (made or ("input" in known and ("error" in known or "output" in known))) and _has_shape(known)
+
+
+def _has_shape(known: Mapping[str, Any]) -> bool:
+    """Whether what a report says is of the kinds that reports say; anybody may have changed it."""
+    stages = known.get("stages") or []
+    inside = [each.get("found") or {} for each in stages if isinstance(each, dict)] if isinstance(stages, list) else []
+    return _fits(known, _KINDS) and all(isinstance(each, dict) and _fits(each, _KINDS) for each in [*stages, *inside])
+
+
+def _fits(known: Mapping[str, Any], kinds: Mapping[str, Any]) -> bool:
+    for name, kind in kinds.items():
+        said = known.get(name)
+        if said is None:
+            continue
+        if not isinstance(said, type(kind) if isinstance(kind, dict) else kind):
+            return False
+        if isinstance(kind, dict) and not _fits(said, kind):
+            return False
+    return True
 
 
 def _run(report: Report, place: Path) -> FinishedRun:
@@ -213,7 +252,9 @@ def _packed(path: Path) -> FinishedRun:
             raise ValueError("no report")
         recipe = archive.getinfo(PACKED_RECIPE)
         command = archive.read(recipe).decode().partition("\n\n")[0] if recipe.file_size < LARGEST_REPORT else ""
-    return FinishedRun(report, _found(_name(report.get("input")), path.parent), None, command, packed=path)
+    recording = path.with_name(_name(report.get("input")) or path.name)
+    there = recording != path and recording.is_file()
+    return FinishedRun(report, recording if there else None, None, command, packed=path)
 
 
 @contextmanager

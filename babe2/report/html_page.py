@@ -311,7 +311,10 @@ def _certainty(run: FinishedRun) -> Html | None:
     known = run.restoration.get("certainty")
     if not isinstance(known, Mapping):
         return None
-    rows = [row for each in known.get("octaves") or [] if (row := _certain_octave(each)) is not None]
+    octaves = known.get("octaves")
+    rows = [
+        row for each in (octaves if isinstance(octaves, list) else []) if (row := _certain_octave(each)) is not None
+    ]
     drawn = _certainty_picture(run)
     if not rows and drawn is None:
         return None
@@ -417,7 +420,7 @@ def _files(run: FinishedRun, links: Links) -> Html | None:
     said = run.report.get("input")
     for what, path, name, known in (
         ("Recording", run.recording, run.name, said if isinstance(said, Mapping) else {}),
-        ("Restoration", run.restored if run.packed is None else None, run.result, run.report.get("result") or {}),
+        ("Restoration", run.restored, run.result, run.report.get("result") or {}),
     ):
         if name:
             size = f", {int(known['bytes']):,} bytes" if known.get("bytes") else ""

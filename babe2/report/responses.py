@@ -25,7 +25,14 @@ def response_of(report: Mapping[str, Any]) -> tuple[Curve | None, SampledCurve |
             return None, None
         weights = [1 / max(float(each["misfit"]), 1e-6) ** 2 for each in report["segments"]]
         return WeightedSum(curves, tuple(weight / sum(weights) for weight in weights)), uncertainty_of(report)
-    except (KeyError, TypeError, ValueError, RuntimeError, RestorationError):  # somebody has changed the report
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        RestorationError,
+    ):  # somebody has changed the report
         return None, None
 
 

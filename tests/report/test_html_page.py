@@ -237,7 +237,9 @@ def test_a_file_that_was_changed_since_is_told(folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
-    [("a.json", b"{}", "holds no report"), ("a.json", b"[", "holds no report"), ("a.zip", b"PK", "no evidence pack"),
+    [("a.json", b"{}", "holds no report"), ("a.json", b"[", "holds no report"),
+     ("a.json", b'{"stages": [3]}', "holds no report"),
+     ("a.json", b'{"stages": [], "band": {"high_hz": "x"}}', "holds no report"), ("a.zip", b"PK", "no evidence pack"),
      ("a.wav", b"", "lies no report of it"), ("none", None, "is not there")],
 )  # fmt: skip
 def test_what_is_no_run_is_refused_in_a_sentence(
