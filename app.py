@@ -26,8 +26,8 @@ from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
-from babe2.page.tracks import desk_parts
 from babe2.process import reuse_memory, set_threads
+from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
 
 HERE = Path(__file__).parent
@@ -237,7 +237,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     pack = gr.DownloadButton("Evidence pack (ZIP)", visible=False, elem_id="pack")
                 chain_taken = gr.DownloadButton("The same as a chain (YAML)", size="sm", elem_id="chain-taken")
                 said = gr.HTML(elem_id="said", padding=False)
-                with gr.Accordion("Pictures and numbers of the pack", open=False, elem_id="papers"):
+                with gr.Accordion("A page of it all, pictures and numbers", open=False, elem_id="papers"):
                     papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it

@@ -327,10 +327,12 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
     """The result of a run: `restored` (C, T) at the model's rate, and everything that was learned on the way."""
     learned = [run.found[i] for i in sorted(run.found)]
     equalizers: tuple[Curve, ...] = tuple(found.equalizer for found in learned) or (run.ltas_response or FLAT,)
+    equalizer = weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned])
     report = about | {
         "batch": run.batch,
         "evaluations": run.evaluations,
         "band": run.band and run.band.as_dict(),
+        "estimated_response": behind(equalizer, run.ltas_response).as_dict() if run.method.changes else None,
         "uncertainty": None if run.uncertainty is None else uncertainty_as_dict(run.uncertainty),
         "generates": run.method.generates,
         "changes": run.method.changes,
@@ -350,7 +352,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         restored=restored,
         storage=run.storage,
         sample_rate=run.recording.output_rate,
-        equalizer=weighted_mean(equalizers, [found.share / max(found.misfit, 1e-6) ** 2 for found in learned]),
+        equalizer=equalizer,
         equalizers=equalizers,
         seed=about["seed"],
         report=report,

@@ -18,6 +18,7 @@ from babe2.commands import (
     info,
     master,
     panel,
+    report,
     restore,
     sample,
     stage,
@@ -29,6 +30,7 @@ from babe2.process import reuse_memory
 
 COMMANDS = (
     restore.add_command,
+    report.add_command,
     analyse.add_command,
     compare.add_command,
     chain.add_command,

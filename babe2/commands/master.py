@@ -98,7 +98,7 @@ def run_master(given: argparse.Namespace) -> int:
                 print(format_chain(report))
             return report
 
-        reports = one_by_one(inputs, targets, master_each, interrupted, table)
+        reports = one_by_one(inputs, targets, master_each, interrupted, [] if table is None else [table.note])
     if table is not None:
         sum_up(reports, table.path)
     write_reports(reports, len(inputs), given.report, as_json=given.json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from babe2.commands.chain import chain_of, format_chain, restore_by_chain
 from babe2.commands.estimate import run_estimate
 from babe2.commands.folders import Table, recordings_and_targets
 from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
+from babe2.commands.report import added, check_page
 from babe2.commands.stage import Work
 from babe2.commands.targets import (
     beside,
@@ -34,7 +35,8 @@ from babe2.methods import BABE2, names
 from babe2.process import set_threads
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
-from babe2.report.recipe import fingerprint
+from babe2.report.finished import run_of
+from babe2.report.recipe import chain_command, command_line, fingerprint
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import check_amount
 from babe2.stages.restore import read_files
@@ -117,6 +119,12 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write there what --json prints")
     parser.add_argument(
+        "--page",
+        metavar="FILE",
+        type=Path,
+        help="write there a page to hear, see and print, without a network (.html); of several, an index of such pages",
+    )
+    parser.add_argument(
         "--provenance",
         metavar="FILE|DIR",
         type=Path,
@@ -146,6 +154,7 @@ class Options:
     subtype: str | None
     plots: Path | None
     report: Path | None
+    page: Path | None
     provenance: Path | None
     removed: Path | None
     json: bool
@@ -174,9 +183,12 @@ def run_restore(given: argparse.Namespace) -> int:
     options = replace(options, inputs=inputs, resume=options.resume or whole_folders)
     check_targets(targets, options)
     table = Table(given.output) if whole_folders else None
+    notes: list[Note] = [table.note] if table is not None else []
+    if options.page is not None:
+        notes.append(pages_of(options.page, len(inputs)))
     with interruptible() as interrupted:
         restore_each = by_chain(chain, given, options, interrupted) if chain else by_prior(given, options, interrupted)
-        reports = one_by_one(options.inputs, targets, restore_each, interrupted, table)
+        reports = one_by_one(options.inputs, targets, restore_each, interrupted, notes)
     if table is not None:
         sum_up(reports, table.path)
     write_reports(reports, len(options.inputs), options.report, as_json=options.json)
@@ -186,6 +198,7 @@ def run_restore(given: argparse.Namespace) -> int:
 
 
 RestoreEach = Callable[[Path, Path], Report]
+Note = Callable[[Mapping[str, Any]], None]  # keeps what is told of a recording, as soon as it is done
 
 
 def one_by_one(
@@ -193,7 +206,7 @@ def one_by_one(
     targets: Sequence[Path],
     restore_each: RestoreEach,
     interrupted: Callable[[], bool],
-    table: Table | None,
+    notes: Sequence[Note],
 ) -> list[Report]:
     """Restores each of some files, and returns the reports; one that cannot be restored does not stop the others."""
     reports: list[Report] = []
@@ -203,8 +216,8 @@ def one_by_one(
         except RestorationError as error:
             reports.append({"input": str(path), "output": str(target), "error": str(error)})
             say(f"{path}: {error}" if len(targets) > 1 and str(path) not in str(error) else str(error))
-        if table is not None:
-            table.note(reports[-1])
+        for note in notes:
+            note(reports[-1])
         if interrupted():
             break
     return reports
@@ -237,6 +250,18 @@ def by_chain(chain: Chain, given: argparse.Namespace, options: Options, interrup
         if options.resume and target.exists() and not options.overwrite:
             return pass_over(path, target, options.report)
         report = restore_by_chain(chain, path, target, work, options.removed)
+        _, samples, rate = audio.measure(target)
+        report["excerpt"] = {"start": options.start, "seconds": round(samples / rate, 6)}
+        report["command"] = chain_command(
+            given.chain,
+            given.threads,
+            path.name,
+            bypass=given.bypass,
+            start=options.start,
+            duration=options.duration,
+            subtype=options.subtype,
+            output=target.name,
+        )
         if not options.json:
             print(format_chain(report))
         return report
@@ -257,6 +282,10 @@ def sum_up(reports: list[Report], table: Path) -> None:
 def check_targets(targets: list[Path], options: Options) -> None:
     """Says before hours of work what would stop their results from being written, or cost another file."""
     papers = [options.report] if options.report else []
+    if options.page:
+        require("plots")
+        check_page(options.page, overwrite=options.overwrite or options.resume, folder=len(targets) > 1)
+        papers.append(options.page)
     if options.provenance:
         papers += [manifest_of(target, options) for target in targets]
     if options.plots:
@@ -392,9 +421,11 @@ def save(restoration: Restoration, path: Path, target: Path, subtype: str | None
 
 def report_result(restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: Options) -> Report:
     """Prints and draws what was written, and returns the report of it."""
+    seconds = round(restoration.samples / restoration.sample_rate, 6)  # of a run that was stopped: fewer
     report = restoration.report | {
         "input": str(path),
         "output": str(target),
+        "excerpt": {"start": options.start, "seconds": seconds},
         "result": {"name": target.name, **fingerprint(target)},
         "statement": restoration.provenance.statement,
     }
@@ -402,6 +433,16 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
         report["reference_file"] = str(options.reference)
     if options.response:
         report["response_file"] = str(options.response)
+    report["command"] = command_line(
+        report,
+        restorer,
+        recording=path.name,
+        start=options.start,
+        duration=options.duration,
+        rate=options.rate,
+        subtype=options.subtype,
+        output=target.name,
+    )
     found = judged(restorer, restoration, path, options)
     report["verdict"] = found.words if report["changes"] else "Nothing was changed."
     taken = found.warnings if report["generates"] else []  # a filter does what it is for
@@ -468,6 +509,22 @@ def write_manifest(restoration: Restoration, report: Report, path: Path, target:
     except OSError as error:
         raise RestorationError(f"{place} cannot be written ({error.strerror}).") from None
     return place
+
+
+def pages_of(place: Path, inputs: int) -> Note:
+    """What writes a page of each recording, and of several an index of them."""
+    from babe2.report.html_pages import IndexedPages, write_page
+
+    pages = IndexedPages(place)
+
+    def note(report: Mapping[str, Any]) -> None:
+        run = run_of(report)
+        if inputs > 1:
+            added(pages, run, anew=not report.get("skipped"))
+        elif not run.error:
+            write_page(run, place)
+
+    return note
 
 
 def earlier_reports(path: Path | None) -> dict[str, Report]:

@@ -32,6 +32,7 @@ from babe2.dsp.tape import MemoryTape
 from babe2.errors import RestorationError
 from babe2.evaluation.clips import find_recordings
 from babe2.replacing import write_text
+from babe2.report.markup import house_file, in_script
 
 Kind = Literal["mushra", "ab"]
 LOUDNESS = -23.0  # LUFS of every sound, or less where a peak would not fit
@@ -112,10 +113,9 @@ class ListeningTest:
                 asked += self._questions(draw, trial.name, opened, list(hidden.values()))
             draw.shuffle(asked)
             questions = {"title": self.title, "kind": self.kind, "seed": self.seed, "trials": asked}
-            page = PAGE.read_text("utf-8").replace("{{title}}", html.escape(self.title))
-            # Inside a script nothing is escaped, but its end must not stand there.
-            text = json.dumps(questions, ensure_ascii=False).replace("<", "\\u003c")
-            write_text(away / "index.html", page.replace("{{questions}}", text))
+            page = PAGE.read_text("utf-8").replace("{{house}}", house_file("house.css"))
+            page = page.replace("{{title}}", html.escape(self.title)).replace("{{questions}}", in_script(questions))
+            write_text(away / "index.html", page)
             write_text(folder / "key.json", json.dumps({"kind": self.kind, "sounds": key}, indent=2) + "\n")
             if self.kind == "mushra":
                 write_text(away / "webmushra.yaml", self._webmushra(asked))

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from babe2 import audio
-from babe2.dsp.curves import SampledCurve, WeightedSum
+from babe2.dsp.curves import WeightedSum
 from babe2.dsp.tape import MemoryTape
 from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Recorded, Samples
+from babe2.report.responses import curves_of, uncertainty_of
 from babe2.restoration import Restoration
 
 
@@ -33,11 +34,7 @@ def _read(example: Path, restored: Path) -> Restoration:
     before, after = audio.read(example), audio.read(restored)
     rate = after.sample_rate
     report = json.loads(restored.with_suffix(".json").read_text("utf-8"))
-    curves = tuple(
-        SampledCurve(*(torch.tensor(segment["equalizer"][name]) for name in ("frequencies_hz", "gain_db")))
-        for segment in report["segments"]
-    )
-    within = report.get("uncertainty")
+    curves = curves_of(report)
     return Restoration(
         recorded=Recorded.of(Samples.of(before.audio, before.sample_rate), rate, rate, fold=len(after.audio) == 1),
         restored=MemoryTape(torch.from_numpy(after.audio)),
@@ -47,5 +44,5 @@ def _read(example: Path, restored: Path) -> Restoration:
         equalizers=curves,
         seed=report["seed"],
         report=report,
-        uncertainty=within and SampledCurve(torch.tensor(within["frequencies_hz"]), torch.tensor(within["within_db"])),
+        uncertainty=uncertainty_of(report),
     )

@@ -31,10 +31,10 @@ from babe2.page.outcome import Earlier, Outcome, Restored, drawn
 from babe2.page.own_chain import chain_of, is_whole, text_of, whole_presets
 from babe2.page.results import Results
 from babe2.page.stop import Stop
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
+from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
 from babe2.restoration import Restoration
 from babe2.wording import plain_name
 
@@ -575,9 +575,10 @@ class Callbacks:
                 restorer = self.cards.restorer(outcome.checkpoint)
                 home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
+                beside = [home.report_page(papers), *home.pictures_and_numbers(papers)]
                 yield {
                     "pack": gr.update(value=str(home.pack(papers)), visible=True),
-                    "papers": gr.update(value=list(map(str, home.pictures_and_numbers(papers))), visible=True),
+                    "papers": gr.update(value=list(map(str, beside)), visible=True),
                     "pack_button": again,
                 }
         except RestorationError:

@@ -38,11 +38,11 @@ from babe2.page.outcome import (
     words_of,
     written,
 )
-from babe2.page.tracks import ACCOMPANIMENT, CLEANED, RECORDING, RESTORED, VOCALS, desk_tracks
 from babe2.process import thread_count
 from babe2.provenance import SOFTWARE
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
+from babe2.report.tracks import ACCOMPANIMENT, CLEANED, RECORDING, RESTORED, VOCALS, desk_tracks
 from babe2.report.verdict import FEWEST_SECONDS, verdict
 from babe2.restorer import Restorer
 from babe2.stages.restore import Restore

@@ -14,9 +14,9 @@ from babe2 import audio
 from babe2.dsp.resampling import resample
 from babe2.page.job import Moment
 from babe2.page.outcome import drawn, sounds_to_compare
-from babe2.page.tracks import RESTORED, desk_tracks
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
+from babe2.report.tracks import RESTORED, desk_tracks
 
 PAUSE = 2.0  # seconds between two pictures of a run
 SHARE = 0.08  # of the machine's time that pictures and sounds of a run may take at most

@@ -30,12 +30,14 @@ from babe2.page import number_table
 from babe2.page.cleaning import Cleaned
 from babe2.page.excerpt import Excerpt
 from babe2.page.glossary import PRESETS
-from babe2.page.tracks import CLEANED, EARLIER, LTAS_EQ, MOST_TRACKS, OLDER, PEAK_DB, RECORDING, RESTORED, desk_tracks
 from babe2.provenance import checkpoint_name
 from babe2.recordings.chunks import Tags
 from babe2.recordings.recorded import Audio
 from babe2.report import evidence, figures, recipe
+from babe2.report.finished import PACKED_RECIPE, PACKED_REPORT, FinishedRun
+from babe2.report.html_pages import write_page
 from babe2.report.sounds import Sound
+from babe2.report.tracks import CLEANED, EARLIER, LTAS_EQ, MOST_TRACKS, OLDER, PEAK_DB, RECORDING, RESTORED, desk_tracks
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
@@ -444,6 +446,12 @@ class Home(ABC):
         path = self.file.with_name(chain_name(self.outcome.recording))
         path.write_text(self.chain.text(), "utf-8")
         return path
+
+    def report_page(self, papers: dict[str, bytes]) -> Path:
+        """All of it as one page beside the file: to hear, to see, to read and to print, without a network."""
+        command, _, _ = papers[PACKED_RECIPE].decode().partition("\n\n")
+        run = FinishedRun(json.loads(papers[PACKED_REPORT]), self.outcome.recording, self.file, command)
+        return write_page(run, self.file.with_name(f"{self.stem}.report.html"))
 
     def pictures_and_numbers(self, papers: dict[str, bytes]) -> list[Path]:
         """Those of the papers that are pictures or numbers, as files beside the file."""

@@ -53,6 +53,8 @@ NIGHT_LIGHTNESS = (0.93, 0.10)  # of what is black on a light figure, and of wha
 # Viridis without its yellow end, which vanishes on paper; late estimates are the dark ones.
 FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
 
+PAIR_AXES = (0.145, 0.19, 0.665, 0.69)  # of a picture of a pair: where its axes begin, and how wide and high they are
+
 _RANGE_DB = 80.0
 LOWEST_HZ = 40.0
 _ROWS_PER_OCTAVE = 40
@@ -87,21 +89,21 @@ def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Record
 
 
 def spectrogram_pair(
-    before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")
+    before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration"), start: float = 0.0
 ) -> tuple[Figure, Figure]:
     """Spectrograms before and after as two figures that lie over each other to the pixel, for a slider.
 
     Of the first the left part is seen and of the second the right, and there their titles are. Small, to be read on a
-    phone.
+    phone. Their time counts from `start` seconds on.
     """
     figures = []
     sides: list[Literal["left", "right"]] = ["left", "right"]
     for picture, title, side in zip(_pictures([before, after]), titles, sides, strict=True):
         figure = Figure(figsize=(5, 2.8), dpi=180, facecolor=PAPER)  # a layout would follow what is written in it
-        axes = figure.add_axes((0.145, 0.19, 0.665, 0.69))
-        image = _draw_spectrogram(axes, picture, "")
+        axes = figure.add_axes(PAIR_AXES)
+        image = _draw_spectrogram(axes, picture, "", start)
         axes.set_title(title, loc=side, fontsize=14, color=INK)
-        _time_ticks(axes, picture.longest)
+        _time_ticks(axes, start + picture.longest)
         _level_bar(figure.colorbar(image, cax=figure.add_axes((0.83, 0.19, 0.02, 0.69))), "Level (dB)")
         figures.append(figure)
     return figures[0], figures[1]
@@ -256,6 +258,17 @@ def response(
     return figure
 
 
+def narrow(figure: Figure) -> Figure:
+    """The same chart, with what is written in it large enough for a phone."""
+    figure.set_size_inches(6.6, 4.4)
+    for axes in figure.axes:
+        if (legend := axes.get_legend()) is not None:
+            widest = max(len(text.get_text()) for text in legend.get_texts())
+            _legend(axes, columns=1 if widest > 20 else 3)  # else the axes give way to it
+        axes.yaxis.label.set_fontsize(11)
+    return figure
+
+
 def by_night(figure: Figure) -> Figure:
     """The same figure, with light ink on dark paper. Spectrograms keep their colours, which are dark already."""
     figure.draw_without_rendering()  # labels at ticks appear only when they are drawn
@@ -301,11 +314,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def encoded(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a "png" or an "svg" file."""
+    """A figure as the bytes of a "png", an "svg" or a "webp" file; of a WebP some of the fine grain is lost."""
     # Packed harder, a PNG would be a seventh smaller and take half again as long to draw.
-    rest: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
+    kinds: dict[str, dict[str, Any]] = {
+        "svg": {"metadata": {"Date": None}},
+        "png": {"pil_kwargs": {"compress_level": 2}},
+        "webp": {"pil_kwargs": {"quality": 82}},
+    }
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **rest)
+    figure.savefig(file, format=kind, dpi=max(120, figure.dpi), facecolor=figure.get_facecolor(), **kinds[kind])
     return file.getvalue()
 
 
@@ -335,10 +352,11 @@ def _pictures(
     ]
 
 
-def _draw_spectrogram(axes: Axes, picture: _Picture, title: str) -> AxesImage:
+def _draw_spectrogram(axes: Axes, picture: _Picture, title: str, start: float = 0.0) -> AxesImage:
     bottom, top = (math.log2(picture.rows_hz[i]) for i in (0, -1))
-    image = picture_levels(axes, picture.levels, (0, picture.seconds, bottom, top), title, _RANGE_DB)
-    axes.set_xlim(0, picture.longest)
+    extent = (start, start + picture.seconds, bottom, top)
+    image = picture_levels(axes, picture.levels, extent, title, _RANGE_DB)
+    axes.set_xlim(start, start + picture.longest)
     axes.set_ylabel("Frequency (Hz)", fontsize=12, color=INK)
     octaves, labels = _octaves(picture.rows_hz[0], picture.rows_hz[-1])
     axes.set_yticks(np.log2(octaves), labels)
@@ -398,8 +416,8 @@ def octave_chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db:
     axes.spines[["left", "bottom"]].set_color(INK)
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=12, labelcolor=INK)
+def _legend(axes: Axes, columns: int = 4) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=12, labelcolor=INK)
 
 
 def _level_bar(bar: Colorbar, label: str = "Level (dB, 0 is the loudest point)") -> None:

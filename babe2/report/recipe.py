@@ -87,6 +87,7 @@ def chain_command(
     threads: int | None,
     recording: str,
     *,
+    bypass: Sequence[str] = (),
     start: float = 0.0,
     duration: float | None = None,
     subtype: str | None = None,
@@ -102,7 +103,7 @@ def chain_command(
         "--threads": threads,
     }
     options = [word for option, value in said.items() if value is not None for word in (option, str(value))]
-    return _restoring(recording) + options
+    return _restoring(recording) + options + [word for stages in bypass for word in ("--bypass", stages)]
 
 
 def _restoring(recording: str) -> list[str]:

@@ -20,7 +20,7 @@ from babe2.dsp.loudness import integrated_loudness
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
 from babe2.page.outcome import Restored, RestoredHome, as_long, numbers, pictures, sounds_to_compare
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED
+from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 EXCERPT = Excerpt(1.0, 2.0)
@@ -177,7 +177,7 @@ def test_a_file_that_is_taken_home_says_what_in_it_is_generated(outcome: Restore
         assert ("to be as loud as the recording" in statement) is loud
 
 
-def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Restored, tmp_path: Path) -> None:
+def test_pictures_numbers_and_a_page_lie_beside_it_and_in_the_pack(outcome: Restored, tmp_path: Path) -> None:
     home = home_of(outcome, tmp_path)
     papers = home.papers(licence="CC BY 4.0", credit="Somebody")
     paths = home.pictures_and_numbers(papers)
@@ -190,3 +190,6 @@ def test_pictures_and_numbers_lie_beside_it_and_in_the_pack(outcome: Restored, t
     with zipfile.ZipFile(pack) as opened:
         assert set(opened.namelist()) == {*papers, home.file.name}
         assert b"CC BY 4.0" in opened.read("README.txt") and home.file.name.encode() in opened.read("README.txt")
+    told = home.report_page(papers).read_text("utf-8")
+    assert "<h1>Grüße.flac</h1>" in told and 'href="Gr%C3%BC%C3%9Fe.restored.wav"' in told and "/tmp" not in told
+    assert told.count("data:audio/flac") == 3 and "is another one" not in told  # recording, restored, what was added

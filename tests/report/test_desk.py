@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from babe2.dsp.loudness import integrated_loudness
-from babe2.page.tracks import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
+from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
 
 pytest_plugins = ["browser"]
 

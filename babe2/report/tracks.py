@@ -1,8 +1,9 @@
 """The listening desk's tracks: files to play, how loud each sounds, and the gains at which they sound equally loud.
 
-The desk itself is a page component in desk/: `gr.HTML(**desk_parts(), apply_default_css=False)`, whose value is what
-`desk_tracks` returns. Files named in a value are copied by Gradio to its own cache and served from there, so the
-folder may be a private one under the system's temporary folder and needs no `allowed_paths`.
+The desk itself is in desk/: markup, style and script, which play what `tracks_on_desk` returns. On the page it is a
+component, `gr.HTML(**desk_parts(), apply_default_css=False)`, whose value is what `desk_tracks` returns: files named
+in it are copied by Gradio to its own cache and served from there, so the folder may be a private one under the
+system's temporary folder and needs no `allowed_paths`. A report holds its sounds itself (html_page.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -50,11 +52,25 @@ MOST_TRACKS = 6  # which the number keys reach
 PEAK_DB = -1.0  # dBFS; the loudest peak to be played, with room for what rises between samples
 LONGEST_VALUES = 100_000_000  # samples of all channels and tracks: 400 MB in the listener's browser
 
+Kept = dict[str, Any]  # where a track is kept: what the desk finds as the track's `file`
+Keep = Callable[[str, npt.NDArray[np.float32], int], Kept]  # keeps a track, by key, of a sample rate
+
 
 def desk_tracks(
+    sounds: Mapping[str, npt.ArrayLike | Tensor], sample_rate: int, folder: str | os.PathLike[str], **said: Any
+) -> dict[str, Any]:
+    """What the desk plays, as `tracks_on_desk` says, from files in a folder.
+
+    Files of a sound that has not changed keep their names in `folder`, which lets the desk go on playing while a
+    restoration grows.
+    """
+    return tracks_on_desk(sounds, sample_rate, partial(_written, Path(folder)), **said)
+
+
+def tracks_on_desk(
     sounds: Mapping[str, npt.ArrayLike | Tensor],
     sample_rate: int,
-    folder: str | os.PathLike[str],
+    keep: Keep,
     *,
     start: float = 0.0,
     unfinished: bool = False,
@@ -69,16 +85,16 @@ def desk_tracks(
     is said to have been added; `amount` is the restoration's share where it was mixed. A desk that is not playing turns
     to the track `select`.
 
-    The recording must be among them; all have its sample rate and channels. A sound that is not finished yet may be
-    shorter: it is filled up with silence, and compared with as much of the recording as there is of it. What was taken
-    away by cleaning and what was added by restoring are tracks of their own. Files of a sound that has not changed keep
-    their names in `folder`, which lets the desk go on playing while a restoration grows.
+    The recording is among them, or the restoration stands alone; all have one sample rate and its channels. A sound
+    that is not finished yet may be shorter: it is filled up with silence, and compared with as much of the recording as
+    there is of it. What was taken away by cleaning and what was added by restoring are tracks of their own. `keep` puts
+    each where the desk finds it.
 
     Gains bring every track to the loudness of the recording, and all of them down together where one would peak above
     -1 dBFS. What was taken away or added is not matched: it has the gain of what it is a part of.
     """
     tracks = {key: as_channels(sounds[key], sample_rate).numpy() for key in WORDS if key in sounds}
-    channels, whole = tracks[RECORDING].shape
+    channels, whole = next(iter(tracks.values())).shape
     count = len(tracks) + (RESTORED in tracks) + (CLEANED in tracks)
     length = min(whole, LONGEST_VALUES // (count * channels))
     tracks = {key: track[:, :length] for key, track in tracks.items()}
@@ -87,7 +103,7 @@ def desk_tracks(
     if CLEANED in tracks:
         tracks[TAKEN] = tracks[RECORDING] - tracks[CLEANED]
         gains[TAKEN] = gains[RECORDING]
-    if RESTORED in tracks and not unfinished:
+    if RESTORED in tracks and len(tracks) > 1 and not unfinished:
         restored = tracks[RESTORED]
         tracks[ADDED] = restored - tracks.get(CLEANED, tracks[RECORDING])[:, : restored.shape[1]]
         gains[ADDED] = gains[RESTORED]
@@ -112,7 +128,7 @@ def desk_tracks(
                 "loudness": _finite(integrated_loudness(track, sample_rate)),
                 "peak_db": _finite(peaks[key]),
                 "gain_db": round(gains[key] + headroom, 3),
-                "file": _written(Path(folder), key, _filled(track, length), sample_rate),
+                "file": keep(key, _filled(track, length), sample_rate),
             }
             for key, track in tracks.items()
         ],
@@ -121,7 +137,7 @@ def desk_tracks(
 
 def desk_parts() -> dict[str, Any]:
     """The desk's markup, style and script, under the names by which `gr.HTML` takes them."""
-    desk = files("babe2") / "page" / "desk"
+    desk = files("babe2") / "report" / "desk"
     names = {"html_template": "desk.html", "css_template": "desk.css", "js_on_load": "desk.js"}
     return {parameter: (desk / name).read_text("utf-8") for parameter, name in names.items()}
 
@@ -133,8 +149,8 @@ def _title(key: str, title: str, unfinished: bool, amount: float) -> str:
 
 
 def _matching_gains(tracks: Mapping[str, npt.NDArray[np.float32]], sample_rate: int) -> dict[str, float]:
-    """By how many dB each track is softer than as much of the recording as there is of the track."""
-    recording, gains = tracks[RECORDING], {}
+    """By how many dB each track is softer than as much of the first one, the recording, as there is of the track."""
+    recording, gains = next(iter(tracks.values())), {}
     for key, track in tracks.items():
         target = integrated_loudness(recording[:, : track.shape[1]], sample_rate)
         gain = target - integrated_loudness(track, sample_rate)
@@ -155,9 +171,8 @@ def _filled(track: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float
     return np.pad(track, ((0, 0), (0, length - track.shape[1])))
 
 
-def _written(folder: Path, key: str, track: npt.NDArray[np.float32], sample_rate: int) -> dict[str, Any]:
+def _written(folder: Path, key: str, track: npt.NDArray[np.float32], sample_rate: int) -> Kept:
     """The track in a file that is named after its content, as Gradio describes files."""
-
     digest = hashlib.sha256(f"{sample_rate} {track.shape}".encode() + track.tobytes()).hexdigest()[:16]
     path = folder / f"{key}-{digest}.wav"
     if not path.exists():

@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 
 from babe2.dsp.loudness import integrated_loudness
-from babe2.page.tracks import ADDED, LTAS_EQ, PEAK_DB, RECORDING, RESTORED, desk_parts, desk_tracks
+from babe2.report.tracks import ADDED, LTAS_EQ, PEAK_DB, RECORDING, RESTORED, desk_parts, desk_tracks
 
 RATE = 22_050  # Hz
 Sounds = dict[str, np.ndarray]
@@ -118,7 +118,7 @@ def test_silence_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_long_recording_is_played_from_its_beginning_and_said_to_be(
     sounds: Sounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("babe2.page.tracks.LONGEST_VALUES", 4 * 2 * RATE)  # two seconds of four tracks
+    monkeypatch.setattr("babe2.report.tracks.LONGEST_VALUES", 4 * 2 * RATE)  # two seconds of four tracks
     value = desk_tracks(sounds, RATE, tmp_path)
     assert value["note"] == "The desk plays the first 0:02 of 0:03."
     assert {sf.info(track["file"]["path"]).frames for track in value["tracks"]} == {2 * RATE}

@@ -1,7 +1,7 @@
 // The listening desk: up to four tracks of one recording on one transport, to be compared by ear and nothing else.
 //
-// Gradio runs this once per component with `element` (its root), `props` (props.value is what tracks.py's
-// desk_tracks returns) and `watch`. All tracks are channels of one reel, which always run together; only their gains
+// This runs once per desk with `element` (its root), `props` (props.value is what tracks.py's tracks_on_desk returns) and
+// `watch`: Gradio calls it so, and a report does the same. All tracks are channels of one reel, which always run together; only their gains
 // change, so a switch keeps the position to the sample. Playing on from elsewhere (a seek, another loop, a newer
 // restoration) starts another deck and fades the old one out. Positions count frames of the tracks' sample rate.
 "use strict";
@@ -407,6 +407,7 @@ function placeRegion(range) {
 function placePlayhead() {
   const frame = here();
   part("playhead").style.left = percent(frame);
+  element.dispatchEvent(new CustomEvent("playhead", { detail: frame / length })); // for pictures beside the desk
   const words = `${time(frame)} of ${time(length)}`;
   part("clock").textContent = `${time(frame)} / ${time(length)}`;
   const slider = part("timeline"), whole = Math.floor(frame / rate);
@@ -683,6 +684,7 @@ element.desk = {
   position: here, // in samples
   playing: () => Boolean(deck),
   track: () => (test ? test.voice : tracks[current]?.key),
+  goTo: (share) => seek(share * length),
   gains: () => Object.fromEntries(tracks.map((track, i) => [track.key, decibels(i)])), // dB
   loop: region,
   rate: () => rate,
