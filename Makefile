@@ -33,7 +33,7 @@ process: .venv/ready # programs of their own, trainings, and every setting of ev
 whole: .venv/ready lint # `test` and `process` in one turn, so that the tests are gathered once
 	$(PYTEST) -m "not (slow or browser)"
 
-browser: .venv/ready # what is heard in a browser needs the machine to itself
+browser: .venv/ready # the page, and what is heard in a browser, which needs the machine to itself
 	$(BIN)/pytest -m "browser and not slow" $$(grep -rlw browser tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand

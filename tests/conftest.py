@@ -68,10 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks whole kinds of tests, so that `make test` is quick; `make check` runs them all."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if "browser" in fixtures:
+        if fixtures & {"browser", "house"}:  # the page in a process, and who visits it
             item.add_marker("browser")
-        elif "house" in fixtures:  # the page in a process, and programs that call it
-            item.add_marker("process")
         if item.path.parent.name == "training" or item.path.name == "test_train.py":
             item.add_marker("training")
         if starts_programs(getattr(item, "function", None)):
