@@ -3,8 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
+# What is not written down is compiled anew by every program that starts: 6 s of torch each time.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo example test check lint process browser installation slow soak architecture benchmark clean
+.PHONY: demo example test check lint process whole browser installation slow soak architecture benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python app.py
@@ -18,7 +20,7 @@ example: .venv/ready
 test: .venv/ready lint
 	$(PYTEST) -m "not (slow or browser or process or training or thorough)"
 
-check: test process browser installation
+check: whole browser installation
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -28,8 +30,11 @@ lint: .venv/ready
 process: .venv/ready # programs of their own, trainings, and every setting of every method
 	$(PYTEST) -m "(process or training or thorough) and not (slow or browser)"
 
-browser: .venv/ready # what is heard in a browser needs the machine to itself
-	$(BIN)/pytest -m "browser and not slow"
+whole: .venv/ready lint # `test` and `process` in one turn, so that the tests are gathered once
+	$(PYTEST) -m "not (slow or browser)"
+
+browser: .venv/ready # the page, and what is heard in a browser, which needs the machine to itself
+	$(BIN)/pytest -m "browser and not slow" $$(grep -rlw browser tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
 	$(BIN)/pytest -m slow tests/test_installation.py

@@ -27,6 +27,7 @@ FLAGS = [
     "--no-pings",
     "--autoplay-policy=no-user-gesture-required",
     "--disable-dev-shm-usage",  # a container's is small
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",  # nothing from elsewhere is had
 ]
 # What Gradio's own client says whenever a stream ends, when a page is left while it asks for something, and when a part
 # of the page is taken away.
@@ -62,7 +63,6 @@ def _opened(browser: Browser) -> Iterator[Page]:
     """A page that may neither complain on its console nor want anything from elsewhere, which it would not get."""
     complaints: list[str] = []
     context = browser.new_context(accept_downloads=True, reduced_motion="reduce")
-    context.route(lambda url: not at_home(url), lambda route: route.abort())
     page = context.new_page()
     page.on("console", lambda line: complaints.append(line.text) if is_complaint(line) else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 
 import numpy as np
+import programs
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -67,10 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks whole kinds of tests, so that `make test` is quick; `make check` runs them all."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if "browser" in fixtures:
+        if fixtures & {"browser", "house"}:  # the page in a process, and who visits it
             item.add_marker("browser")
-        elif "house" in fixtures:  # the page in a process, and programs that call it
-            item.add_marker("process")
         if item.path.parent.name == "training" or item.path.name == "test_train.py":
             item.add_marker("training")
         if starts_programs(getattr(item, "function", None)):
@@ -78,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def starts_programs(test: object) -> bool:
-    """Whether a test, or a function of the tests that it calls, uses subprocess or multiprocessing."""
+    """Whether a test, or a function of the tests that it calls, uses subprocess, multiprocessing or programs."""
     waiting, seen = [test], set[object]()
     while waiting:
         function = waiting.pop()
@@ -86,7 +85,7 @@ def starts_programs(test: object) -> bool:
         if ours and function not in seen:
             seen.add(function)
             used = [function.__globals__.get(name) for name in names_in(function.__code__)]
-            if any(one is subprocess or one is multiprocessing for one in used):
+            if any(one is starter for one in used for starter in (subprocess, multiprocessing, programs)):
                 return True
             waiting += used
     return False

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+import programs
+
 TOKEN = "hf_" + "s3cret" * 5
 OWNER = "listener"  # whose token it is
 LARGE = (".safetensors", ".pt", ".bin")  # what a repository keeps outside git, besides whatever is beyond 1 MiB
@@ -503,14 +505,12 @@ def surroundings(home: Path, endpoint: str | None = None, token: str | None = No
     return inherited | said | more
 
 
-def start_child(snippet: str, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """A Python process that runs `snippet`; its arguments are in sys.argv[1:]."""
-    command = [sys.executable, "-c", snippet, *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+def start_child(snippet: str, environment: dict[str, str], *arguments: str) -> programs.Program:
+    """A Python process that runs `snippet`, babe2 loaded and the Hub's client not; its arguments are sys.argv[1:]."""
+    return programs.start("-c", snippet, *arguments, env=environment)
 
 
-def finished(child: subprocess.Popen[str], seconds: float = 100) -> str:
+def finished(child: programs.Program, seconds: float = 100) -> str:
     """What the child printed; what it complained of is the error when it failed."""
     try:
         said, complaint = child.communicate(timeout=seconds)

@@ -8,15 +8,24 @@ import pty
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
 from contextlib import suppress
 
+import programs
 
-def on_a_terminal(*command: object, under: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], int]:
+
+def on_a_terminal(*command: object) -> tuple[programs.Program, int]:
     """`babe2` and this command in a process of its own, its terminal as its stderr; and the other end of that."""
     ours, theirs = pty.openpty()
+    program = programs.start("-m", "babe2", *command, terminal=theirs)
+    os.close(theirs)
+    return program, ours
+
+
+def under_nohup(*command: object) -> tuple[subprocess.Popen[bytes], int]:
+    """The same, and neither end minds when the terminal is closed."""
+    ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*under, sys.executable, "-m", "babe2", *map(str, command)],
+        ["nohup", sys.executable, "-m", "babe2", *map(str, command)],
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,

@@ -96,7 +96,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def wait_for(house: House, log: Path) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         try:
             urlopen(house.address, timeout=5).close()
             return
@@ -608,7 +608,7 @@ def test_a_memo_is_refused_unsent_where_nothing_can_read_it(page: Page, house: H
 
 
 @reads_films
-@pytest.mark.parametrize("how", ["chosen", "dropped"])
+@pytest.mark.parametrize("how", ["chosen", pytest.param("dropped", marks=pytest.mark.slow)])
 def test_a_film_from_a_telephone_is_restored(page: Page, house: House, tmp_path: Path, how: str) -> None:
     film = filmed(tmp_path / "film.mp4")
     visit(page, house)
@@ -676,7 +676,13 @@ def test_a_checkpoint_that_cannot_be_had_is_marked_and_told_beforehand(
     expect(page.locator("#restore")).to_be_disabled(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize(("name", "told"), [("song.wav", "song.wav"), ("silence.wav", "This recording is silent")])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("song.wav", "song.wav"),
+        pytest.param("silence.wav", "This recording is silent", marks=pytest.mark.slow),
+    ],
+)
 def test_what_cannot_be_restored_is_told_and_stays_to_be_read(
     browser: Browser, house: House, tmp_path: Path, name: str, told: str
 ) -> None:

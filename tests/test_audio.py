@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import soundfile as sf
 
@@ -405,9 +406,7 @@ def test_the_decoder_of_mp3s_is_quiet_and_nobody_else_is(tmp_path: Path) -> None
             damaged[place] = chance.integers(256)
         (tmp_path / f"{number}.mp3").write_bytes(damaged)
     (tmp_path / "noise.mp3").write_bytes(raw[:2000] + chance.bytes(20000))
-    run = subprocess.run(
-        [sys.executable, "-c", DAMAGED_MP3S, *map(str, tmp_path.glob("*.mp3"))], capture_output=True, text=True
-    )
+    run = programs.run("-c", DAMAGED_MP3S, *tmp_path.glob("*.mp3"))
     assert run.returncode == 0
     said = sorted(run.stderr.splitlines())
     assert said == sorted([f"{who} {number}" for who in ("python", "library") for number in range(200)])
@@ -814,9 +813,7 @@ assert not whole[100_000] and whole[1000], whole
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, name: str) -> None:
     """A limit on the size of files stands for the full disk: writes fail in the middle, or only when closing."""
     limit = 8000 if name in ("a.ogg", "a.mp3") else 50_000
-    result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(limit), str(tmp_path / name)], capture_output=True, text=True, check=False
-    )
+    result = programs.run("-c", FULL_DISK, limit, tmp_path / name)
     assert result.returncode == 0, result.stderr
     assert names(tmp_path) == [name]
     assert 1000 <= read(tmp_path / name).audio.shape[1] < 100_000

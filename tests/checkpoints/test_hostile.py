@@ -6,13 +6,12 @@ import os
 import pickle
 import re
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import torch
 from conftest import REFERENCE
@@ -425,9 +424,7 @@ def test_bombs_are_refused_within_little_memory_and_time(tmp_path: Path) -> None
     bombs.append(tmp_path / "100 MB")
     convert(PUBLISHED, bombs[-1])
     of_100_megabytes(bombs[-1] / "config.json", tmp_path / "trace")
-    command = [sys.executable, "-c", LIMITED, str(PUBLISHED), str(300 * 2**20), *map(str, bombs)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = programs.run("-c", LIMITED, PUBLISHED, 300 * 2**20, *bombs)
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert len(told) == len(bombs) and all("Nothing in it was run" in line for line in told[: len(INSTRUCTIONS)]), told

@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -311,6 +313,12 @@ def test_a_path_means_a_path_and_a_text_a_name_first(tmp_path: Path, monkeypatch
             checkpoints.load(spec)
 
 
+def run_cold(snippet: str, environment: dict[str, str], *arguments: str) -> str:
+    """As run_child does, where nothing was loaded before."""
+    command = [sys.executable, "-c", snippet, *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def test_a_machine_without_the_hubs_client_loads_from_paths(tmp_path: Path) -> None:
     shutil.copytree(SMALL, tmp_path / "mine")
     snippet = """if True:
@@ -324,7 +332,7 @@ def test_a_machine_without_the_hubs_client_loads_from_paths(tmp_path: Path) -> N
         except RestorationError as error:
             print(error)
     """
-    loaded, told = run_child(snippet, surroundings(tmp_path), str(tmp_path)).splitlines()
+    loaded, told = run_cold(snippet, surroundings(tmp_path), str(tmp_path)).splitlines()
     assert loaded == "mine mine"
     assert told.endswith("is needed and not installed. Install it, or give the path of the checkpoint's folder.")
 
@@ -337,7 +345,7 @@ def test_what_comes_along_is_loaded_without_the_hubs_client_and_the_compiler(tmp
         heavy = ("huggingface_hub.file_download", "httpx2", "filelock", "torch._dynamo")
         print([name for name in heavy if name in sys.modules])
     """
-    assert run_child(snippet, surroundings(tmp_path)).strip() == "[]"
+    assert run_cold(snippet, surroundings(tmp_path)).strip() == "[]"
 
 
 def test_a_file_is_hashed_once(tmp_path: Path) -> None:

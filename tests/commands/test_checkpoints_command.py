@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 import pytest
 from conftest import REFERENCE
 from hub_server import TOKEN, Hub, refused, surroundings
@@ -30,8 +30,7 @@ def hub() -> Iterator[Hub]:
 
 
 def babe2(*arguments: object, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "babe2", "checkpoints", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    return programs.run("-m", "babe2", "checkpoints", *arguments, env=environment, timeout=100)
 
 
 def test_the_page_on_checkpoints_shows_the_manifest() -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
 import torch
 
@@ -23,7 +21,7 @@ from babe2.page.stop import Stop
 from babe2.page.zerogpu import card_seconds, check_lease, restored
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
-OPTIONS: dict[str, Any] = {"preset": "draft", "seed": 3}
+OPTIONS: dict[str, Any] = {"preset": "draft", "seed": 3, "steps": 3}
 
 
 def run_elsewhere(told: Queue[bytes], sound: audio.Recording, options: dict[str, Any], stop: Stop) -> None:
@@ -40,9 +38,8 @@ def heard(told: Queue[bytes]) -> Any:
 
 def elsewhere(sound: audio.Recording, options: dict[str, Any], stop: Stop) -> tuple[Any, Any]:
     """A new process, and what it will tell."""
-    context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    process = context.Process(target=run_elsewhere, args=(told, sound, options, stop))
+    told = programs.server().Queue()
+    process = programs.server().Process(target=run_elsewhere, args=(told, sound, options, stop))
     process.start()
     return process, told
 
@@ -114,7 +111,7 @@ def test_what_is_computed_without_a_lent_card_stays_on_the_processor(tmp_path: P
     script = (
         f"import sys; sys.path.append({str(tmp_path)!r}); from babe2.page.checkpoint_cards import DEVICE; print(DEVICE)"
     )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "cpu\n"
+    assert programs.run("-c", script).stdout == "cpu\n"
 
 
 def test_a_run_leaves_the_number_of_threads_alone(sound: audio.Recording, monkeypatch: pytest.MonkeyPatch) -> None:

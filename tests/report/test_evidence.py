@@ -66,6 +66,11 @@ def packed(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packed_in(kept, tmp_path_factory.mktemp("zip"))
 
 
+@pytest.fixture(scope="module")
+def soundless(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed_in(kept, tmp_path_factory.mktemp("zip"), sound=False)
+
+
 def packed_in(kept: Kept, folder: Path, sound: bool = True) -> Path:
     title = "Étude 50%; $(x).restored.wav"
     about = papers(
@@ -256,8 +261,8 @@ def test_every_file_can_be_checked_by_its_hash(packed: Path, tmp_path: Path) -> 
     assert status == 1 and "ltas.csv: FAILED" in told
 
 
-def test_the_hash_of_a_sound_outside_the_pack_is_in_it(kept: Kept, tmp_path: Path) -> None:
-    folder = unpacked(packed_in(kept, tmp_path, sound=False), tmp_path / "unpacked")
+def test_the_hash_of_a_sound_outside_the_pack_is_in_it(kept: Kept, soundless: Path, tmp_path: Path) -> None:
+    folder = unpacked(soundless, tmp_path)
     assert checked(folder)[0] == 1  # the sound is not there
     shutil.copy(kept.restored, folder / "Étude 50%; $(x).restored.wav")
     assert checked(folder)[0] == 0
@@ -275,8 +280,8 @@ def test_odd_names_are_written_as_sha256sum_reads_them(tmp_path: Path) -> None:
     assert checked(tmp_path)[0] == 0
 
 
-def test_a_pack_without_the_sound_is_possible(kept: Kept, tmp_path: Path) -> None:
-    with zipfile.ZipFile(packed_in(kept, tmp_path, sound=False)) as archive:
+def test_a_pack_without_the_sound_is_possible(soundless: Path) -> None:
+    with zipfile.ZipFile(soundless) as archive:
         assert not [name for name in archive.namelist() if name.endswith(".wav")]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import torch
 from matplotlib.colors import to_rgba
@@ -217,7 +216,7 @@ def test_a_place_for_no_picture_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_drawing_needs_no_screen_and_leaves_pyplot_alone() -> None:
     loaded = "import sys, babe2.report.figures; print('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
+    assert programs.run("-c", loaded).stdout.strip() == "False"
 
 
 def test_a_restoration_is_told_in_three_pictures() -> None:
