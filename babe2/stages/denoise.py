@@ -61,7 +61,7 @@ TOP_FFT, TOP_HOP = 1024, 256
 TELLING_SECONDS = 1.0  # a shorter recording does not tell its noise
 QUIETEST_DB = -45.0  # over the whole recording: fainter noise is none
 MOST = 4.0  # times as much as the best filter would take that knows nothing but the noise (Wiener)
-LOUD_DB = -20.0  # of noise over the whole recording: as much louder as it is, as much more may be taken
+LOUD_DB = -20.0  # of noise over the whole recording: as much louder as it is, as much more may a prior take
 MOST_TOLD = 2.0  # times as much as a person has said there is, over a whole piece
 CLICK_BIN = 186  # 4 kHz
 CLICK_FRAMES = 5  # 58 ms: so long after a click it is as quiet as before it, and after a note it is not
@@ -259,6 +259,10 @@ class Denoiser(ABC):
     def clean(self, noisy: Tensor, noise: Noise, channel: int, piece: int) -> Tensor:
         """The music (1, T) in a piece (1, T) of a channel."""
 
+    def most(self, floor_db: float) -> float:
+        """How much of what it takes is believed to be noise, where that is `floor_db`; see `no_more_than_noise`."""
+        return MOST
+
 
 class NetworkDenoiser(Denoiser):
     """A U-Net over spectrograms."""
@@ -305,6 +309,12 @@ class PriorDenoiser(Denoiser):
         clean = prior(padded, noise_level(prior, padded, level))
         below = padded - prior.highpass(padded)  # of which the prior knows nothing
         return (clean + below)[:, : noisy.shape[-1]]
+
+    def most(self, floor_db: float) -> float:
+        """More behind loud noise, where it knows music that no filter could tell from noise; a network that has learned to
+        denoise did harm with as much.
+        """
+        return MOST * 10 ** (max(0.0, floor_db - LOUD_DB) / 10)
 
     def _between_bursts(self, prior: BandwisePrior, noise: Noise, channel: int) -> Tensor:
         """The noise's level (K,) in each of the prior's bands."""
@@ -454,7 +464,7 @@ class Denoised(Staged):
         clean = self.denoiser.clean(noisy, known, channel, piece)
         if not self.denoiser.believed:
             power = known.power(bin_frequencies(denoisers, WINDOW)[1:]) * self.denoiser.level**2
-            clean = noisy - no_more_than_noise(noisy, noisy - clean, power, known.floor_db)
+            clean = noisy - no_more_than_noise(noisy, noisy - clean, power, self.denoiser.most(known.floor_db))
         noise = resample(noisy - clean, denoisers, rate)[:, : x.shape[1]] / gain
         if rate == denoisers:
             return noise
@@ -463,13 +473,10 @@ class Denoised(Staged):
         return noise + above * (1 - F.interpolate(kept[None], x.shape[1], mode="linear")[0])
 
 
-def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor, floor_db: float) -> Tensor:
+def no_more_than_noise(noisy: Tensor, taken: Tensor, power: Tensor, most: float = MOST) -> Tensor:
     """What may be taken (1, T) of what a denoiser has `taken` from noisy (1, T), where the noise has this power (512,)
-    per sample, and is `floor_db` over the whole recording.
-
-    Faint noise does less harm than music that is taken for it; loud noise covers music that only a denoiser knows of.
+    per sample: `most` times as much as the best filter would take that knows nothing else.
     """
-    most = MOST * 10 ** (max(0.0, floor_db - LOUD_DB) / 10)
     padded = (F.pad(x, (0, max(0, shortest_samples() - x.shape[-1]))) for x in (noisy, taken))
     heard, removed = (spectrogram(x) for x in padded)
     typical = F.pad(power, (1, 0), value=float(power[0])).to(noisy) * torch.hamming_window(WINDOW).square().sum()

@@ -19,7 +19,7 @@ from babe2.config import Model, SpectralArchitecture
 from babe2.dsp.tape import MemoryTape
 from babe2.networks.spectral import SpectralUNet
 from babe2.stages import Bench, Denoise, denoise, make
-from babe2.stages.denoise import denoised_as_published, no_more_than_noise
+from babe2.stages.denoise import PriorDenoiser, denoised_as_published, no_more_than_noise
 
 RATE = 22050
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -192,17 +192,20 @@ def test_no_more_than_noise_is_taken_but_of_clicks() -> None:
     hiss = 0.003 * noise(x.shape[1])
     power = torch.full((512,), 0.003**2)
     wanted, music_too = hiss + clicks, 0.3 * x
-    taken = no_more_than_noise(x + wanted, wanted + music_too, power, -40.0)
+    taken = no_more_than_noise(x + wanted, wanted + music_too, power)
     assert (taken - wanted).norm() < 0.5 * music_too.norm()
     assert taken[:, 3000::9000].min() > 1.8
-    assert no_more_than_noise(x, x, power / 1e6, -40.0).norm() < 1e-3 * x.norm()
+    assert no_more_than_noise(x, x, power / 1e6).norm() < 1e-3 * x.norm()
 
 
-def test_behind_loud_noise_a_denoiser_is_believed_more() -> None:
+def test_behind_loud_noise_a_prior_is_believed_more() -> None:
+    prior = PriorDenoiser(Restorer.from_checkpoint("piano-small"))
     x, power = noise(RATE), torch.full((512,), 0.01**2)
-    faint, loud, deafening = (no_more_than_noise(x, 0.5 * x, power, floor).norm() for floor in (-20.0, -10.0, 30.0))
+    faint, loud, deafening = (
+        no_more_than_noise(x, 0.5 * x, power, prior.most(floor)).norm() for floor in (-20.0, -10.0, 30.0)
+    )
     assert loud > 5 * faint and deafening == pytest.approx(float(0.5 * x.norm()), rel=1e-3)
-    assert faint == no_more_than_noise(x, 0.5 * x, power, math.nan).norm()  # a recording that is too short to tell
+    assert prior.most(math.nan) == prior.most(-50.0)  # a recording that is too short to tell
 
 
 def gains(method: str) -> tuple[float, float]:
