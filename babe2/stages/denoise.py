@@ -311,8 +311,8 @@ class PriorDenoiser(Denoiser):
         return (clean + below)[:, : noisy.shape[-1]]
 
     def most(self, floor_db: float) -> float:
-        """More behind loud noise, where it knows music that no filter could tell from noise; a network that has learned to
-        denoise did harm with as much.
+        """More behind loud noise, where it knows music that no filter could tell; a network that has learned to denoise
+        did harm with as much.
         """
         return MOST * 10 ** (max(0.0, floor_db - LOUD_DB) / 10)
 
