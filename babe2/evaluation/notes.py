@@ -78,7 +78,9 @@ def played(blocks: Iterable[Tensor]) -> Played:
         count = max(0, (len(held) - FFT) // HOP + 1)
         if not count:
             continue
-        size = frames(held[: (count - 1) * HOP + FFT], FFT, HOP)[heard].abs().T * (4 / FFT)  # (N, bins), of a sine its peak
+        size = frames(held[: (count - 1) * HOP + FFT], FFT, HOP)[heard].abs().T * (
+            4 / FFT
+        )  # (N, bins), of a sine its peak
         level = torch.cat([past, torch.log(size + FLOOR)])
         # What moves to the next bin does not begin: it is compared with its neighbours' past, too (Böck 2013).
         before = torch.nn.functional.max_pool1d(level[:-RISE_FRAMES, None], 3, 1, 1)[:, 0]
