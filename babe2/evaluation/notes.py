@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -180,7 +181,7 @@ def notes_of(sounding: npt.NDArray[np.float32], beginning: npt.NDArray[np.float3
     found = []
     for key in range(sounding.shape[1]):
         begins = onset_peaks(beginning[:, key])
-        for place, following in zip(begins, [*begins[1:], len(sounding)], strict=True):
+        for place, following in pairwise([*begins, len(sounding)]):
             stop, silent = place, 0
             for frame in range(place, following):
                 silent = 0 if sounding[frame, key] >= SOUNDS else silent + 1

@@ -56,7 +56,7 @@ class VGGish:
             raise RestorationError(f"{path.name} is damaged: it is not the file that its name promises. Fetch it anew.")
         try:
             return cls(weights, f"vggish {digest}", device)
-        except (KeyError, TypeError, AttributeError, RuntimeError):
+        except (KeyError, IndexError, TypeError, AttributeError, RuntimeError):
             raise RestorationError(f"{path.name} is no VGGish. Give vggish-10086976.pth of torchvggish.") from None
 
     def __call__(self, windows: Tensor) -> Tensor:
