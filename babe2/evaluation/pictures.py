@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +32,10 @@ def ltas_ratios(evaluation: Evaluation, recordings: Sequence[str]) -> Figure:
     reference = decibels(octave_smoothed(known, rate, places))
     for axes, recording in zip(panels, recordings, strict=True):
         drawn = []
-        lines = cycle(LINES)
-        for method in evaluation.methods:
+        for number, method in enumerate(evaluation.methods):
             level = decibels(octave_smoothed(method.spectra[recording], rate, places)) - reference
-            colour, style = next(lines)
+            colour, style = LINES[number % len(LINES)]
+            style = style if number < len(LINES) else ":"  # a second round of colours is dotted
             axes.plot(hertz, level.numpy(), color=colour, linestyle=style, linewidth=2, label=method.name)
             drawn.append(level.numpy())
         axes.axhline(0, color=INK, linewidth=0.8)

@@ -126,8 +126,8 @@ def report(evaluation: Evaluation) -> str:
     methods = evaluation.methods
     compared = (
         f"{methods[0].recordings} recordings ({methods[0].seconds / 60:.1f} min) in {len(methods)} sets, against "
-        f"{evaluation.reference_recordings} reference recordings ({evaluation.reference_seconds / 60:.1f} min); average "
-        f"spectra at {evaluation.reference.sample_rate} Hz."
+        f"{evaluation.reference_recordings} reference recordings ({evaluation.reference_seconds / 60:.1f} min); "
+        f"average spectra at {evaluation.reference.sample_rate} Hz."
     )
     heard = [f"{name}: {count} rows" for name, count in evaluation.rows.items()]
     parts = [

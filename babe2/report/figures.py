@@ -115,9 +115,8 @@ def _draw_mark(axes: Axes, mark: Mark, start: float) -> None:
     size = mark.stop - mark.start, top - bottom
     axes.add_patch(Rectangle((left, bottom), *size, fill=False, edgecolor=mark.colour, linewidth=2))
     if mark.words:
-        axes.annotate(
-            mark.words, (left, top), xytext=(2, 2), textcoords="offset points", color=mark.colour, fontsize=11
-        )
+        within = {"xytext": (4, -4), "textcoords": "offset points", "verticalalignment": "top"}
+        axes.annotate(mark.words, (left, top), color=mark.colour, fontsize=11, **within)
 
 
 def spectrogram_pair(

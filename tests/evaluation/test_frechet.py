@@ -73,7 +73,7 @@ def test_the_kernel_distance_of_points_is_that_of_its_sums() -> None:
 
 
 def test_the_kernel_distance_of_gaussians_is_the_integral() -> None:
-    """E k of two points at N(0, s^2 + t^2) apart, moved by m: sqrt(b^2 / v) exp(-m^2 / 2 v) with v = b^2 + s^2 + t^2."""
+    """Points that lie N(m, v) apart have a mean kernel of b / sqrt(b^2 + v) exp(-m^2 / 2 (b^2 + v))."""
     x, y = 2 * rows(1000, 1, 1), 1 + rows(1000, 1, 2)
 
     def meeting(variance: float, move: float) -> float:

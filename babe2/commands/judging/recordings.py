@@ -76,6 +76,7 @@ def add_measuring_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:FROM-TO:LOW-HIGH[:COLOUR[:WORDS]]",
         help="a box in its spectrograms: seconds, and hertz",
     )
+    parser.add_argument("--no-pictures", action="store_true", help="only measure")
     parser.add_argument(
         "--measuring-device", default="cpu", metavar="DEVICE", help="for embeddings: auto, cpu, cuda, mps"
     )
@@ -125,7 +126,8 @@ def measure(folders: Mapping[str, Path], options: argparse.Namespace) -> int:
             kept=options.out / KEPT,
             on_file=show,
         )
-    draw(found, sets, pictured, marks, options)
+    if not options.no_pictures:
+        draw(found, sets, pictured, marks, options)
     told = json.dumps(as_dict(found) | {"sets": {name: str(path) for name, path in folders.items()}}, indent=2)
     texts = {"md": report(found), "csv": csv_text(found), "json": told + "\n", "tex": latex(found)}
     for kind, text in texts.items():
@@ -154,8 +156,10 @@ def sets_of(folders: Mapping[str, Path]) -> dict[str, Files]:
     found: dict[str, Files] = {first: {names[path]: path for path in recordings}}
     for name in others:
         _recordings(folders[name], "restored")
-        pairs = pairs_of(folders[first], folders[name]).pairs
-        found[name] = {names[original]: result for original, result in pairs if original in names}
+        matched = pairs_of(folders[first], folders[name])
+        found[name] = {names[original]: result for original, result in matched.pairs if original in names}
+        if strangers := matched.alone.get("in AFTER"):
+            say(f"{name}: {len(strangers)} files have no recording of their name, such as {strangers[0].name}.")
     return found
 
 
