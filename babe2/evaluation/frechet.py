@@ -156,7 +156,7 @@ class Distances(NamedTuple):
     frechet: Interval
     infinity: float | None  # the Frechet distance of endlessly many rows
     kernel: Interval
-    count: int  # of rows
+    rows: int
 
 
 def distances(clips: Sequence[Rows], reference: Reference, seed: int = 0) -> Distances:

@@ -216,4 +216,4 @@ def note_agreement(before: Heard, after: Heard) -> Agreement:
 def added_up(found: Iterable[Agreement]) -> Agreement:
     """That of several recordings together."""
     parts = [*zip(*found, strict=True)] or [()] * len(Agreement._fields)
-    return Agreement(*(sum(part) for part in parts))  # type: ignore[arg-type]
+    return Agreement(*(sum(part) for part in parts))

@@ -205,7 +205,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             for name, found in (("onsets", method.onsets), ("notes", method.notes))
         }
         values = {column.key: None if (cell := cells.get(column.key)) is None else cell._asdict() for column in columns}
-        methods.append(about | {"measures": values, "rows": {n: d.count for n, d in method.distances.items()}})
+        methods.append(about | {"measures": values, "rows": {n: d.rows for n, d in method.distances.items()}})
     reference = {
         "recordings": evaluation.reference_recordings,
         "seconds": evaluation.reference_seconds,

@@ -345,7 +345,9 @@ def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_
         if transcriber is None:
             return Played(**found), None
         on_file(f"notes of {source.path.name}")
-        heard = store.once(source, "notes 1", lambda: transcriber.heard(source.blocks(SAMPLE_RATE))._asdict())
+        heard = store.once(
+            source, f"notes 1 {transcriber.digest}", lambda: transcriber.heard(source.blocks(SAMPLE_RATE))._asdict()
+        )
         return Played(**found), Heard(**heard)
 
     first, *others = ready.sets
@@ -358,7 +360,7 @@ def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_
             parts[name].append((onset_agreement(before, after), notes, pitch_agreement(before, after)))
     found = {}
     for name, each in parts.items():
-        notes = [own for _, own, _ in each if own is not None]
+        by_notes = [own for _, own, _ in each if own is not None]
         pitches = [pitch for _, _, pitch in each if pitch is not None]
-        found[name] = _Agreed(added_up(own for own, _, _ in each), added_up(notes) if notes else None, pitches)
+        found[name] = _Agreed(added_up(own for own, _, _ in each), added_up(by_notes) if by_notes else None, pitches)
     return found

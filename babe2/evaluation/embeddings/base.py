@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,11 +20,30 @@ FAINTEST = 1e-6  # deviation of a sound, as long as it is, that is none
 class Embedding(Protocol):
     """Gives each window of a sound a row of numbers, or several."""
 
-    name: str
-    identity: str  # also which weights: rows of different ones are not to be mixed
-    sample_rate: int  # Hz; what lies above half of it is not heard
-    window: int  # samples that it hears at once
-    hop: int  # samples from one window to the next
+    @property
+    def name(self) -> str:
+        """As it is chosen."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Which weights it has: rows of different ones are not to be mixed."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz; what lies above half of it is not heard."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Samples that it hears at once."""
+        ...
+
+    @property
+    def hop(self) -> int:
+        """Samples from one window to the next."""
+        ...
 
     def __call__(self, windows: Tensor) -> Tensor:
         """The rows (B * k, D) of windows (B, window), k for each of them."""
@@ -65,3 +85,9 @@ def found_beside(package: str, *places: str) -> Path | None:
         return None
     path = Path(spec.submodule_search_locations[0]).joinpath(*places)
     return path if path.exists() else None
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

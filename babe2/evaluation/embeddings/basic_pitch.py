@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from babe2.errors import RestorationError
-from babe2.evaluation.embeddings.base import found_beside
+from babe2.evaluation.embeddings.base import digest, found_beside
 from babe2.extras import require
 
 EXTRA = "notes"
@@ -55,6 +55,7 @@ class Transcriber:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(_asked(path.read_bytes(), inner), options)
+            self.digest = digest(path)
         except OSError as error:
             raise RestorationError(f"{path} cannot be read ({error.strerror}). {INSTALL}") from None
         except Exception:  # onnxruntime has no family of errors of its own
@@ -93,13 +94,13 @@ class BasicPitch:
     """
 
     name: ClassVar[str] = "basic-pitch"
-    identity: ClassVar[str] = "basic-pitch 0.4.0 inner"
     sample_rate: ClassVar[int] = SAMPLE_RATE
     window: ClassVar[int] = WINDOW
     hop: ClassVar[int] = WINDOW // 2
 
     def __init__(self, path: Path | None = None) -> None:
         self._transcriber = Transcriber(path, inner=True)
+        self.identity = f"basic-pitch {self._transcriber.digest}"
 
     def __call__(self, windows: Tensor) -> Tensor:
         layers = [torch.from_numpy(found) for found in self._transcriber(windows, *INNER)]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from babe2.dsp.spectra import power_spectrogram
 from babe2.errors import RestorationError
-from babe2.evaluation.embeddings.base import found_beside
+from babe2.evaluation.embeddings.base import digest, found_beside
 from babe2.evaluation.embeddings.mel import at_sixteen_bits, slaney_bands
-from babe2.evaluation.embeddings.tensorflow_files import tensors
+from babe2.evaluation.embeddings.tensorflow_files import DATA, tensors
 
 MODEL = "MTT_musicnn"  # trained on MagnaTagATune, which knows pianos, operas and choirs
 FRAMES, FFT, HOP, BANDS = 187, 512, 256, 96
@@ -32,12 +32,12 @@ class Musicnn:
     """One row for each three seconds, which overlap by half."""
 
     name: ClassVar[str] = "musicnn"
-    identity: ClassVar[str] = f"musicnn 0.1.0 {MODEL}"
     sample_rate: ClassVar[int] = 16000
     window: ClassVar[int] = (FRAMES - 1) * HOP + FFT
     hop: ClassVar[int] = FRAMES // 2 * HOP
 
-    def __init__(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
+    def __init__(self, weights: dict[str, Tensor], identity: str, device: str = "cpu") -> None:
+        self.identity = identity
         self._weights = {name: value.to(device) for name, value in weights.items()}
         self._bands, self._device = slaney_bands(self.sample_rate, FFT, BANDS), device
 
@@ -51,7 +51,7 @@ class Musicnn:
             found = tensors(folder)
             needed = [name for name in found if "Adam" not in name and "power" not in name]
             weights = {name: torch.from_numpy(found[name].copy()) for name in needed}
-            network = cls(weights, device)
+            network = cls(weights, f"musicnn {digest(folder / DATA)}", device)
             network(torch.zeros(1, cls.window))
         except OSError as error:
             raise RestorationError(f"{folder} cannot be read ({error.strerror}). {INSTALL}") from None
@@ -91,8 +91,9 @@ class Musicnn:
 
     def _normalised(self, x: Tensor, i: int) -> Tensor:
         name = _numbered("batch_normalization", i)
-        values = (self._weights[f"{name}/{part}"] for part in ("moving_mean", "moving_variance", "gamma", "beta"))
-        return F.batch_norm(x, *values, eps=ALMOST_NOTHING)
+        parts = ("moving_mean", "moving_variance", "gamma", "beta")
+        mean, variance, gamma, beta = (self._weights[f"{name}/{part}"] for part in parts)
+        return F.batch_norm(x, mean, variance, gamma, beta, eps=ALMOST_NOTHING)
 
     def _dense(self, x: Tensor, name: str) -> Tensor:
         return x @ self._weights[f"{name}/kernel"] + self._weights[f"{name}/bias"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+INDEX, DATA = ".index", ".data-00000-of-00001"  # how the files of a checkpoint without a name are called
 MAGIC = 0xDB4775248B80FB57  # at the end of the table
 FLOAT = 1  # the only type that is read
 
@@ -21,8 +22,7 @@ FLOAT = 1  # the only type that is read
 def tensors(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
     """All float tensors by name; ValueError, IndexError, KeyError or struct.error where the files are not as they
     should be."""
-    index, data = (folder / name for name in (".index", ".data-00000-of-00001"))
-    values = data.read_bytes()
+    index, values = folder / INDEX, (folder / DATA).read_bytes()
     found = {}
     for name, entry in _entries(index.read_bytes()):
         about = dict(_fields(entry))

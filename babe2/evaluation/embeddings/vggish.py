@@ -6,7 +6,6 @@ last rectifier nor the principal components follow.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from babe2.dsp.spectra import frames
 from babe2.errors import RestorationError
+from babe2.evaluation.embeddings.base import digest
 from babe2.evaluation.embeddings.mel import htk_bands
 
 CONVOLUTIONS = (0, 3, 6, 8, 11, 13)  # in the published list of layers, each behind the last with a rectifier
@@ -45,17 +45,17 @@ class VGGish:
     def load(cls, path: Path, device: str = "cpu") -> VGGish:
         """From a file of torchvggish's; nothing in it is executed. A name like theirs tells its checksum, too."""
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            checksum = digest(path)
             weights = torch.load(path, map_location="cpu", weights_only=True)
         except OSError as error:
             raise RestorationError(f"{path} cannot be read ({error.strerror}). Give the file of VGGish.") from None
         except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError):
             raise RestorationError(f"{path.name} holds no weights. Give vggish-10086976.pth of torchvggish.") from None
         promised = re.fullmatch(r"vggish-([0-9a-f]{8})\.pth", path.name)
-        if promised and not digest.startswith(promised[1]):
+        if promised and not checksum.startswith(promised[1]):
             raise RestorationError(f"{path.name} is damaged: it is not the file that its name promises. Fetch it anew.")
         try:
-            return cls(weights, f"vggish {digest}", device)
+            return cls(weights, f"vggish {checksum}", device)
         except (KeyError, IndexError, TypeError, AttributeError, RuntimeError):
             raise RestorationError(f"{path.name} is no VGGish. Give vggish-10086976.pth of torchvggish.") from None
 
