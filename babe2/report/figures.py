@@ -91,6 +91,11 @@ class Mark(NamedTuple):
     words: str = ""
 
 
+def is_colour(text: str) -> bool:
+    """Whether matplotlib knows a colour."""
+    return is_color_like(text)
+
+
 def spectrogram_panels(sounds: Mapping[str, Sound], marks: Sequence[Mark] = (), start: float = 0.0) -> Figure:
     """Spectrograms of sounds by title, one above the other, to one scale, with a box around each marked place.
 
@@ -115,8 +120,8 @@ def _draw_mark(axes: Axes, mark: Mark, start: float) -> None:
     size = mark.stop - mark.start, top - bottom
     axes.add_patch(Rectangle((left, bottom), *size, fill=False, edgecolor=mark.colour, linewidth=2))
     if mark.words:
-        within = {"xytext": (4, -4), "textcoords": "offset points", "verticalalignment": "top"}
-        axes.annotate(mark.words, (left, top), color=mark.colour, fontsize=11, **within)
+        words = axes.annotate(mark.words, (left, top), xytext=(4, -4), textcoords="offset points", fontsize=11)
+        words.set(color=mark.colour, verticalalignment="top")
 
 
 def spectrogram_pair(

@@ -212,9 +212,7 @@ def marks_of(wished: Sequence[str], recordings: Sequence[str]) -> dict[str, list
             raise RestorationError(f"{text!r:.80} marks no recording that is drawn. Begin with its name and a colon.")
         if not has("plots"):
             continue
-        from matplotlib.colors import is_color_like
-
-        from babe2.report.figures import Mark
+        from babe2.report.figures import Mark, is_colour
 
         parts = text[len(name) + 1 :].split(":", 3)
         form = "--mark takes NAME:FROM-TO:LOW-HIGH, in seconds and in hertz"
@@ -222,7 +220,7 @@ def marks_of(wished: Sequence[str], recordings: Sequence[str]) -> dict[str, list
             raise RestorationError(f"{form}, not {text!r:.80}.")
         seconds, hertz = _range(parts[0], form), _range(parts[1], form)
         colour = parts[2] if len(parts) > 2 and parts[2] else "white"
-        if not is_color_like(colour):
+        if not is_colour(colour):
             raise RestorationError(f"{colour!r:.40} is no colour. Take red, cyan, yellow, or #ffaa00.")
         words = parts[3] if len(parts) > 3 else ""
         found.setdefault(name, []).append(Mark(*seconds, max(hertz[0], 1.0), hertz[1], colour, words))

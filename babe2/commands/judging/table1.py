@@ -131,7 +131,7 @@ def _row(name: str, checkpoint: str, restorer: Restorer, options: argparse.Names
     told = several and name != GENERATOR
     title, folder = (f"{method.title} ({short})", f"{name}-{short}") if told else (method.title, name)
     place = options.out / RESTORED / folder
-    settings = pairs_of([*options.set, *method.settings], "--set")
+    settings: dict[str, Any] = pairs_of([*options.set, *method.settings], "--set")
     used = restorer.used(method.method, method.preset, **settings)
     restorer.method(method.method, method.preset, **used)  # what is wrong is better said before hours of work
     sets = [text for setting in used for text in ("--set", f"{setting}={settings[setting]}")]
