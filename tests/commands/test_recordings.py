@@ -137,6 +137,7 @@ def test_a_spectrum_is_that_of_the_measure_and_channels_are_heard_as_one(tmp_pat
 # Table 1
 
 
+@pytest.mark.thorough
 def test_the_table_restores_by_each_method_once_and_then_compares(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
