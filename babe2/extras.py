@@ -13,6 +13,8 @@ EXTRAS = {  # by extra: what it is for, and the modules it brings
     "page": ("The page", ("gradio",)),
     "generation": ("Generating music with MusicGen", ("transformers",)),
     "separation": ("Parting voices from their accompaniment", ("demucs",)),
+    "embeddings": ("Hearing music by CLAP or EnCodec", ("transformers",)),
+    "notes": ("Hearing notes by basic-pitch", ("onnxruntime",)),
 }
 
 

@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ROOMS = {
     "checkpoints": "hub",
     "recordings": "formats",
-    "evaluation": "plots",
+    "evaluation": "evaluation",
     "generation": "generation",
     "report": "plots",
     "stages": "separation",

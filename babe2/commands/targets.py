@@ -9,6 +9,7 @@ from pathlib import Path
 
 from babe2 import audio
 from babe2.errors import RestorationError
+from babe2.replacing import write_text
 
 RESTORED = ".restored.wav"  # how the names of results end, where nobody names them
 LONGEST_NAME = 240  # bytes, so that a number still fits
@@ -88,3 +89,11 @@ def next_free(path: Path) -> Path:
     while os.path.lexists(candidate):
         candidate, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
     return candidate
+
+
+def save_report(text: str, path: Path) -> None:
+    """Writes a text for machines or people to where it was wished."""
+    try:
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.") from None

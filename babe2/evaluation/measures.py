@@ -111,6 +111,11 @@ def ltas_distance(x: Tensor, sample_rate: int, reference: ReferenceLtas) -> floa
     fft, rate = 2 * (len(reference.power) - 1), reference.sample_rate
     x = resample(torch.atleast_2d(x).float(), sample_rate, rate)
     heard = ltas(x / x.std().clamp(min=1e-12), fft, fft // 2, fft // 4)  # in the frames of `ltas_response`
-    pair = (smooth_octaves(power.double(), rate)[1:] for power in (heard, at_unit_level(reference.power.to(heard))))
+    return colour_distance(heard, ReferenceLtas(at_unit_level(reference.power.to(heard)), rate))
+
+
+def colour_distance(power: Tensor, reference: ReferenceLtas) -> float:
+    """The same of two average spectra (F,) as they are; the first has the reference's frequencies."""
+    pair = (smooth_octaves(part.double(), reference.sample_rate)[1:] for part in (power, reference.power))
     found, known = pair
     return float(decibels(((found - known).abs() / known.clamp(min=1e-30)).mean()))

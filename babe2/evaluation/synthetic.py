@@ -61,6 +61,7 @@ class Scores:
     flatness_excess: float  # dB
     ltas_distance: float  # dB
     lsd_lost: float  # dB
+    lsd_whole: float  # dB, over both together
     lsd_band: float  # dB, over the band that this machine recorded
     response_error_band: float | None  # dB, over the same
     levels: tuple[float, ...]  # dB, in LEVELS_HZ, below zero where too little is there
@@ -140,6 +141,7 @@ def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: 
         flatness_excess=flatness_excess(x, truth, rate),
         ltas_distance=ltas_distance(x, rate, reference),
         lsd_lost=log_spectral_distance(x, truth, rate, LOST_HZ),
+        lsd_whole=log_spectral_distance(x, truth, rate, WHOLE_HZ),
         lsd_band=log_spectral_distance(x, truth, rate, degraded.band),
         response_error_band=(
             None if response is None else response_error(response, degraded.degradation.response, degraded.band)

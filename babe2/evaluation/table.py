@@ -59,6 +59,7 @@ MEASURES = (
     Measure("flatness_excess", "flatness over truth 3.5-8 kHz, dB", "<= 7", "<= 3"),
     Measure("ltas_distance", "LTAS distance to reference, dB", "<= -2.0", "<= -2.5"),
     Measure("lsd_lost", "LSD above 3 kHz, dB", "<= 7.5", "<= 6.5"),
+    Measure("lsd_whole", "LSD above 0.1 kHz, dB", "-", "-"),
     Measure("known_si_sdr", "response known: SI-SDR, dB", ">= 35", ">= 35"),
     Measure("clean_lsd", "clean input: LSD change, dB", "<= 1.5", "<= 1.5"),
     Measure("clean_deviation", "clean input: response off flat, dB", "<= 2", "<= 2"),

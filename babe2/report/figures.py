@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,6 +23,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -78,14 +79,51 @@ def of_restoration(
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
     """Spectrograms before and after, one above the other, to one scale: 0 dB is the loudest point of both."""
-    figure = Figure(figsize=(10, 7.5), facecolor=PAPER, layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    pictures = _pictures([before, after])
-    for axes, picture, title in zip(panels, pictures, titles, strict=True):
+    return spectrogram_panels(dict(zip(titles, (before, after), strict=True)))
+
+
+class Mark(NamedTuple):
+    """A place in a spectrogram around which a box is drawn."""
+
+    start: float  # seconds
+    stop: float
+    low_hz: float
+    high_hz: float
+    colour: str = PAPER
+    words: str = ""
+
+
+def is_colour(text: str) -> bool:
+    """Whether matplotlib knows a colour."""
+    return is_color_like(text)
+
+
+def spectrogram_panels(sounds: Mapping[str, Sound], marks: Sequence[Mark] = (), start: float = 0.0) -> Figure:
+    """Spectrograms of sounds by title, one above the other, to one scale, with a box around each marked place.
+
+    The sounds begin `start` seconds into the recording whose times the marks tell.
+    """
+    figure = Figure(figsize=(10, 3.75 * len(sounds)), facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(len(sounds), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    pictures = _pictures([*sounds.values()])
+    for axes, picture, title in zip(panels, pictures, sounds, strict=True):
         image = _draw_spectrogram(axes, picture, title)
-    _time_ticks(panels[1], pictures[1].longest)
+        for mark in marks:
+            _draw_mark(axes, mark, start)
+        if len(sounds) > 2:
+            axes.label_outer()
+    _time_ticks(panels[-1], pictures[-1].longest)
     _level_bar(figure.colorbar(image, ax=panels, pad=0.015, fraction=0.03))
     return figure
+
+
+def _draw_mark(axes: Axes, mark: Mark, start: float) -> None:
+    left, bottom, top = mark.start - start, math.log2(mark.low_hz), math.log2(mark.high_hz)
+    size = mark.stop - mark.start, top - bottom
+    axes.add_patch(Rectangle((left, bottom), *size, fill=False, edgecolor=mark.colour, linewidth=2))
+    if mark.words:
+        words = axes.annotate(mark.words, (left, top), xytext=(4, -4), textcoords="offset points", fontsize=11)
+        words.set(color=mark.colour, verticalalignment="top")
 
 
 def spectrogram_pair(

@@ -40,7 +40,7 @@ WHITE = ReferenceLtas(torch.ones(1025), RATE)
 def test_the_truth_itself_has_full_marks() -> None:
     degraded = spoiled("a clip", music(), 0)
     scores = score(0.3 * degraded.truth, degraded.degradation.response, degraded, WHITE).scores
-    assert (scores.lsd_recorded, scores.lsd_lost) == pytest.approx((0, 0), abs=1e-3)
+    assert (scores.lsd_recorded, scores.lsd_lost, scores.lsd_whole) == pytest.approx((0, 0, 0), abs=1e-3)
     assert (scores.level_error, scores.flatness_excess) == pytest.approx((0, 0), abs=1e-3)
     assert scores.envelope_correlation == pytest.approx(1)
     assert scores.response_error == 0

@@ -27,7 +27,7 @@ from babe2.version import __version__
 OLD = tuple(family for family in FAMILIES if family != "modern")
 
 
-def add_command(kinds: Any) -> None:
+def add_contest(kinds: Any) -> None:
     about = "Restore recordings whose truth is known in several ways, and say who is best and how sure that is."
     parser = kinds.add_parser("methods", help=about, description=about)
     parser.set_defaults(run=run_methods, threads=1)  # of each job, so that scores do not depend on how many there are

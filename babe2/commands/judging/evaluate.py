@@ -1,4 +1,4 @@
-"""`babe2 evaluate`: held-out clips in, a table out."""
+"""`babe2 evaluate`: its kinds, and the one that knows the truth: held-out clips in, a table out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from babe2.commands.judging import contest
+from babe2.commands.judging.contest import add_contest
+from babe2.commands.judging.recordings import add_recordings
+from babe2.commands.judging.table1 import add_table1
 from babe2.commands.options import add_prior_options, restorer_of, settings_of
-from babe2.commands.targets import check_file, make_folder
+from babe2.commands.targets import check_file, make_folder, save_report
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.degradations.families import FAMILIES
-from babe2.errors import Cancelled, RestorationError
+from babe2.errors import Cancelled
 from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
 from babe2.evaluation.synthetic import INFORMED, Evaluation, evaluate_synthetic, settings_of_each
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
 from babe2.methods import names
-from babe2.replacing import write_text
 
 
 def add_commands(subparsers: Any) -> None:
-    about = "Score restorations of recordings whose truth is known."
+    about = "Say how good restorations are: against a truth that is known, or beside good recordings."
     evaluate = subparsers.add_parser("evaluate", help=about, description=about)
     kinds = evaluate.add_subparsers(required=True, metavar="KIND")
     about = "Spoil good recordings as an old machine would, restore them blind, print a table against the truth."
@@ -52,7 +53,9 @@ def add_commands(subparsers: Any) -> None:
     )
     synthetic.add_argument("--sheets", type=Path, metavar="DIR", help="write each clip's spectrograms there")
     synthetic.add_argument("--report", type=Path, metavar="FILE", help="write there what --json prints")
-    contest.add_command(kinds)
+    add_contest(kinds)
+    add_recordings(kinds)
+    add_table1(kinds)
 
 
 def run_synthetic(options: argparse.Namespace) -> int:
@@ -102,13 +105,6 @@ def run_synthetic(options: argparse.Namespace) -> int:
     draw(evaluation, sheets)
     print(text if options.json else table(report))
     return 0
-
-
-def save_report(text: str, path: Path) -> None:
-    try:
-        write_text(path, text + "\n")
-    except OSError as error:
-        raise RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.") from None
 
 
 def draw(evaluation: Evaluation, sheets: Sequence[Path]) -> None:

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from babe2.commands.judging.evaluate import save_report
 from babe2.commands.options import new_command
-from babe2.commands.targets import check_file, make_folder
+from babe2.commands.targets import check_file, make_folder, save_report
 from babe2.errors import RestorationError
 from babe2.evaluation.answers import Key, analysed, answers_of, as_table
 from babe2.evaluation.listening_test import REFERENCE, Kind, ListeningTest, trials_of
