@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2.commands.options import add_checkpoint_options, restorer_of, settings_of
-from babe2.commands.targets import make_folder
+from babe2.commands.targets import make_folder, save_report
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled, RestorationError
@@ -20,7 +20,6 @@ from babe2.evaluation.contest.run import run, tasks_of
 from babe2.evaluation.contest.standings import as_dict, csv_text, latex, markdown, standings
 from babe2.evaluation.synthetic import INFORMED
 from babe2.extras import require
-from babe2.replacing import write_text
 from babe2.restorer import Restorer
 from babe2.version import __version__
 
@@ -137,12 +136,13 @@ def write_standings(folder: Path, rows: list[Row]) -> dict[str, Any]:
 
     found = standings(rows)
     report = as_dict(found)
-    try:
-        write_text(folder / "standings.json", json.dumps(report, indent=2) + "\n")
-        write_text(folder / "table.md", markdown(found))
-        write_text(folder / "table.tex", latex(found))
-        write_text(folder / "scores.csv", csv_text(rows))
-    except OSError as error:
-        raise RestorationError(f"{folder} cannot be written to ({error.strerror}). Choose another place.") from None
+    texts = {
+        "standings.json": json.dumps(report, indent=2),
+        "table.md": markdown(found),
+        "table.tex": latex(found),
+        "scores.csv": csv_text(rows),
+    }
+    for name, text in texts.items():
+        save_report(text.rstrip("\n"), folder / name)
     figures.save(picture(found, rows), folder / "standings.png")
     return report
