@@ -73,7 +73,7 @@ def test_tables_say_the_same_in_every_form() -> None:
 
 
 def test_scores_survive_a_line_that_was_cut_off_and_nothing_is_asked_twice(tmp_path: Path) -> None:
-    ways, case = [Way.of("babe2"), Way.of("babe2:draft")], Case("clip 0", "horn", 0)
+    ways, case = [Way("babe2"), Way.of("babe2:draft", ["babe2"])], Case("clip 0", "horn", 0)
     kept = Kept.at(tmp_path, {"seconds": 4})
     kept.add(row("clip 0", "babe2", 2.0))
     with kept.path.open("a") as file:
@@ -90,4 +90,4 @@ def test_scores_survive_a_line_that_was_cut_off_and_nothing_is_asked_twice(tmp_p
 @pytest.mark.parametrize("text", ["babe3", "babe2:slow", "ratio:draft", ""])
 def test_a_way_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RestorationError, match="A way is not"):
-        Way.of(text)
+        Way.of(text, ["babe2", "babe"])

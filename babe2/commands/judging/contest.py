@@ -20,6 +20,7 @@ from babe2.evaluation.contest.run import run, tasks_of
 from babe2.evaluation.contest.standings import as_dict, csv_text, latex, markdown, standings
 from babe2.evaluation.synthetic import INFORMED
 from babe2.extras import require
+from babe2.methods import names
 from babe2.restorer import Restorer
 from babe2.version import __version__
 
@@ -62,7 +63,7 @@ def add_contest(kinds: Any) -> None:
 
 def run_methods(options: argparse.Namespace) -> int:
     require("plots")
-    ways = [Way.of(text) for text in dict.fromkeys(options.way or USUAL)]
+    ways = [Way.of(text, names()) for text in dict.fromkeys(options.way or USUAL)]
     restorer = restorer_of(options)
     settings = settings_of(options)
     check(restorer, ways, settings)

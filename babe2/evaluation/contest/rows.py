@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 
 from babe2.errors import RestorationError
 from babe2.evaluation.synthetic import EQUALISING, INFORMED, OURS
-from babe2.methods.registry import names
 from babe2.replacing import write_text
 
 RATIO = "ratio"  # a plain third-octave ratio, which is no method, as nobody would listen to it
@@ -27,13 +26,13 @@ class Way(NamedTuple):
     preset: str = PRESETS[0]
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """From METHOD or METHOD:PRESET."""
+    def of(cls, text: str, methods: Sequence[str]) -> Self:
+        """From METHOD or METHOD:PRESET, of the methods that there are."""
         method, _, preset = text.partition(":")
         way = cls(method, preset or PRESETS[0])
-        if method not in (RATIO, *names()) or way.preset not in PRESETS or (method == RATIO and preset):
+        if method not in (RATIO, *methods) or way.preset not in PRESETS or (method == RATIO and preset):
             raise RestorationError(
-                f"A way is not {text!r:.80}. Write METHOD or METHOD:PRESET, of {', '.join((RATIO, *names()))} and "
+                f"A way is not {text!r:.80}. Write METHOD or METHOD:PRESET, of {', '.join((RATIO, *methods))} and "
                 f"{', '.join(PRESETS)}."
             )
         return way
