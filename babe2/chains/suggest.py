@@ -33,6 +33,7 @@ from babe2.stages.separate import VOCALS, Separate
 HEARD_SECONDS = 30.0  # of a recording, where it is liveliest
 CLICKS_A_MINUTE = 20.0  # fewer are no worry
 NOISE_DB = 50.0  # a floor that lies further below the loudness is not heard
+LOUD_DB = 20.0  # a floor that is no further below: music hides in it that only a prior knows of
 VOICE = "voice"  # the published prior of singing
 
 
@@ -82,7 +83,9 @@ def suggest(
     weigh(Fill(), *listener.dropouts())
     weigh(Dehum(), *listener.hum())
     weigh(Rumble(), *listener.rumble())
-    weigh(Denoise(), *_noise(about))
+    below = _below_music(about)
+    loud = below is not None and below < LOUD_DB and not about["sung"]  # the prior knows no voices
+    weigh(Denoise.of(method="prior") if loud else Denoise(), *_noise(below, loud))
     if about["sung"]:
         words = "the strongest partial moves and swells as a voice does; the included prior knows pianos only"
         weigh(Separate(), True, words)
@@ -148,12 +151,17 @@ class _Listener:
         return True, f"below {found['found']['corner_hz']:.0f} Hz there is no music, only rumble"
 
 
-def _noise(about: dict[str, Any]) -> tuple[bool, str]:
+def _below_music(about: dict[str, Any]) -> float | None:
+    """By how many dB the noise lies below the music; None where no noise is found."""
     floor, loudness = about["noise_floor_dbfs"], about["loudness_lufs"]
-    if floor is None or loudness is None:
+    return None if floor is None or loudness is None else loudness - floor
+
+
+def _noise(below: float | None, loud: bool) -> tuple[bool, str]:
+    if below is None:
         return False, "no noise floor is found"
-    below = loudness - floor
-    return below < NOISE_DB, f"the noise lies {below:.0f} dB below the music"
+    words = f"the noise lies {below:.0f} dB below the music"
+    return below < NOISE_DB, words + (", so loud that the prior of the music does best" if loud else "")
 
 
 def _end(about: dict[str, Any]) -> tuple[bool, str]:

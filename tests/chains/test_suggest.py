@@ -11,6 +11,7 @@ from babe2 import RestorationError
 from babe2.chains import Chain
 from babe2.chains.suggest import Suggestion, reference_of_default, suggest
 from babe2.degradations.surface import Hum, Surface, surface_noise
+from babe2.stages import Denoise
 
 RATE = 22050
 
@@ -35,6 +36,14 @@ def test_what_is_wrong_is_mended_and_nothing_else() -> None:
     words = {reason.stage: reason.words for reason in humming.reasons}
     assert words["dehum"].startswith("the mains hum at 50.") and words["declick"] == "about 0 clicks a minute"
     assert Chain.parse(humming.chain.text()) == humming.chain
+
+
+@pytest.mark.parametrize(("noise_db", "method"), [(-35.0, "two-stage"), (-10.0, "prior")])
+def test_behind_loud_noise_the_prior_denoises(noise_db: float, method: str) -> None:
+    music = piano(4, RATE)
+    hiss = surface_noise(music, RATE, Surface(noise_db=noise_db), torch.Generator().manual_seed(0))
+    (chosen,) = (link.stage for link in proposed(music + hiss).chain.links if isinstance(link.stage, Denoise))
+    assert chosen.method == method
 
 
 def test_two_walls_of_one_groove_are_brought_into_line() -> None:
