@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.machine import find_machine_at_unit_level
+from babe2.certainty.recording import Recording
 from babe2.degradations.described import Described
 from babe2.degradations.filters import Audible
 from babe2.degradations.spec import split
@@ -114,6 +116,7 @@ class Run:
         self.found: dict[int, SegmentResult] = {}  # by segment
         self.history: list[tuple[float, Curve]] = []  # (sigma, equalizer) after each step of the first run
         self.ltas_response: SampledCurve | None = None
+        self.chain: RecordingChain | None = None
         self.band: RecordedBand | None = None
         self.uncertainty: SampledCurve | None = None
         self.warnings: tuple[str, ...] = ()
@@ -131,7 +134,8 @@ class Run:
         if isinstance(begun, Filtered):
             self.ltas_response = begun.response
             return begun.tape
-        self.ltas_response, self.band = begun.ltas_response, begun.band or self._measured_band()
+        self.chain = begun.chain or self._measured_chain()
+        self.ltas_response, self.band = begun.ltas_response, begun.band or (self.chain and self.chain.band)
         self.uncertainty, self.warnings = begun.uncertainty, begun.warnings
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
@@ -164,12 +168,19 @@ class Run:
         later = [other for other in self.starts if other > start]
         return self.session.finish(self.canvas, start, min([start + self.span.length, *later]))
 
-    def _measured_band(self) -> RecordedBand | None:
-        """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
+    def known(self, found: Curve) -> Recording:
+        """What is known of the recording, of which a response was `found`."""
+        own = self.session.chain
+        # What a listener wished to be brighter is no doubt about the machine.
+        found = found if own is None else own.response
+        return Recording.of(self.work.observation, self.chain, found, given=self.work.response is not None)
+
+    def _measured_chain(self) -> RecordingChain | None:
+        """The machine, for a method that does not look for it itself: above its band all that sounds is generated."""
         if self.work.reference is None or self.work.machine_known:
             return None
         chain, _ = find_machine_at_unit_level(self.work.observation, self.work.sample_rate, self.work.reference)
-        return chain.band
+        return chain
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""

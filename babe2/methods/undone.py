@@ -103,6 +103,7 @@ class UndoneSession(Session):
     """A recording whose machine is known."""
 
     response: Curve
+    chain: RecordingChain
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work
