@@ -120,7 +120,7 @@ class CertaintyMap:
         path = Path(path)
         try:
             if path.suffix.lower() == ".csv":
-                write_text(path, self._table())
+                write_text(path, self.table())
             elif path.suffix.lower() == ".npz":
                 with replacing(path) as new, open(new, "wb") as file:
                     np.savez_compressed(file, **self._arrays())
@@ -140,7 +140,8 @@ class CertaintyMap:
             "kinds": np.array(KINDS),
         }
 
-    def _table(self) -> str:
+    def table(self) -> str:
+        """The percentages as CSV, an octave in each row."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("octave_hz", "cells", *(f"{name}_percent" for name in KINDS)))

@@ -29,7 +29,7 @@ class Recording:
 
     @staticmethod
     def of(tape: Tape, chain: RecordingChain | None, found: Curve, given: bool) -> Recording:
-        """A recording whose machine was judged to be `chain`, restored with the response that was `found`, or `given`."""
+        """A recording whose machine was judged to be `chain`, restored with a response that was `found` or `given`."""
         within = FLAT if given else response_within(found, chain)
         if chain is None:
             return Recording(tape, within)
