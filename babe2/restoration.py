@@ -98,10 +98,6 @@ class Restoration:
             return self
         return replace(self, amount=amount, report=self.report | {"amount": amount})
 
-    def told(self, certainty: CertaintyMap) -> Restoration:
-        """The same, with what was found out of its certainty."""
-        return replace(self, certainty=certainty, report=self.report | {"certainty": certainty.as_dict()})
-
     def with_imagined(self, left: float) -> Restoration:
         """The restoration with only so much left of what is imagined in it: all at 1, nothing at 0; see `certainty`."""
         check_imagined(left)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from babe2 import checkpoints
 from babe2.audio import SoundFile
-from babe2.certainty.map import RUNS, certainty_of
+from babe2.certainty.map import RUNS
 from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.degradations.described import Described
@@ -50,7 +50,7 @@ from babe2.provenance import already_made
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.recorded import SILENT, Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
-from babe2.run import OnStep, Run, Step, finished, finished_part
+from babe2.run import OnStep, Run, Step, finished, finished_part, with_certainty
 from babe2.sampler import Noise, Progress, sample
 
 AT_ONCE = {"cuda": 8}  # segments
@@ -361,9 +361,7 @@ class Restorer:
 
         method = self._method(wish)
         if wish.certainty and noise is not None:
-            raise RestorationError(
-                "Noise that is given is that of one run, and certainty takes three. Give a seed instead."
-            )
+            raise RestorationError("Certainty takes three runs, and noise that is given is that of one. Give a seed.")
         runs = RUNS if wish.certainty else 1
         tell = among(on_step, runs)
         with threads(provenance["threads"], poll):
@@ -397,17 +395,14 @@ class Restorer:
             run = run_of(0, storage)
             try:
                 with enough_memory():
-                    restored = run.restore()
-                    restoration = finished(run, restored, provenance)
+                    found = finished(run, run.restore(), provenance)
                     if wish.certainty:
                         others = [run_of(number, storage.beside(number)).restore() for number in range(1, runs)]
-                        known = run.known(restoration.response)
-                        restoration = restoration.told(certainty_of([restored, *others], known, recording.model_rate))
-                        restoration.report["seconds"] = round(time.monotonic() - run.began, 3)
+                        found = with_certainty(found, run, others)
                 poll()
             except Cancelled:
                 raise Cancelled(finished_part(run, provenance)) from None
-            return restoration
+            return found
 
     def reference_of(self, audio: Any, sample_rate: int) -> ReferenceLtas:
         """The average spectrum of a good recording (samples,) or (channels, samples), to restore others like it."""

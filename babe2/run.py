@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from babe2.analysis.band import RecordedBand
 from babe2.analysis.chain import RecordingChain
 from babe2.analysis.machine import find_machine_at_unit_level
+from babe2.certainty.map import certainty_of
 from babe2.certainty.recording import Recording
 from babe2.degradations.described import Described
 from babe2.degradations.filters import Audible
@@ -371,6 +372,14 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         seconds=seconds,
         amount=1.0 if run.method.changes else 0.0,  # a way to the model's rate and back would change it
     )
+
+
+def with_certainty(restoration: Restoration, run: Run, others: Sequence[Tape]) -> Restoration:
+    """A finished restoration with what `others`, made with other chance, tell of its certainty."""
+    recording = run.known(restoration.response)
+    certainty = certainty_of([restoration.restored, *others], recording, run.recording.model_rate)
+    told = {"certainty": certainty.as_dict(), "seconds": round(time.monotonic() - run.began, 3)}
+    return replace(restoration, certainty=certainty, report=restoration.report | told)
 
 
 def uncertainty_as_dict(uncertainty: SampledCurve) -> dict[str, list[float]]:

@@ -13,6 +13,7 @@ MEASURED_DB = 6.0  # within so much of the truth, nine times in ten, a clear lev
 INFERRED_DB = 10.0  # and any level as inferred
 
 NOISE_DB = 12.0  # within which a level is known where the recording is just as strong as its noise; less where clearer
+NOTHING_DB = 40.0  # no bound is wider: nothing is known then
 PRIOR_DB = 18.0  # within which the level of music is known whose band was not recorded at all
 DRAWN = 1.645 * math.sqrt(2)  # times the spread of samples: nine in ten of them, and of truths, differ by no more
 
@@ -24,4 +25,5 @@ def within_db(spread: Tensor, response: Tensor, clear: Tensor, heard: Tensor) ->
     recording exceeds its noise, dB; and `heard` (N, K) says where the recording tells anything at all.
     """
     told = response.square() + (NOISE_DB * 10 ** (-clear / 20)).square()
-    return (torch.where(heard, told, PRIOR_DB**2) + (DRAWN * spread).square()).sqrt()
+    bound = (torch.where(heard, told, PRIOR_DB**2) + (DRAWN * spread).square()).sqrt()
+    return bound.clamp(max=NOTHING_DB)
