@@ -136,7 +136,8 @@ class Run:
             self.ltas_response = begun.response
             return begun.tape
         self.chain = begun.chain or self._measured_chain()
-        self.ltas_response, self.band = begun.ltas_response, begun.band or (self.chain and self.chain.band)
+        self.ltas_response = begun.ltas_response
+        self.band = begun.band or (None if self.chain is None else self.chain.band)
         self.uncertainty, self.warnings = begun.uncertainty, begun.warnings
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings

@@ -122,23 +122,24 @@ class CertaintyMap:
             if path.suffix.lower() == ".csv":
                 write_text(path, self.table())
             elif path.suffix.lower() == ".npz":
-                with replacing(path) as new, open(new, "wb") as file:
-                    np.savez_compressed(file, **self._arrays())
+                self._save_cells(path)
             else:
                 raise RestorationError(f"{path} is neither a .npz nor a .csv file. Choose such a name.")
         except OSError as error:
             raise RestorationError(f"{path} cannot be written ({error.strerror}). Choose another place.") from None
         return path
 
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {
-            "seconds": self.seconds.numpy(),
-            "hertz": self.hertz.numpy(),
-            "level_db": self.level_db.numpy(),
-            "within_db": self.within_db.numpy(),
-            "kind": torch.where(self.sounding, self.kind, SILENT).to(torch.int8).numpy(),
-            "kinds": np.array(KINDS),
-        }
+    def _save_cells(self, path: Path) -> None:
+        with replacing(path) as new, open(new, "wb") as file:
+            np.savez_compressed(
+                file,
+                seconds=self.seconds.numpy(),
+                hertz=self.hertz.numpy(),
+                level_db=self.level_db.numpy(),
+                within_db=self.within_db.numpy(),
+                kind=torch.where(self.sounding, self.kind, SILENT).to(torch.int8).numpy(),
+                kinds=np.array(KINDS),
+            )
 
     def table(self) -> str:
         """The percentages as CSV, an octave in each row."""

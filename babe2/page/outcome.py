@@ -431,8 +431,11 @@ def pictures(before: Sound, restoration: Restoration, reference: ReferenceLtas |
     after = (restoration.audio, restoration.sample_rate)
     drawn = figures.of_restoration(before, after, restoration, reference)
     left, right = figures.spectrogram_pair(before, after)
-    others = {name: drawn[name]() for name in ("ltas", "response", "certainty") if name in drawn}
-    return {"before": left, "after": right, **others}
+    found = {"before": left, "after": right}
+    for name in ("ltas", "response", "certainty"):
+        if name in drawn:
+            found[name] = drawn[name]()
+    return found
 
 
 def drawn(figure: Figure, path: Path, dark: bool) -> str:
