@@ -28,7 +28,7 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, ltas
 from babe2.dsp.waveform import as_channels, as_sample_rate
 from babe2.errors import Cancelled, RestorationError
-from babe2.methods.base import Method, SegmentMethod
+from babe2.methods.base import Method, SegmentMethod, Session
 from babe2.methods.registry import BABE2, choose, sampling, used
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
@@ -374,7 +374,7 @@ class Restorer:
                 on_block=read,
             )
 
-            def run_of(number: int, storage: Storage) -> Run:
+            def run_of(number: int, storage: Storage, begun: Session | None = None) -> Run:
                 return Run(
                     method,
                     recording,
@@ -390,6 +390,7 @@ class Restorer:
                     offset_seconds=wish.start,
                     on_step=tell(number),
                     batch=provenance["batch"],
+                    begun=begun,
                 )
 
             run = run_of(0, storage)
@@ -397,7 +398,10 @@ class Restorer:
                 with enough_memory():
                     found = finished(run, run.restore(), provenance)
                     if wish.certainty:
-                        others = [run_of(number, storage.beside(number)).restore() for number in range(1, runs)]
+                        others = [
+                            run_of(number, storage.beside(number), run.for_all_runs).restore()
+                            for number in range(1, runs)
+                        ]
                         found = with_certainty(found, run, others)
                 poll()
             except Cancelled:

@@ -24,7 +24,7 @@ from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
 from babe2.equalizer import noted, recalled
 from babe2.errors import RestorationError
-from babe2.methods.base import Filtered, Group, Method, SegmentMethod, SegmentResult, Work
+from babe2.methods.base import Filtered, Group, Method, SegmentMethod, SegmentResult, Session, Work
 from babe2.prior import Prior
 from babe2.process import is_out_of_memory
 from babe2.recordings.journal import Storage
@@ -78,15 +78,17 @@ class Run:
         offset_seconds: float = 0.0,
         on_step: OnStep | None = None,
         batch: int = 1,
+        begun: Session | None = None,
     ) -> None:
         """`prior_of` gives the prior for segments of some length. `noise` is that of the segment by which a run begins.
         `reference` is the average spectrum of the music that the prior knows, where it is known; `response` that of the
         machine, and is estimated where it is not; `same_room` and `brightness` are
         those of `Work`. `degradation` is what happened to the music, where that is given: then the machine has no
         response but the given one. The recording begins `offset_seconds` behind the place from which the degradation
-        counts. `batch` segments are restored at once, where the method can."""
+        counts. `batch` segments are restored at once, where the method can. `begun` is a session that has heard this
+        recording already, in an earlier run of the same."""
         self.method, self.recording, self.storage = method, recording, storage
-        self.noise, self.on_step, self.batch = noise, on_step, batch
+        self.noise, self.on_step, self.batch, self.begun = noise, on_step, batch, begun
         self.channels = int(recording.sounding.sum())
         observation = ScaledChannels(recording.observation, recording.sounding, torch.ones(self.channels), device)
         self.span, self.starts = method.span(observation.samples), method.starts(observation.samples)
@@ -131,7 +133,7 @@ class Run:
 
     def restore(self) -> Tape:
         """The recording (C, T) restored, at the model's rate."""
-        begun = self.method.begin(self.work)
+        begun = self.begun or self.method.begin(self.work)
         if isinstance(begun, Filtered):
             self.ltas_response = begun.response
             return begun.tape
@@ -169,6 +171,11 @@ class Run:
         start = self.starts[first]
         later = [other for other in self.starts if other > start]
         return self.session.finish(self.canvas, start, min([start + self.span.length, *later]))
+
+    @property
+    def for_all_runs(self) -> Session | None:
+        """What has heard the recording, where further runs of the same need not hear it again."""
+        return self.session if self.session.for_all_runs else None
 
     def known(self, found: Curve) -> Recording:
         """What is known of the recording, of which a response was `found`."""

@@ -199,6 +199,7 @@ class Filtered(NamedTuple):
 class Session(ABC):
     """A method at work on one recording, of which it has heard all."""
 
+    for_all_runs: ClassVar[bool] = False  # whether it serves further runs of the same, as none changes it
     level: Tensor  # (C, 1) what brings each channel to the level that the prior expects
     response: Curve | None = None  # of all segments, where one is known
     ltas_response: SampledCurve | None = None  # what LTAS-EQ took off before anything was sampled

@@ -102,6 +102,7 @@ class UndoneMethod(SegmentMethod):
 class UndoneSession(Session):
     """A recording whose machine is known."""
 
+    for_all_runs = True
     response: Curve
     chain: RecordingChain
 
