@@ -154,6 +154,12 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         buttons=[],
                         elem_id="like",
                     )
+                certainty = gr.Checkbox(
+                    False,
+                    label="Show what was measured and what imagined",
+                    info="Takes three times as long; then the imagined part can be faded out",
+                    elem_id="certainty",
+                )
             whole = gr.Checkbox(False, label="The whole recording")
             with gr.Row():
                 start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
@@ -214,6 +220,13 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         elem_id="response",
                         **picture,
                     )
+                with gr.Tab("Certainty", id="certainty", visible=False, render_children=True) as certainty_tab:
+                    certainty_picture = gr.Image(
+                        alt_text="Spectrogram of the restoration; over it, what was measured, inferred and imagined",
+                        label="What was measured, inferred and imagined",
+                        elem_id="certainty-picture",
+                        **picture,
+                    )
                 with gr.Tab("Numbers", id="numbers", visible=False) as numbers_tab:
                     numbers = gr.HTML(elem_id="numbers", padding=False)
                     report = gr.DownloadButton("All of them (JSON)", size="sm", elem_id="report")
@@ -221,6 +234,16 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 gr.Markdown("## Take it home")
                 amount = gr.Slider(
                     0, 1, 1, step=0.05, label="Amount", info="0 is the recording, 1 the restoration", elem_id="amount"
+                )
+                imagined = gr.Slider(
+                    0,
+                    1,
+                    1,
+                    step=0.05,
+                    label="What was imagined",
+                    info="1 leaves it, 0 fades it out of the sound",
+                    visible=False,
+                    elem_id="imagined",
                 )
                 loud = gr.Checkbox(
                     False,
@@ -276,7 +299,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     place = [whole, start, duration]
     chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]
     seen = [recording, checkpoint, *place, kept]
-    wished = [kept, amount, kind, rate, loud]
+    wished = [kept, amount, kind, rate, loud, imagined]
     is_dark = "(token) => [token, document.body.classList.contains('dark')]"
 
     another.upload(lambda path: path, [another], [recording], **private)
@@ -302,7 +325,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         step.success(inputs=chosen, **shown(callbacks.time), **private)
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
-        inputs=[mine, dark, seed, brightness, like, stages, *chosen],
+        inputs=[mine, dark, seed, brightness, like, certainty, stages, *chosen],
         **shown(callbacks.restore_excerpt),
         **private,
         concurrency_id="restoration",
@@ -312,8 +335,10 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
-    gr.on([amount.change, kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)
-    amount.change(inputs=[kept, mine, amount], **shown(callbacks.hear_amount), **latest)
+    wishes = [amount.change, kind.change, rate.change, loud.change, imagined.change]
+    gr.on(wishes, inputs=wished, **shown(callbacks.take_home), **latest)
+    slid = [amount.change, imagined.change]
+    gr.on(slid, inputs=[kept, mine, amount, imagined], **shown(callbacks.hear_amount), **latest)
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 

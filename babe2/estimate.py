@@ -88,21 +88,30 @@ def calibrate(restorer: Restorer, method: Method, clock: Clock = time.perf_count
 
 
 def estimate(
-    pace: Pace, method: Method, model: Model, *, seconds: float, channels: int, sample_rate: int, batch: int = 1
+    pace: Pace,
+    method: Method,
+    model: Model,
+    *,
+    seconds: float,
+    channels: int,
+    sample_rate: int,
+    batch: int = 1,
+    runs: int = 1,
 ) -> Estimate:
-    """For a recording of so many seconds and channels at its own rate, none of it silent."""
+    """For a recording of so many seconds and channels at its own rate, none of it silent, that is restored in so many
+    runs."""
     if method.folds:
         channels = 1
     samples = math.ceil(seconds * model.sample_rate)
     span, segments = method.span(samples), len(method.starts(samples))
     batches = [channels * count for count in method.runs(segments, batch)]
-    sampling = method.evaluations * sum(pace.evaluation.at(batch * span.whole) for batch in batches)
+    sampling = runs * method.evaluations * sum(pace.evaluation.at(batch * span.whole) for batch in batches)
     return Estimate(
         seconds=sampling + pace.around * seconds * sample_rate * channels,
-        evaluations=method.evaluations * len(batches),
+        evaluations=runs * method.evaluations * len(batches),
         segments=segments,
         memory=None if pace.memory is None or not batches else round(pace.memory.at(max(batches) * span.whole)),
-        disk=4 * channels * (samples + method.layers * segments * span.length),
+        disk=4 * channels * (samples + runs * method.layers * segments * span.length),
     )
 
 

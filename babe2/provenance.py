@@ -42,6 +42,7 @@ class Provenance:
     gain_db: float = 0.0  # by how much it was then made louder
     stopped_seconds: float | None = None  # what was finished of a run that was stopped
     cleaned: str = ""  # by which stages the recording was cleaned before
+    imagined: float = 1.0  # how much is left of what was imagined
 
     @classmethod
     def of(
@@ -72,6 +73,7 @@ class Provenance:
             gain_db=report.get("gain_db", 0.0),
             stopped_seconds=seconds,
             cleaned=report.get("cleaned", ""),
+            imagined=report.get("imagined", 1.0),
         )
 
     @property
@@ -96,6 +98,8 @@ class Provenance:
         told += before
         if 0 < self.amount < 1:
             told.append(f"This was mixed with the recording as it was: {self.amount:.0%} and {1 - self.amount:.0%}.")
+        if self.imagined < 1:
+            told.append(f"Where sound was imagined, {self.imagined:.0%} of it was left.")
         if self.gain_db:
             louder = "louder" if self.gain_db > 0 else "softer"
             told.append(f"It was then made {abs(self.gain_db):.1f} dB {louder}, to be as loud as the recording.")

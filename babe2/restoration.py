@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from babe2.audio import write_blocks
+from babe2.certainty.fade import Faded, check_imagined
+from babe2.certainty.map import CertaintyMap
 from babe2.dsp.curves import Curve, SampledCurve, behind
 from babe2.dsp.tape import Tape
 from babe2.dsp.waveform import as_sample_rate
@@ -35,6 +37,7 @@ class Restoration:
     report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
     uncertainty: SampledCurve | None = None  # dB, within which nine in ten true responses lie; None: nobody can say
+    certainty: CertaintyMap | None = field(default=None, repr=False)  # where it was asked for
     history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
     seconds: float | None = None  # that are finished, where it was stopped
     amount: float = 1.0
@@ -94,6 +97,16 @@ class Restoration:
         if not self.report["changes"]:  # nothing to mix
             return self
         return replace(self, amount=amount, report=self.report | {"amount": amount})
+
+    def with_imagined(self, left: float) -> Restoration:
+        """The restoration with only so much left of what is imagined in it: all at 1, nothing at 0; see `certainty`."""
+        check_imagined(left)
+        if self.certainty is None:
+            raise RestorationError("It is not known what of this is imagined. Restore it with certainty=True.")
+        if left == 1:
+            return self
+        faded = Faded(self.restored, self.certainty, left)
+        return replace(self, restored=faded, report=self.report | {"imagined": left})
 
     def save(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import operator
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from babe2 import checkpoints
 from babe2.audio import SoundFile
+from babe2.certainty.map import RUNS
 from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.degradations.described import Described
@@ -26,7 +28,7 @@ from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas, ltas
 from babe2.dsp.waveform import as_channels, as_sample_rate
 from babe2.errors import Cancelled, RestorationError
-from babe2.methods.base import Method
+from babe2.methods.base import Method, SegmentMethod, Session
 from babe2.methods.registry import BABE2, choose, sampling, used
 from babe2.network import CQTDiffPlus
 from babe2.networks.bandwise import BandwiseUNet
@@ -48,7 +50,7 @@ from babe2.provenance import already_made
 from babe2.recordings.journal import Journal, Storage, Unfinished
 from babe2.recordings.recorded import SILENT, Audio, OnBlock, Recorded, Samples, Sound
 from babe2.restoration import Restoration
-from babe2.run import OnStep, Run, finished, finished_part
+from babe2.run import OnStep, Run, Step, finished, finished_part, with_certainty
 from babe2.sampler import Noise, Progress, sample
 
 AT_ONCE = {"cuda": 8}  # segments
@@ -72,6 +74,7 @@ class Wish:
     brightness: float = 0.0  # dB per octave above 1 kHz, brighter or darker than is most probable
     reference: ReferenceLtas | None = None  # how music by this instrument in this room sounds, where that is known
     degradation: Described | None = None  # what happened to the music, where that is known
+    certainty: bool = False  # whether it is told what was measured and what imagined
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to its end
@@ -188,16 +191,22 @@ class Restorer:
         *,
         response_known: bool = False,
         degradation: str | Described | None = None,
+        certainty: bool = False,
         **settings: Any,
     ) -> Method:
         """The method that is meant, with the settings it runs with on this checkpoint.
 
-        `name` is one of `babe2.methods.names()`; settings that it would not use are refused, and so is a `degradation`
-        that it cannot undo.
+        `name` is one of `babe2.methods.names()`; settings that it would not use are refused, and so are a `degradation`
+        that it cannot undo, and `certainty` that it cannot tell.
         """
         given = None if degradation is None else degradation_of(degradation)
         method = choose(name, preset, self.column, settings, response_known=response_known, degradation=given)
         method.check(self.model)
+        if certainty and not (isinstance(method, SegmentMethod) and method.asks_a_prior):
+            raise RestorationError(
+                f"Certainty is told from several samples of a prior, and {method.name} draws none. "
+                f"Leave it out, or choose {BABE2}."
+            )
         return method
 
     def used(
@@ -227,6 +236,7 @@ class Restorer:
         reference: ReferenceLtas | None = None,
         degradation: str | Described | None = None,
         batch: int | None = None,
+        certainty: bool = False,
         **overrides: Any,
     ) -> Restoration:
         """Restores a recording: numpy or torch, (samples,) or (channels, samples), float or integer.
@@ -246,9 +256,14 @@ class Restorer:
 
         `batch` segments are restored at once, in agreement where they overlap; by default several on a graphics card
         and one elsewhere. When `cancelled()` turns true, raises `Cancelled` with the finished part.
+
+        With `certainty` the recording is restored twice more with other chance, and what is the same in all three tells
+        what was measured, inferred and imagined (`restoration.certainty`); the sound is the same as without.
         """
         given = None if degradation is None else degradation_of(degradation)
-        wish = Wish(method, preset, seed, batch, output_rate, response, brightness, reference, given, overrides)
+        wish = Wish(
+            method, preset, seed, batch, output_rate, response, brightness, reference, given, certainty, overrides
+        )
         return self._restore(
             Samples.of(audio, sample_rate),
             Storage(),
@@ -345,6 +360,10 @@ class Restorer:
             on_block(seconds)
 
         method = self._method(wish)
+        if wish.certainty and noise is not None:
+            raise RestorationError("Certainty takes three runs, and noise that is given is that of one. Give a seed.")
+        runs = RUNS if wish.certainty else 1
+        tell = among(on_step, runs)
         with threads(provenance["threads"], poll):
             recording = Recorded.of(
                 original,
@@ -354,29 +373,40 @@ class Restorer:
                 blank=partial(storage.blank, "recording"),
                 on_block=read,
             )
-            run = Run(
-                method,
-                recording,
-                storage,
-                prior_of=partial(self.prior, cancelled=cancelled),
-                device=self.device,
-                noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device),
-                reference=wish.reference or self.reference,
-                same_room=wish.reference is not None,
-                brightness=wish.brightness,
-                response=wish.response,
-                degradation=wish.degradation,
-                offset_seconds=wish.start,
-                on_step=on_step,
-                batch=provenance["batch"],
-            )
+
+            def run_of(number: int, storage: Storage, begun: Session | None = None) -> Run:
+                return Run(
+                    method,
+                    recording,
+                    storage,
+                    prior_of=partial(self.prior, cancelled=cancelled),
+                    device=self.device,
+                    noise=lambda segment: noise or seeded_noise(provenance["seed"], segment, self.device, number),
+                    reference=wish.reference or self.reference,
+                    same_room=wish.reference is not None,
+                    brightness=wish.brightness,
+                    response=wish.response,
+                    degradation=wish.degradation,
+                    offset_seconds=wish.start,
+                    on_step=tell(number),
+                    batch=provenance["batch"],
+                    begun=begun,
+                )
+
+            run = run_of(0, storage)
             try:
                 with enough_memory():
-                    restored = run.restore()
+                    found = finished(run, run.restore(), provenance)
+                    if wish.certainty:
+                        others = [
+                            run_of(number, storage.beside(number), run.for_all_runs).restore()
+                            for number in range(1, runs)
+                        ]
+                        found = with_certainty(found, run, others)
                 poll()
             except Cancelled:
                 raise Cancelled(finished_part(run, provenance)) from None
-            return finished(run, restored, provenance)
+            return found
 
     def reference_of(self, audio: Any, sample_rate: int) -> ReferenceLtas:
         """The average spectrum of a good recording (samples,) or (channels, samples), to restore others like it."""
@@ -399,7 +429,12 @@ class Restorer:
             )
         known = wish.response is not None
         method = self.method(
-            wish.method, wish.preset, response_known=known, degradation=wish.degradation, **wish.settings
+            wish.method,
+            wish.preset,
+            response_known=known,
+            degradation=wish.degradation,
+            certainty=wish.certainty,
+            **wish.settings,
         )
         if not method.takes_brightness and (wish.brightness or wish.reference is not None):
             what = "brightness" if wish.brightness else "reference"
@@ -510,6 +545,24 @@ class Restorer:
         return build_prior(self.model, self._network, transform, poll)
 
 
+def among(on_step: OnStep | None, runs: int) -> Callable[[int], OnStep | None]:
+    """For each of several runs by its number, a function that tells how all of them together stand."""
+    began = time.monotonic()
+
+    def teller(number: int) -> OnStep | None:
+        if on_step is None or runs == 1:
+            return on_step
+
+        def tell(step: Step) -> None:
+            share = (number + step.share) / runs
+            left = (time.monotonic() - began) * (1 - share) / max(share, 1e-6)
+            on_step(replace(step, share=share, seconds_left=left))
+
+        return tell
+
+    return teller
+
+
 def polled(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
     """A function that raises `Cancelled` once `cancelled()` is true."""
 
@@ -544,9 +597,10 @@ def whole_number(value: Any, what: str) -> int:
         raise RestorationError(f"{what} is a whole number, so it cannot be {value!r:.80}.") from None
 
 
-def seeded_noise(seed: int, segment: int, device: torch.device) -> Noise:
-    """Every segment has noise of its own, so that any of them can be restored without those before it."""
-    generator = seeded_generator(device, seed, segment)
+def seeded_noise(seed: int, segment: int, device: torch.device, run: int = 0) -> Noise:
+    """Every segment has noise of its own, so that any of them can be restored without those before it; and so has every
+    further run of the same restoration."""
+    generator = seeded_generator(device, seed, segment, *([run] if run else []))
     return lambda shape: torch.randn(shape, generator=generator, device=device)
 
 

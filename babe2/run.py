@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
+from babe2.analysis.chain import RecordingChain
 from babe2.analysis.machine import find_machine_at_unit_level
+from babe2.certainty.map import certainty_of
+from babe2.certainty.recording import Recording
 from babe2.degradations.described import Described
 from babe2.degradations.filters import Audible
 from babe2.degradations.spec import split
@@ -21,7 +24,7 @@ from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import ScaledChannels, Tape
 from babe2.equalizer import noted, recalled
 from babe2.errors import RestorationError
-from babe2.methods.base import Filtered, Group, Method, SegmentMethod, SegmentResult, Work
+from babe2.methods.base import Filtered, Group, Method, SegmentMethod, SegmentResult, Session, Work
 from babe2.prior import Prior
 from babe2.process import is_out_of_memory
 from babe2.recordings.journal import Storage
@@ -75,15 +78,17 @@ class Run:
         offset_seconds: float = 0.0,
         on_step: OnStep | None = None,
         batch: int = 1,
+        begun: Session | None = None,
     ) -> None:
         """`prior_of` gives the prior for segments of some length. `noise` is that of the segment by which a run begins.
         `reference` is the average spectrum of the music that the prior knows, where it is known; `response` that of the
         machine, and is estimated where it is not; `same_room` and `brightness` are
         those of `Work`. `degradation` is what happened to the music, where that is given: then the machine has no
         response but the given one. The recording begins `offset_seconds` behind the place from which the degradation
-        counts. `batch` segments are restored at once, where the method can."""
+        counts. `batch` segments are restored at once, where the method can. `begun` is a session that has heard this
+        recording already, in an earlier run of the same."""
         self.method, self.recording, self.storage = method, recording, storage
-        self.noise, self.on_step, self.batch = noise, on_step, batch
+        self.noise, self.on_step, self.batch, self.begun = noise, on_step, batch, begun
         self.channels = int(recording.sounding.sum())
         observation = ScaledChannels(recording.observation, recording.sounding, torch.ones(self.channels), device)
         self.span, self.starts = method.span(observation.samples), method.starts(observation.samples)
@@ -114,6 +119,7 @@ class Run:
         self.found: dict[int, SegmentResult] = {}  # by segment
         self.history: list[tuple[float, Curve]] = []  # (sigma, equalizer) after each step of the first run
         self.ltas_response: SampledCurve | None = None
+        self.chain: RecordingChain | None = None
         self.band: RecordedBand | None = None
         self.uncertainty: SampledCurve | None = None
         self.warnings: tuple[str, ...] = ()
@@ -127,11 +133,13 @@ class Run:
 
     def restore(self) -> Tape:
         """The recording (C, T) restored, at the model's rate."""
-        begun = self.method.begin(self.work)
+        begun = self.begun or self.method.begin(self.work)
         if isinstance(begun, Filtered):
             self.ltas_response = begun.response
             return begun.tape
-        self.ltas_response, self.band = begun.ltas_response, begun.band or self._measured_band()
+        self.chain = begun.chain or self._measured_chain()
+        self.ltas_response = begun.ltas_response
+        self.band = begun.band or (None if self.chain is None else self.chain.band)
         self.uncertainty, self.warnings = begun.uncertainty, begun.warnings
         assert isinstance(self.method, SegmentMethod)
         self.session, self.settings = begun, self.method.settings
@@ -164,12 +172,24 @@ class Run:
         later = [other for other in self.starts if other > start]
         return self.session.finish(self.canvas, start, min([start + self.span.length, *later]))
 
-    def _measured_band(self) -> RecordedBand | None:
-        """The recorded band, for a method that does not look for it itself: above it all that sounds is generated."""
+    @property
+    def for_all_runs(self) -> Session | None:
+        """What has heard the recording, where further runs of the same need not hear it again."""
+        return self.session if self.session.for_all_runs else None
+
+    def known(self, found: Curve) -> Recording:
+        """What is known of the recording, of which a response was `found`."""
+        own = self.session.chain
+        # What a listener wished to be brighter is no doubt about the machine.
+        found = found if own is None else own.response
+        return Recording.of(self.work.observation, self.chain, found, given=self.work.response is not None)
+
+    def _measured_chain(self) -> RecordingChain | None:
+        """The machine, for a method that does not look for it itself: above its band all that sounds is generated."""
         if self.work.reference is None or self.work.machine_known:
             return None
         chain, _ = find_machine_at_unit_level(self.work.observation, self.work.sample_rate, self.work.reference)
-        return chain.band
+        return chain
 
     def _canvas(self) -> Canvas:
         """Where finished segments are laid, and where those lie that an earlier run had finished."""
@@ -362,6 +382,14 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         seconds=seconds,
         amount=1.0 if run.method.changes else 0.0,  # a way to the model's rate and back would change it
     )
+
+
+def with_certainty(restoration: Restoration, run: Run, others: Sequence[Tape]) -> Restoration:
+    """A finished restoration with what `others`, made with other chance, tell of its certainty."""
+    recording = run.known(restoration.response)
+    certainty = certainty_of([restoration.restored, *others], recording, run.recording.model_rate)
+    told = {"certainty": certainty.as_dict(), "seconds": round(time.monotonic() - run.began, 3)}
+    return replace(restoration, certainty=certainty, report=restoration.report | told)
 
 
 def uncertainty_as_dict(uncertainty: SampledCurve) -> dict[str, list[float]]:

@@ -23,22 +23,24 @@ MODULES = {
 # says in the commit why the room cannot do without; docs/draw_architecture.py says which modules are which room.
 ALLOWED: dict[str, str] = {
     "app": "page report stages methods checkpoints",
-    "commands": "evaluation generation babe2 chains stages report training front methods audio checkpoints "
+    "commands": "evaluation generation babe2 chains stages report training front methods certainty audio checkpoints "
     "degradations analysis networks dsp network",
     "evaluation": "report training front audio degradations analysis dsp",
     "generation": "dsp",
-    "page": "report chains stages front methods audio checkpoints analysis recordings dsp",
+    "page": "report chains stages front methods certainty audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",
     "chains": "stages front audio checkpoints analysis recordings dsp",
-    "report": "front methods audio degradations analysis equalizer dsp",
+    "report": "front methods certainty audio degradations analysis equalizer dsp",
     "stages": "front methods paper audio checkpoints degradations analysis networks recordings dsp network",
     "training": "front paper audio checkpoints degradations networks dsp network",
-    "front": "methods paper audio checkpoints degradations analysis equalizer networks recordings dsp network",
+    "front": "methods paper certainty audio checkpoints degradations analysis equalizer networks recordings dsp "
+    "network",
     "methods": "paper degradations analysis equalizer networks recordings dsp",
     "paper": "degradations networks dsp network",
     "audio": "recordings dsp",
     "checkpoints": "networks dsp network",
     "degradations": "audio equalizer dsp",
+    "certainty": "analysis dsp",
     "analysis": "dsp",
     "equalizer": "dsp",
     "networks": "network",

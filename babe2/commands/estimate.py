@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import RestorationError, audio, estimate
+from babe2.certainty.map import RUNS
 from babe2.commands.options import restorer_of, settings_of
 from babe2.wording import format_duration
 
@@ -18,11 +19,13 @@ def run_estimate(options: argparse.Namespace) -> int:
     """Prints time, memory and disk for each input."""
     measured = [measure(path, options.start, options.duration) for path in options.inputs]  # refused before any work
     restorer = restorer_of(options)
+    certainty = options.certainty or options.imagined != 1
     method = restorer.method(
         options.method,
         options.preset,
         response_known=options.response is not None,
         degradation=options.degradation,
+        certainty=certainty,
         **settings_of(options),
     )
     pace = estimate.calibrate(restorer, method)
@@ -36,6 +39,7 @@ def run_estimate(options: argparse.Namespace) -> int:
             channels=channels,
             sample_rate=rate,
             batch=restorer.batch_of(options.batch),
+            runs=RUNS if certainty else 1,
         )
         found.append({"input": str(path), **asdict(cost)})
         if not options.json:

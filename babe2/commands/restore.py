@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio
+from babe2.certainty.fade import check_imagined
 from babe2.chains import PRESETS, Chain
 from babe2.commands.chain import chain_of, format_chain, restore_by_chain
 from babe2.commands.estimate import run_estimate
@@ -114,6 +115,18 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--amount", type=float, default=1.0, metavar="0..1", help="0 is the recording, 1 the restoration"
     )
+    parser.add_argument(
+        "--certainty",
+        action="store_true",
+        help="tell what was measured, inferred and imagined, in NAME.certainty.npz and .csv; takes three times as long",
+    )
+    parser.add_argument(
+        "--imagined",
+        type=float,
+        default=1.0,
+        metavar="0..1",
+        help="how much is left of what was imagined: 0 fades it out (default 1); takes three times as long, too",
+    )
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the result (default: the recording's)")
     parser.add_argument("--subtype", help="PCM_16, PCM_24, FLOAT, ... (default: PCM_24, FLOAT where a peak needs it)")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
@@ -150,6 +163,8 @@ class Options:
     resume: bool
     overwrite: bool
     amount: float
+    certainty: bool
+    imagined: float
     rate: int | None
     subtype: str | None
     plots: Path | None
@@ -166,6 +181,11 @@ class Options:
         return cls(**{name: getattr(given, name) for name in names}, settings=settings_of(given))
 
     @property
+    def asks_certainty(self) -> bool:
+        """Whether it has to be known what is imagined."""
+        return self.certainty or self.imagined != 1
+
+    @property
     def unfinished(self) -> Any:
         """What becomes of the journal of an earlier run."""
         return "resume" if self.resume else "refuse"
@@ -174,8 +194,11 @@ class Options:
 def run_restore(given: argparse.Namespace) -> int:
     options, chain = Options.of(given), chain_of(given)
     check_amount(options.amount)
+    check_imagined(options.imagined)
     if options.removed is not None and chain is None:
         raise RestorationError("--removed tells what stages took away. Give a chain with --chain.")
+    if chain is not None and options.asks_certainty:
+        raise RestorationError("What is imagined is told of a restoration alone, not of a chain. Leave --chain out.")
     if given.estimate:
         return run_estimate(given)
     whole_folders = any(path.is_dir() for path in options.inputs)
@@ -233,6 +256,7 @@ def by_prior(given: argparse.Namespace, options: Options, interrupted: Callable[
         options.preset,
         response_known=informed,
         degradation=options.degradation,
+        certainty=options.asks_certainty,
         **options.settings,
     )
     known = read_files({"reference": options.reference, "response": options.response}, restorer)
@@ -286,11 +310,13 @@ def check_targets(targets: list[Path], options: Options) -> None:
         require("plots")
         check_page(options.page, overwrite=options.overwrite or options.resume, folder=len(targets) > 1)
         papers.append(options.page)
+    if options.certainty:
+        papers += [place for target in targets for place in certainty_files(target)]
     if options.provenance:
         papers += [manifest_of(target, options) for target in targets]
     if options.plots:
         require("plots")
-        papers += [plot for target in targets for plot in plots_of(target, options.plots)]
+        papers += [plot for target in targets for plot in plots_of(target, options)]
     given = [path for path in (options.reference, options.response) if path is not None]
     check_distinct([*options.inputs, *given], [*targets, *papers])
     for target in targets:
@@ -365,6 +391,7 @@ def restore_file(
             batch=options.batch,
             brightness=options.brightness,
             degradation=options.degradation,
+            certainty=options.asks_certainty,
             **known,
             **options.settings,
         )
@@ -404,6 +431,8 @@ def save(restoration: Restoration, path: Path, target: Path, subtype: str | None
     """Writes a restoration as it is wished, with its recording's tags, and returns it so."""
     if options.amount != 1:
         restoration = restoration.mixed(options.amount)
+    if options.imagined != 1 and restoration.certainty is not None:  # of a run that was stopped it is not known
+        restoration = restoration.with_imagined(options.imagined)
     tags = audio.SoundFile(path, start=options.start, duration=options.duration).tags
     with progress_line(path.name) as show:
         restoration.save(
@@ -449,6 +478,8 @@ def report_result(restorer: Restorer, restoration: Restoration, path: Path, targ
     report["warnings"] = [*report["warnings"], *taken, *(unmarked(target) if report["changes"] else [])]
     for warning in report["warnings"]:
         say(f"{path.name}: {warning}")
+    if options.certainty and restoration.certainty is not None:
+        report["certainty"]["files"] = [str(restoration.certainty.save(place)) for place in certainty_files(target)]
     if options.provenance:
         report["provenance"] = str(write_manifest(restoration, report, path, target, options))
     if options.plots:
@@ -466,7 +497,8 @@ def format_result(restoration: Restoration, report: Report, highest_hz: float) -
     response = ", ".join(f"{f} Hz {g:+.0f} dB" for f, g in zip(hertz, gains, strict=True))
     work = f"{report['evaluations']} evaluations in {report['seconds']:.1f} s"
     doubt = "" if report["verified"] else f"\n  checkpoint: {report['checkpoint']}, from an unverified source"
-    done = f"\n  {report['verdict']}\n  {report['statement']}"
+    told = f"\n  {report['certainty']['words']}" if "certainty" in report else ""
+    done = f"{told}\n  {report['verdict']}\n  {report['statement']}"
     return f"{report['output']!s}: {length:.2f} s, {work}\n  response: {response}{doubt}{done}"
 
 
@@ -549,19 +581,25 @@ def write_reports(reports: list[Report], inputs: int, place: Path | None, *, as_
         print(text)
 
 
-def plots_of(target: Path, folder: Path) -> list[Path]:
+def certainty_files(target: Path) -> list[Path]:
+    """Where it is written what of a result is imagined: its cells, and the percentages."""
+    return [target.with_name(f"{target.stem}.certainty.{kind}") for kind in ("npz", "csv")]
+
+
+def plots_of(target: Path, options: Options) -> list[Path]:
     """The pictures that are drawn of a result."""
-    return [folder / f"{target.stem}.{name}.png" for name in PLOTS]
+    assert options.plots is not None
+    names = [*PLOTS, *(["certainty"] if options.asks_certainty else [])]
+    return [options.plots / f"{target.stem}.{name}.png" for name in names]
 
 
 def draw(restorer: Restorer, restoration: Restoration, path: Path, target: Path, options: Options) -> list[str]:
     """Draws a restoration beside its recording, and returns where."""
     from babe2.report import figures
 
-    assert options.plots is not None
     recording = audio.read(path, start=options.start, duration=min(options.duration or PICTURED, PICTURED))
     before = recording.audio, recording.sample_rate
     after = restoration.first(PICTURED), restoration.sample_rate
     drawn = figures.of_restoration(before, after, restoration, restorer.reference)
-    paths = plots_of(target, options.plots)
-    return [str(figures.save(picture(), place)) for place, picture in zip(paths, drawn.values(), strict=True)]
+    pictures = zip(plots_of(target, options), drawn.values(), strict=False)  # of a run that was stopped there are fewer
+    return [str(figures.save(picture(), place)) for place, picture in pictures]

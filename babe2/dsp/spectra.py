@@ -290,11 +290,16 @@ class Equalised(Tape):
         self.gain, self._beyond = gain, beyond
         self._tape, self._size = _mirrorable(tape, fft), (fft, window, hop)
 
+    def gains(self, first: int, last: int) -> Tensor:
+        """The gain of some frames, (fft / 2 + 1, 1) for all of them or (fft / 2 + 1, last - first)."""
+        return self.gain[:, None]
+
     def _read(self, start: int, stop: int) -> Tensor:
         fft, window, hop = self._size
         first = max(0, (start - fft // 2) // hop)
         last = min(self._tape.samples // hop + self._beyond, -(-(stop + fft // 2) // hop)) + 1
-        spectrum = _centred_frames(self._tape, first, last, fft, window, hop) * self.gain[:, None]
+        spectrum = _centred_frames(self._tape, first, last, fft, window, hop)
+        spectrum = spectrum * self.gains(first, last).to(spectrum.device)
         hann = F.pad(torch.hann_window(window, device=spectrum.device), ((fft - window) // 2, (fft - window + 1) // 2))
         pieces = torch.fft.irfft(spectrum, fft, dim=1) * hann[:, None]
         weights = hann.square()[None, :, None].expand(1, fft, last - first)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from babe2.analysis.band import RecordedBand
+from babe2.analysis.chain import RecordingChain
 from babe2.config import Column, CutSettings, Model, SegmentSettings, Settings, SpectralArchitecture
 from babe2.degradations.base import Degradation, Samplewise
 from babe2.degradations.described import Described, Place
@@ -198,11 +199,13 @@ class Filtered(NamedTuple):
 class Session(ABC):
     """A method at work on one recording, of which it has heard all."""
 
+    for_all_runs: ClassVar[bool] = False  # whether it serves further runs of the same, as none changes it
     level: Tensor  # (C, 1) what brings each channel to the level that the prior expects
     response: Curve | None = None  # of all segments, where one is known
     ltas_response: SampledCurve | None = None  # what LTAS-EQ took off before anything was sampled
     uncertainty: SampledCurve | None = None  # dB: nine in ten true responses lie so near; None: nobody can say
     band: RecordedBand | None = None  # in which the recording holds music, where the method looks for it
+    chain: RecordingChain | None = None  # that made the recording, where the method looks for it
 
     def prepare(self, segments: Sequence[int], finished: Mapping[int, SegmentResult]) -> None:  # noqa: B027 (few have to)
         """Takes note of the segments that hold sound, and of those that an earlier run has finished."""

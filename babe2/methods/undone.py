@@ -102,7 +102,9 @@ class UndoneMethod(SegmentMethod):
 class UndoneSession(Session):
     """A recording whose machine is known."""
 
+    for_all_runs = True
     response: Curve
+    chain: RecordingChain
 
     def __init__(self, method: UndoneMethod, work: Work) -> None:
         self.method, self.work = method, work

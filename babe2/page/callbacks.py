@@ -118,6 +118,7 @@ class Callbacks:
         yield {
             **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers", "report"]),
             **dict.fromkeys(["status", "warnings", "time_needed"], ""),
+            "certainty_picture": None,
             "notice": "Listening to it\u2026" if recording else INVITATION,
             **dict.fromkeys(["tabs", "take", "running", "pack", "papers"], gr.update(visible=False)),
             "go": gr.update(interactive=False, visible=True),
@@ -315,7 +316,7 @@ class Callbacks:
             "notice": f"{seen.words}\n\n{self.cards.advice(checkpoint, seen.found)}".rstrip(),
             "warnings": "",
             "tabs": gr.update(selected="ltas", visible=True),
-            **dict.fromkeys(["before_tab", "response_tab", "numbers_tab", "take"], hidden),
+            **dict.fromkeys(["before_tab", "response_tab", "certainty_tab", "numbers_tab", "take"], hidden),
             "desk": desk_tracks(sounds, rate, folder, start=excerpt.start),
             "ltas_picture": drawn(picture, folder / "ltas.png", dark),
         }
@@ -341,7 +342,7 @@ class Callbacks:
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
         """The visitor's run: how it stands, and in the end what came of it; `token` is that of his last result."""
-        seed, brightness, like, stages, recording, *others = fields
+        seed, brightness, like, certainty, stages, recording, *others = fields
         what, chain, method, checkpoint, preset, whole, start, duration, *texts = others
         session = str(request.session_hash)
         stop = self.runs.get(session)
@@ -360,6 +361,7 @@ class Callbacks:
                 else:
                     choice = replace(choice, cleaning=links_of(what, [] if what == RESTORE else stages))
                     wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
+                    wished |= {"certainty": True} if certainty else {}
                     news = self._restored(choice, wished, like, stop, dark, folder, earlier)
                 for update in news:
                     if self.runs.get(session) is not stop:
@@ -504,7 +506,9 @@ class Callbacks:
             "tabs": gr.update(selected="spectrograms", visible=True),
             **dict.fromkeys(["before_tab", "numbers_tab", "take"], shown),
             "response_tab": gr.update(visible=outcome.has_response),
+            "certainty_tab": gr.update(visible=outcome.is_certain),
             "amount": gr.update(value=1, visible=outcome.mixable),
+            "imagined": gr.update(value=1, visible=outcome.is_certain),
             **dict.fromkeys(["loud", "rate"], gr.update(visible=outcome.mixable)),
             **dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False)),
             **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
@@ -524,12 +528,15 @@ class Callbacks:
             "spectrograms": (paths["before"], paths["after"]),
             "ltas_picture": paths["ltas"],
             "response_picture": paths.get("response"),
+            "certainty_picture": paths.get("certainty"),
         }
 
     # Taking it home
 
     @on_the_page
-    def take_home(self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool) -> Iterator[Update]:
+    def take_home(
+        self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool, imagined: float = 1.0
+    ) -> Iterator[Update]:
         """Makes the file anew, as it is wished for now; the evidence pack of another one goes."""
         if outcome is None:
             return
@@ -538,7 +545,7 @@ class Callbacks:
         yield {**waiting, "pack": hidden, "papers": hidden, "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
-            home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
+            home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
             yield {
                 "file": gr.update(value=str(home.file), interactive=True),
                 "chain_taken": gr.update(value=str(home.chain_file()), interactive=True),
@@ -556,15 +563,20 @@ class Callbacks:
         yield from self.take_found_home(outcome if outcome and outcome.beforehand else None, *wishes)
 
     @on_the_page
-    def hear_amount(self, outcome: Outcome | None, token: str | None, amount: float) -> Iterator[Update]:
-        """Puts as much of the restoration on the desk as is wished for."""
+    def hear_amount(
+        self, outcome: Outcome | None, token: str | None, amount: float, imagined: float = 1.0
+    ) -> Iterator[Update]:
+        """Puts as much of the restoration, and of what is imagined in it, on the desk as is wished for."""
         if outcome is None:
             return
+        before = self._before(outcome, token)
         with private_folder() as folder:
-            yield {"desk": outcome.desk(folder, *self._heard(outcome), self._before(outcome, token), amount)}
+            yield {"desk": outcome.desk(folder, *self._heard(outcome), before, amount, imagined=imagined)}
 
     @on_the_page
-    def make_pack(self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool) -> Iterator[Update]:
+    def make_pack(
+        self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool, imagined: float = 1.0
+    ) -> Iterator[Update]:
         """Packs the file with all that tells how it came about, which takes some seconds."""
         if outcome is None:
             return
@@ -573,7 +585,7 @@ class Callbacks:
         try:
             with private_folder() as folder:
                 restorer = self.cards.restorer(outcome.checkpoint)
-                home = outcome.take_home(folder, restorer, amount, kind, rate, loud)
+                home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
                 beside = [home.report_page(papers), *home.pictures_and_numbers(papers)]
                 yield {

@@ -127,6 +127,7 @@ class ChainOutcome(Outcome):
         earlier: Sequence[Earlier] = (),
         amount: float = 1.0,
         select: str | None = None,
+        imagined: float = 1.0,
     ) -> dict[str, Any]:
         sounds, rate = self.sounds(), self.sample_rate
         before = fitting(earlier, rate) if self.keeps_length else []
@@ -160,7 +161,14 @@ class ChainOutcome(Outcome):
         return number_table.as_html(rows), written(path, known)
 
     def take_home(
-        self, folder: Path, restorer: Restorer, amount: float = 1.0, kind: str = "", rate: str = "", loud: bool = False
+        self,
+        folder: Path,
+        restorer: Restorer,
+        amount: float = 1.0,
+        kind: str = "",
+        rate: str = "",
+        loud: bool = False,
+        imagined: float = 1.0,
     ) -> ChainHome:
         extension, subtype = KINDS.get(kind, next(iter(KINDS.values())))
         file = folder / f"{plain_name(self.recording.stem)}.restored.{extension}"

@@ -38,6 +38,7 @@ from babe2.report.finished import PACKED_RECIPE, PACKED_REPORT, FinishedRun
 from babe2.report.html_pages import write_page
 from babe2.report.sounds import Sound
 from babe2.report.tracks import CLEANED, EARLIER, LTAS_EQ, MOST_TRACKS, OLDER, PEAK_DB, RECORDING, RESTORED, desk_tracks
+from babe2.report.tracks import WORDS as WORDS_OF_TRACKS
 from babe2.report.verdict import Verdict, verdict
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
@@ -78,6 +79,11 @@ class Outcome(ABC):
     has_response: ClassVar[bool]  # whether it knows how the machine coloured the sound
 
     @property
+    def is_certain(self) -> bool:
+        """Whether it is known what of it was measured and what imagined."""
+        return self.mixable and "certainty" in self.report
+
+    @property
     def words(self) -> str:
         """How far the run came, in one line."""
         if self.beforehand:
@@ -91,7 +97,8 @@ class Outcome(ABC):
         """What was done and what to beware of, as Markdown."""
         imagined = f" {IMAGINED}" if self.found.imagines and not self.found.unchanged else ""
         warned = [*self.report["warnings"], *(self.found.warnings if self.found.imagines else [])]
-        said = [f"**{self._done}**{imagined}", *(f"- {warning}" for warning in warned)]
+        told = [self.report["certainty"]["words"]] if self.is_certain else []
+        said = [f"**{self._done}**{imagined}", *told, *(f"- {warning}" for warning in warned)]
         return "\n\n".join([BEFOREHAND, *said] if self.beforehand else said)
 
     @property
@@ -121,12 +128,14 @@ class Outcome(ABC):
         earlier: Sequence[Earlier] = (),
         amount: float = 1.0,
         select: str | None = None,
+        imagined: float = 1.0,
     ) -> dict[str, Any]:
         """The listening desk with its excerpt's `sound`, the same with its average spectrum matched, and the result."""
 
     @abstractmethod
     def pictures(self, sound: audio.Recording, reference: ReferenceLtas | None) -> dict[str, Figure]:
-        """The pictures on the page by name: two to lie over each other, the average spectra, perhaps the response."""
+        """The pictures on the page by name: two to lie over each other, the average spectra, perhaps the response and
+        what of it was measured."""
 
     @abstractmethod
     def numbers_files(self, path: Path) -> tuple[str, Path]:
@@ -134,12 +143,19 @@ class Outcome(ABC):
 
     @abstractmethod
     def take_home(
-        self, folder: Path, restorer: Restorer, amount: float = 1.0, kind: str = "", rate: str = "", loud: bool = False
+        self,
+        folder: Path,
+        restorer: Restorer,
+        amount: float = 1.0,
+        kind: str = "",
+        rate: str = "",
+        loud: bool = False,
+        imagined: float = 1.0,
     ) -> Home:
         """The restored file as a visitor wishes to have it.
 
-        `amount` of the restoration, a `kind` of file (KINDS), at `rate` Hz where that is a number, and as loud as the
-        recording where `loud`.
+        `amount` of the restoration, a `kind` of file (KINDS), at `rate` Hz where that is a number, as loud as the
+        recording where `loud`, and with so much left of what was `imagined`.
         """
 
 
@@ -232,9 +248,10 @@ class Restored(Outcome):
         earlier: Sequence[Earlier] = (),
         amount: float = 1.0,
         select: str | None = None,
+        imagined: float = 1.0,
     ) -> dict[str, Any]:
         restoration, clean = self.restoration(), self.cleaning()
-        restoration = restoration.mixed(amount) if amount < 1 else restoration
+        restoration = self._as_wished(restoration, amount, imagined)
         method = METHODS[self.report["solver"]]
         before = fitting(earlier, restoration.sample_rate)
         by_filter = LtasEq.title in (method.title, *(each.title for each in before))  # then that is there already
@@ -246,6 +263,9 @@ class Restored(Outcome):
             earlier=[each.audio for each in before],
         )
         words = {RESTORED: (method.title, f"{method.does[0].upper()}{method.does[1:]}.")} if self._by_name else {}
+        if "imagined" in restoration.report:
+            title, hint = words.get(RESTORED, WORDS_OF_TRACKS[RESTORED])
+            words[RESTORED] = (f"{title}, {imagined:.0%} of what was imagined", hint)
         rate, start = sound.sample_rate, self.excerpt.start
         words |= words_of(before)
         return desk_tracks(tracks, rate, folder, start=start, amount=amount, select=select, words=words)
@@ -260,15 +280,21 @@ class Restored(Outcome):
         return number_table.as_html(number_table.rows(restoration, self.found, known["analysis"])), written(path, known)
 
     def take_home(
-        self, folder: Path, restorer: Restorer, amount: float = 1.0, kind: str = "", rate: str = "", loud: bool = False
+        self,
+        folder: Path,
+        restorer: Restorer,
+        amount: float = 1.0,
+        kind: str = "",
+        rate: str = "",
+        loud: bool = False,
+        imagined: float = 1.0,
     ) -> RestoredHome:
         extension, subtype = KINDS.get(kind, next(iter(KINDS.values())))
         wished = self.restoration()
         other = int(rate) if rate.isdigit() and int(rate) != wished.sample_rate else None
         if other:
             wished = wished.at_rate(other)
-        if amount < 1:
-            wished = wished.mixed(amount)
+        wished = self._as_wished(wished, amount, imagined)
         file = folder / f"{plain_name(self.recording.stem)}.restored.{extension}"
         if loud:
             gain_db = self._gain_db(wished, integer=subtype != "FLOAT")
@@ -293,6 +319,12 @@ class Restored(Outcome):
             output=file.name,
         )
         return RestoredHome(self, file, command, chain, wished, restorer.reference)
+
+    def _as_wished(self, restoration: Restoration, amount: float, imagined: float) -> Restoration:
+        """A restoration with so much of what was imagined in it, and then mixed with its recording."""
+        if imagined < 1 and self.is_certain:
+            restoration = restoration.with_imagined(imagined)
+        return restoration.mixed(amount) if amount < 1 else restoration
 
     def _gain_db(self, restoration: Restoration, integer: bool) -> float:
         """By how many dB a restoration is softer than its recording, no more than a file of integers has room for."""
@@ -396,11 +428,16 @@ def written(path: Path, known: Mapping[str, Any]) -> Path:
 
 
 def pictures(before: Sound, restoration: Restoration, reference: ReferenceLtas | None) -> dict[str, Figure]:
-    """The pictures on the page by name: two to lie over each other, the average spectra, the response."""
+    """The pictures on the page by name: two to lie over each other, the average spectra, the response, and what was
+    measured where that is known."""
     after = (restoration.audio, restoration.sample_rate)
     drawn = figures.of_restoration(before, after, restoration, reference)
     left, right = figures.spectrogram_pair(before, after)
-    return {"before": left, "after": right, "ltas": drawn["ltas"](), "response": drawn["response"]()}
+    found = {"before": left, "after": right}
+    for name in ("ltas", "response", "certainty"):
+        if name in drawn:
+            found[name] = drawn[name]()
+    return found
 
 
 def drawn(figure: Figure, path: Path, dark: bool) -> str:

@@ -46,6 +46,12 @@ class Storage:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.warnings: list[str] = []  # what could not be gone on with, in sentences for people
+        self._beside: list[Storage] = []
+
+    def beside(self, number: int) -> Storage:
+        """A storage for another run of the same, by its number; it is closed and discarded together with this one."""
+        self._beside.append(Storage())
+        return self._beside[-1]
 
     def blank(self, name: str, channels: int, samples: int = 0) -> Blank:
         """An empty tape, or "segments" as an earlier run left them; with room for so many samples."""
@@ -91,7 +97,7 @@ class Journal(Storage):
     ) -> None:
         """`fields` are those that every record has."""
         super().__init__()
-        self.folder, self._fields = folder, fields
+        self.folder, self._fields, self._unfinished, self._kept_names = folder, fields, unfinished, kept
         self._tapes: list[FileTape] = []
         self._written: dict[int, Written] = {}  # since the last line, by offset
         self._own: OwnFolder | None = None
@@ -108,6 +114,12 @@ class Journal(Storage):
                     self._own.remove()
             self.close()
             raise
+
+    def beside(self, number: int) -> Storage:
+        folder = self.folder.with_name(f"{self.folder.name}-{number}")
+        another = Journal(folder, self.begun | {"run": number}, self._unfinished, self._kept_names, self._fields)
+        self._beside.append(another)
+        return another
 
     def _begin(self, own: OwnFolder, about: dict[str, Any], unfinished: Unfinished, kept: Sequence[str]) -> None:
         left = Left(about, []) if unfinished == "discard" else _left_in(own, about, self._fields)
@@ -202,6 +214,8 @@ class Journal(Storage):
 
     def close(self) -> None:
         """Leaves what is here for another time."""
+        for another in self._beside:
+            another.close()
         self._close_files()
         if self._own is not None:
             self._own.close()
@@ -209,6 +223,8 @@ class Journal(Storage):
 
     def discard(self) -> None:
         """Removes the journal, and nothing else that somebody may have put into its folder."""
+        for another in self._beside:
+            another.discard()
         self._close_files()
         if self._own is not None:
             with self._own_files():

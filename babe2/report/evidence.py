@@ -97,6 +97,8 @@ def papers(
             ("frequency_hz", "original_db", "restored_db", "reference_db"), levels([original, after], reference)
         ),
     }
+    if restoration.certainty is not None:
+        texts["certainty.csv"] = restoration.certainty.table()
     if texts["breakpoints.csv"].count("\n") == 1:  # a response that is known at every frequency has none
         del texts["breakpoints.csv"]
     pictures = figures.of_restoration(original, after, restoration, reference)

@@ -23,11 +23,12 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from babe2.analysis.comparison import MATCHED_HZ
+from babe2.certainty import KINDS, CertaintyMap
 from babe2.dsp.curves import Array, Curve
 from babe2.dsp.distance import at_level
 from babe2.dsp.spectra import (
@@ -55,6 +56,9 @@ NIGHT_LIGHTNESS = (0.93, 0.10)  # of what is black on a light figure, and of wha
 FADING = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
 
 PAIR_AXES = (0.145, 0.19, 0.665, 0.69)  # of a picture of a pair: where its axes begin, and how wide and high they are
+# How each kind of certainty looks: in hues that are told apart by every eye, and by hatching where there is no colour.
+_KIND_LOOKS = {"measured": ("#0072B2", ""), "inferred": ("#F0E442", "//"), "imagined": ("#D55E00", "xx")}
+_KIND_COLUMNS = 400
 
 _RANGE_DB = 80.0
 LOWEST_HZ = 40.0
@@ -67,14 +71,18 @@ _FRAME_SECONDS = 0.12
 def of_restoration(
     before: Sound, after: Sound, restoration: Restoration, reference: ReferenceLtas | None
 ) -> dict[str, Callable[[], Figure]]:
-    """The three pictures of a restoration, by name: functions that draw them."""
+    """The three pictures of a restoration, by name, and that of its certainty where it was asked for: functions that
+    draw them."""
     # The response matters as far up as the prior's music, and an octave beyond.
     rate = min(before[1], 2 * reference.sample_rate) if reference else before[1]
-    return {
+    pictures = {
         "spectrograms": lambda: spectrograms(before, after),
         "ltas": lambda: ltas_curves({"recording": before, "restored": after}, reference),
         "response": lambda: response(restoration.history, restoration.response, rate, restoration.uncertainty),
     }
+    if (known := restoration.certainty) is not None:
+        pictures["certainty"] = lambda: certainty(after, known)
+    return pictures
 
 
 def spectrograms(before: Sound, after: Sound, titles: tuple[str, str] = ("Recording", "Restoration")) -> Figure:
@@ -124,6 +132,43 @@ def _draw_mark(axes: Axes, mark: Mark, start: float) -> None:
     if mark.words:
         words = axes.annotate(mark.words, (left, top), xytext=(4, -4), textcoords="offset points", fontsize=11)
         words.set(color=mark.colour, verticalalignment="top")
+
+
+def certainty(sound: Sound, known: CertaintyMap) -> Figure:
+    """The spectrogram of a sound, in grey, and over it what of it was measured, inferred and imagined."""
+    figure = Figure(figsize=(10, 5), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    (picture,) = _pictures([sound])
+    _draw_spectrogram(axes, picture, "").set_cmap("gray")
+    shares, handles = known.percent() or {}, []
+    for name in KINDS:
+        colour, hatch = _KIND_LOOKS[name]
+        _lay_over(axes, known, name, picture.seconds)
+        label = f"{name}, {shares.get(name, 0.0):.0f} %"
+        handles.append(Patch(facecolor=colour, hatch=hatch, edgecolor=PAPER, label=label))
+    axes.set_xlim(0, picture.seconds)
+    axes.set_ylim(*(math.log2(picture.rows_hz[i]) for i in (0, -1)))
+    _time_ticks(axes, picture.longest)
+    _legend(axes, handles=handles)
+    return figure
+
+
+def _lay_over(axes: Axes, known: CertaintyMap, name: str, seconds: float) -> None:
+    """Lays one kind's colour and hatching over a spectrogram, wherever most of a column's cells are of it."""
+    cell = known.grid.length / known.grid.sample_rate  # seconds
+    here = known.of_kind(name)[: math.ceil(seconds / cell)]
+    parts = [part for part in np.array_split(here, _KIND_COLUMNS) if len(part)]
+    columns = np.cumsum([0, *(len(part) for part in parts)]) * cell
+    octaves = known.hertz.log2().numpy()
+    half = (octaves[1] - octaves[0]) / 2
+    rows = np.append(octaves - half, octaves[-1] + half)
+    shown = np.stack([part.mean(axis=0) >= 0.5 for part in parts], axis=1)  # (K, columns)
+    colour, hatch = _KIND_LOOKS[name]
+    axes.pcolormesh(columns, rows, np.ma.masked_less(shown, 1), cmap=ListedColormap([colour]), alpha=0.38, linewidth=0)
+    if hatch and shown.any() and shown.shape[1] > 1:
+        middles = (columns[1:] + columns[:-1]) / 2
+        with matplotlib.rc_context({"hatch.linewidth": 0.6, "hatch.color": PAPER}):
+            axes.contourf(middles, octaves, shown, levels=[0.5, 1.5], colors="none", hatches=[hatch])
 
 
 def spectrogram_pair(
@@ -454,8 +499,9 @@ def octave_chart(axes: Axes, top_hz: float, levels: Sequence[Array], deepest_db:
     axes.spines[["left", "bottom"]].set_color(INK)
 
 
-def _legend(axes: Axes, columns: int = 4) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=12, labelcolor=INK)
+def _legend(axes: Axes, columns: int = 4, **what: Any) -> None:
+    where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    axes.legend(**where, frameon=False, fontsize=12, labelcolor=INK, **what)
 
 
 def _level_bar(bar: Colorbar, label: str = "Level (dB, 0 is the loudest point)") -> None:

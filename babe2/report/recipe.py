@@ -71,6 +71,7 @@ def command_line(
         "--rate": rate,
         "--subtype": subtype,
         "--amount": report.get("amount"),
+        "--imagined": report.get("imagined"),
         "--precision": report.get("precision"),
         "--batch": report.get("batch"),  # it and the threads decide how sums are shared out, and so the last bits
         "--threads": report.get("threads"),

@@ -44,7 +44,7 @@ def visitor(name: str) -> Any:
     return SimpleNamespace(session_hash=name)
 
 
-SOUNDING = (0, 0, None)  # seed, brightness, a recording like it
+SOUNDING = (0, 0, None)  # seed, brightness, a recording like it; certainty comes behind them
 
 
 def chosen(
@@ -60,9 +60,9 @@ def chosen(
     return (recording, what, chain, method, "piano-small", "draft", False, start, 2, *texts)
 
 
-def fields(*stages: str, **said: Any) -> tuple[Any, ...]:
+def fields(*stages: str, certainty: bool = False, **said: Any) -> tuple[Any, ...]:
     """All of the form."""
-    return (*SOUNDING, list(stages), *chosen(**said))
+    return (*SOUNDING, certainty, list(stages), *chosen(**said))
 
 
 def updates(news: Any) -> list[dict[str, Any]]:
@@ -234,6 +234,16 @@ def test_runs_before_stay_to_be_compared_by_the_name_of_their_method(callbacks: 
     assert titles(third)["older"] == "Before that: draft" and titles(third)["earlier"] == "Before: LTAS-EQ"
     (desk,) = [update["desk"] for update in updates(callbacks.hear_amount(second["kept"], third["mine"], 0.5))[1:]]
     assert [track["key"] for track in desk["tracks"]] == ["recording", "restored", "added"]  # it is not the latest
+
+
+def test_what_was_imagined_is_shown_and_fades_without_restoring_again(callbacks: Callbacks, tmp_path: Path) -> None:
+    done = run(callbacks, certainty=True)
+    assert done["certainty_tab"]["visible"] and done["imagined"]["visible"] and done["certainty_picture"]
+    assert "Of what sounds" in done["warnings"] and "was measured" in done["warnings"]
+    _, heard = updates(callbacks.hear_amount(done["kept"], done["mine"], 1.0, 0.2))
+    assert titles(heard)["restored"] == "Restored, 20% of what was imagined"
+    home = done["kept"].take_home(tmp_path, callbacks.cards.restorer("piano-small"), imagined=0.2)
+    assert "--imagined 0.2" in " ".join(home.command) and "20% of it was left" in home.words
 
 
 # By a chain of one's own
