@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -128,13 +129,14 @@ def by_restoring(steps: int) -> dict[str, Restoring]:
         made = restorer.restore(recording, RATE, steps=steps, **settings)
         return torch.as_tensor(made.audio).flatten(), made.equalizer
 
-    def denoised(recording: Tensor) -> tuple[Tensor, Curve]:
+    def denoised(recording: Tensor, **settings: str) -> tuple[Tensor, Curve]:
         clean = torch.as_tensor(declick(recording, RATE)[0])
-        return restored(torch.as_tensor(denoise(clean, RATE)[0])[0])
+        return restored(torch.as_tensor(denoise(clean, RATE, **settings)[0])[0])
 
     return {
         "restored": restored,
         "denoised, then restored": denoised,
+        "denoised by the prior, then restored": partial(denoised, method="prior"),
         "joint": lambda recording: restored(recording, surface_noise="changing"),
     }
 
