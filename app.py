@@ -298,6 +298,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
     place = [whole, start, duration]
     chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]
+    timed = [certainty, *chosen]
     seen = [recording, checkpoint, *place, kept]
     wished = [kept, amount, kind, rate, loud, imagined]
     is_dark = "(token) => [token, document.body.classList.contains('dark')]"
@@ -305,7 +306,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once)
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
-    first.then(inputs=chosen, **shown(callbacks.time), **private)
+    first.then(inputs=timed, **shown(callbacks.time), **private)
     first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
     dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
@@ -314,15 +315,15 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     gr.on([checkpoint.change, preset.change, method.input], callbacks.preset_values, asked, meant, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
-    touched = [preset.change, method.change, chain.blur, *(text.blur for text in texts)]
-    elsewhere.then(inputs=chosen, **shown(callbacks.time), **private)
+    touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
+    elsewhere.then(inputs=timed, **shown(callbacks.time), **private)
     elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
-    gr.on(touched, inputs=chosen, **shown(callbacks.time), **latest)
+    gr.on(touched, inputs=timed, **shown(callbacks.time), **latest)
 
     decided = what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)
     given = chain_file.upload(inputs=[chain_file], **shown(callbacks.take_chain), **private)
     for step in (decided, given):
-        step.success(inputs=chosen, **shown(callbacks.time), **private)
+        step.success(inputs=timed, **shown(callbacks.time), **private)
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
         inputs=[mine, dark, seed, brightness, like, certainty, stages, *chosen],

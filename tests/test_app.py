@@ -347,6 +347,7 @@ def test_rate_and_kind_are_the_listeners_choice(restored_page: Page, recording: 
 def test_the_evidence_pack_is_made_when_it_is_wanted(restored_page: Page) -> None:
     page = restored_page
     expect(page.locator("#pack")).to_be_hidden()
+    expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)  # what is ready to be taken is of this run
     page.click("#make-pack")
     expect(page.locator("#pack")).to_be_visible(timeout=PATIENCE)
     with zipfile.ZipFile(taken(page, "pack")) as opened:
@@ -366,6 +367,7 @@ def test_the_evidence_pack_is_made_when_it_is_wanted(restored_page: Page) -> Non
 
 def test_the_keyboard_alone_will_do(restored_page: Page) -> None:
     page = restored_page
+    expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)  # nothing is at work any more
     page.locator("#desk [data-desk=play]").focus()
     page.keyboard.press("1")
     expect(page.locator("#desk [data-name=recording]")).to_have_attribute("aria-checked", "true")

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from babe2 import audio
+from babe2.certainty.map import RUNS
 from babe2.chains import Chain, Chained, Link
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
@@ -241,7 +242,7 @@ class Callbacks:
         return self.cards.card(checkpoint)
 
     @on_the_page
-    def time(self, *fields: Any) -> Iterator[Update]:
+    def time(self, certainty: bool, *fields: Any) -> Iterator[Update]:
         """Says how long a restoration will take, or why it cannot be; only what can be may be begun."""
         recording, what, chain, method, checkpoint, preset, whole, start, duration, *texts = fields
         by_chain = is_whole(what)
@@ -258,7 +259,8 @@ class Callbacks:
                 words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
             else:
                 used = self._used(choice)
-                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method)
+                runs = RUNS if certainty else 1
+                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method, runs)
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise

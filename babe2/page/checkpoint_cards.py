@@ -206,8 +206,9 @@ class CheckpointCards:
         seen: FirstLook,
         excerpt: Excerpt,
         name: str = BABE2,
+        runs: int = 1,
     ) -> str:
-        """A sentence on how long restoring an excerpt will take on this machine."""
+        """A sentence on how long restoring an excerpt, so many times, will take on this machine."""
         if not self.is_here(checkpoint):
             if offline():
                 self.restorer(checkpoint)  # which says why it cannot be had
@@ -227,7 +228,7 @@ class CheckpointCards:
             channels=seen.channels,
             sample_rate=seen.sample_rate,
         )
-        return f"{length} of sound will take {format_duration(needed.seconds)} on this machine."
+        return f"{length} of sound will take {format_duration(runs * needed.seconds)} on this machine."
 
 
 def checked_preset(preset: object) -> str:

@@ -100,12 +100,12 @@ def test_a_run_that_was_left_while_it_waited_does_not_begin(callbacks: Callbacks
 
 
 def test_what_stands_in_the_field_of_another_method_is_left_out(callbacks: Callbacks) -> None:
-    *_, last = updates(callbacks.time(*chosen(guidance_strength="0.3", steps="5")))
+    *_, last = updates(callbacks.time(False, *chosen(guidance_strength="0.3", steps="5")))
     assert last["time_needed"].startswith("2.0 s of sound will take about")
 
 
 def test_what_cannot_be_is_told_before_it_is_begun(callbacks: Callbacks) -> None:
-    *_, refused, told = updates(callbacks.time(*chosen(start=500)))
+    *_, refused, told = updates(callbacks.time(False, *chosen(start=500)))
     assert refused["time_needed"] == "" and refused["go"]["interactive"] is False
     assert "begins at 8:20" in told["problem"]
 
@@ -271,7 +271,7 @@ def test_a_chain_of_ones_own_makes_the_same_samples_as_in_python(callbacks: Call
     with zipfile.ZipFile(home.pack(home.papers())) as pack:
         assert pack.read("old_variation.chain.yaml").decode() == outcome.chain.text()
         assert b"--chain old_variation.chain.yaml" in pack.read("reproduce.txt")
-    *_, told = updates(callbacks.time(*chosen(what="own-chain", chain=CHAIN)))
+    *_, told = updates(callbacks.time(False, *chosen(what="own-chain", chain=CHAIN)))
     assert told["time_needed"] == "2.0 s of sound, 3 stages."
 
 
@@ -294,7 +294,7 @@ def test_a_chain_of_ones_own_makes_the_same_samples_as_in_python(callbacks: Call
     ],
 )
 def test_what_a_chain_may_not_be_is_told_in_a_sentence(callbacks: Callbacks, stages: str, told: str) -> None:
-    *_, refused, last = updates(callbacks.time(*chosen(what="own-chain", chain=f"stages: {stages}")))
+    *_, refused, last = updates(callbacks.time(False, *chosen(what="own-chain", chain=f"stages: {stages}")))
     assert told in last["problem"] and not refused["go"]["interactive"]
     assert told in run(callbacks, what="own-chain", chain=f"stages: {stages}")["problem"]
 
@@ -314,7 +314,7 @@ def test_a_chain_that_parts_is_offered_and_says_what_it_needs(
     assert "track: vocals" in shown["chain"] and shown["chain_place"]["visible"] and not shown["by_hand"]["visible"]
     monkeypatch.setitem(EXTRAS, "separation", ("Parting voices", ("no_such_module",)))
     asked = chosen(None, what="shellac-voice", chain=shown["chain"])
-    assert updates(callbacks.time(*asked))[-1]["problem"] == (
+    assert updates(callbacks.time(False, *asked))[-1]["problem"] == (
         'Parting voices needs no_such_module, which a plain install leaves out: pip install "babe2[separation]"'
     )
 
