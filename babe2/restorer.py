@@ -18,7 +18,7 @@ from torch import Tensor
 
 from babe2 import checkpoints
 from babe2.audio import SoundFile
-from babe2.certainty.map import RUNS
+from babe2.certainty.map import runs
 from babe2.checkpoints.transfer import OnTransfer
 from babe2.config import Column, Model, column_of
 from babe2.degradations.described import Described
@@ -362,8 +362,8 @@ class Restorer:
         method = self._method(wish)
         if wish.certainty and noise is not None:
             raise RestorationError("Certainty takes three runs, and noise that is given is that of one. Give a seed.")
-        runs = RUNS if wish.certainty else 1
-        tell = among(on_step, runs)
+        count = runs(wish.certainty)
+        tell = among(on_step, count)
         with threads(provenance["threads"], poll):
             recording = Recorded.of(
                 original,
@@ -400,7 +400,7 @@ class Restorer:
                     if wish.certainty:
                         others = [
                             run_of(number, storage.beside(number), run.for_all_runs).restore()
-                            for number in range(1, runs)
+                            for number in range(1, count)
                         ]
                         found = with_certainty(found, run, others)
                 poll()

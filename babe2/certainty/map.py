@@ -30,6 +30,11 @@ ABOVE_HZ = 4000.0  # the treble, of which a sentence of its own is said
 _OCTAVES_HZ = tuple(62.5 * 2.0**octave for octave in range(10))
 
 
+def runs(certainty: bool) -> int:
+    """How often a recording is restored, where certainty is asked for and where not."""
+    return RUNS if certainty else 1
+
+
 @dataclass(frozen=True, eq=False)
 class CertaintyMap:
     """What is known of each cell of time and frequency, of all channels together, below the prior's highest frequency.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babe2 import RestorationError, audio, estimate
-from babe2.certainty.map import RUNS
+from babe2.certainty.map import runs
 from babe2.commands.options import restorer_of, settings_of
 from babe2.wording import format_duration
 
@@ -39,7 +39,7 @@ def run_estimate(options: argparse.Namespace) -> int:
             channels=channels,
             sample_rate=rate,
             batch=restorer.batch_of(options.batch),
-            runs=RUNS if certainty else 1,
+            runs=runs(certainty),
         )
         found.append({"input": str(path), **asdict(cost)})
         if not options.json:

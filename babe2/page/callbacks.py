@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from babe2 import audio
-from babe2.certainty.map import RUNS
+from babe2.certainty.map import runs
 from babe2.chains import Chain, Chained, Link
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
@@ -259,8 +259,7 @@ class Callbacks:
                 words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
             else:
                 used = self._used(choice)
-                runs = RUNS if certainty else 1
-                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method, runs)
+                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method, runs(certainty))
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise

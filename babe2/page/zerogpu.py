@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from babe2.audio import Recording
-from babe2.certainty.map import RUNS
+from babe2.certainty.map import runs
 from babe2.errors import RestorationError
 from babe2.page.checkpoint_cards import checked_preset, restorer_of
 from babe2.page.job import Moment, follow
@@ -31,13 +31,8 @@ LONGEST_SECONDS = 120  # for which the platform lends a card in one go, to a vis
 
 def card_seconds(checkpoint: str, sound: Recording, options: dict[str, Any], stop: Stop) -> int:
     """For how many seconds a run needs the card."""
-    each = runs(options) * SECONDS_EACH[checked_preset(options.get("preset", "standard"))]
+    each = runs(options.get("certainty", False)) * SECONDS_EACH[checked_preset(options.get("preset", "standard"))]
     return int(START_SECONDS + each * sound.audio.shape[1] / sound.sample_rate)
-
-
-def runs(options: dict[str, Any]) -> int:
-    """How often a recording is restored with these options."""
-    return RUNS if options.get("certainty") else 1
 
 
 def check_lease(sound: Recording, options: dict[str, Any]) -> None:
@@ -45,7 +40,7 @@ def check_lease(sound: Recording, options: dict[str, Any]) -> None:
     if spaces is None:
         return
     preset = checked_preset(options.get("preset", "standard"))
-    most = (LONGEST_SECONDS - START_SECONDS) / SECONDS_EACH[preset] / runs(options)
+    most = (LONGEST_SECONDS - START_SECONDS) / SECONDS_EACH[preset] / runs(options.get("certainty", False))
     if sound.audio.shape[1] / sound.sample_rate > most:
         raise RestorationError(
             f"The graphics card is lent for {format_duration(LONGEST_SECONDS)} at most, which is enough for {most:.0f} "

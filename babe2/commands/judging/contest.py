@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from babe2.commands.judging.clips import add_clip_options, clips_asked
 from babe2.commands.options import add_checkpoint_options, restorer_of, settings_of
 from babe2.commands.targets import make_folder, save_report
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
 from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled, RestorationError
-from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.contest.rows import RATIO, USUAL, Case, Kept, Row, Way
 from babe2.evaluation.contest.run import run, tasks_of
 from babe2.evaluation.contest.standings import as_dict, csv_text, latex, markdown, standings
@@ -32,7 +32,7 @@ def add_contest(kinds: Any) -> None:
     parser = kinds.add_parser("methods", help=about, description=about)
     parser.set_defaults(run=run_methods, threads=1)  # of each job, so that scores do not depend on how many there are
     add_checkpoint_options(parser)
-    parser.add_argument("clips", nargs="+", metavar="FILE|DIR", type=Path, help="recordings kept from training")
+    add_clip_options(parser, "all but modern")
     parser.add_argument(
         "-o",
         "--output",
@@ -48,16 +48,6 @@ def add_contest(kinds: Any) -> None:
         help=f"may be repeated (default {', '.join(USUAL)}); {RATIO} is a plain third-octave ratio to the average "
         "spectrum, informed is told the true response",
     )
-    parser.add_argument(
-        "--family",
-        action="append",
-        choices=list(FAMILIES),
-        metavar="NAME",
-        help=f"kind of machines, may be repeated: {', '.join(FAMILIES)} (default all but modern)",
-    )
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each clip (default 10)")
-    parser.add_argument("--per-file", type=int, default=1, metavar="N", help="clips, evenly spaced (default 1)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="machines of each kind (default 1)")
     parser.add_argument("--jobs", type=int, metavar="N", help="at once, one core each (default: all cores)")
 
 
@@ -67,8 +57,7 @@ def run_methods(options: argparse.Namespace) -> int:
     restorer = restorer_of(options)
     settings = settings_of(options)
     check(restorer, ways, settings)
-    cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
-    clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
+    clips = clips_asked(options, restorer)
     if len({name for name, _, _ in clips}) < len(clips):
         raise RestorationError("Two of these recordings have the same name. Rename one, as scores are kept by names.")
     families = list(dict.fromkeys(options.family or OLD))

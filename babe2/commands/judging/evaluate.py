@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from babe2.commands.judging.clips import add_clip_options, clips_asked
 from babe2.commands.judging.contest import add_contest
 from babe2.commands.judging.recordings import add_recordings
 from babe2.commands.judging.table1 import add_table1
 from babe2.commands.options import add_prior_options, restorer_of, settings_of
 from babe2.commands.targets import check_file, make_folder, save_report
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
-from babe2.degradations.families import FAMILIES
 from babe2.errors import Cancelled
-from babe2.evaluation.clips import clips_of, find_recordings, with_known_response
+from babe2.evaluation.clips import with_known_response
 from babe2.evaluation.synthetic import INFORMED, Evaluation, evaluate_synthetic, settings_of_each
 from babe2.evaluation.table import summary, table
 from babe2.extras import require
@@ -31,17 +31,7 @@ def add_commands(subparsers: Any) -> None:
     synthetic = kinds.add_parser("synthetic", help=about, description=about)
     synthetic.set_defaults(run=run_synthetic)
     add_prior_options(synthetic)
-    synthetic.add_argument("clips", nargs="+", metavar="FILE|DIR", type=Path, help="recordings kept from training")
-    synthetic.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each clip (default 10)")
-    synthetic.add_argument("--per-file", type=int, default=1, metavar="N", help="clips, evenly spaced (default 1)")
-    synthetic.add_argument("--seeds", type=int, default=1, metavar="N", help="machines per clip (default 1)")
-    synthetic.add_argument(
-        "--family",
-        action="append",
-        choices=list(FAMILIES),
-        metavar="NAME",
-        help=f"kind of machines, may be repeated: {', '.join(FAMILIES)} (default published)",
-    )
+    add_clip_options(synthetic, "published")
     synthetic.add_argument(
         "--method",
         action="append",
@@ -69,8 +59,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
     for name, own in settings_of_each(restorer, preset, overrides, options.method).items():
         restorer.method(name, preset, response_known=name == INFORMED, **own)
     restorable = restorer.used(preset=preset, response_known=True, **overrides)
-    cut = {"seconds": options.seconds, "count": options.per_file, "model_rate": restorer.model.sample_rate}
-    clips = [clip for path in find_recordings(options.clips) for clip in clips_of(path, **cut)]
+    clips = clips_asked(options, restorer)
     sheets: list[Path] = []
     families = list(dict.fromkeys(options.family or ["published"]))
     if options.sheets:
