@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 
@@ -100,6 +101,7 @@ class Callbacks:
     examples: Path
     runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
     results: Results = field(default_factory=Results)  # by token
+    packed: WeakKeyDictionary[Outcome, tuple[Any, ...]] = field(default_factory=WeakKeyDictionary)  # with which wishes
 
     # At first sight
 
@@ -541,9 +543,10 @@ class Callbacks:
         """Makes the file anew, as it is wished for now; the evidence pack of another one goes."""
         if outcome is None:
             return
-        hidden = gr.update(visible=False)
+        wishes = (amount, kind, rate, loud, imagined)
+        others = [] if self.packed.get(outcome) == wishes else ["pack", "papers"]  # somebody may have been quick
         waiting = dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False))
-        yield {**waiting, "pack": hidden, "papers": hidden, "said": ""}
+        yield {**waiting, **dict.fromkeys(others, gr.update(visible=False)), "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
             home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
@@ -589,6 +592,7 @@ class Callbacks:
                 home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
                 beside = [home.report_page(papers), *home.pictures_and_numbers(papers)]
+                self.packed[outcome] = (amount, kind, rate, loud, imagined)
                 yield {
                     "pack": gr.update(value=str(home.pack(papers)), visible=True),
                     "papers": gr.update(value=list(map(str, beside)), visible=True),

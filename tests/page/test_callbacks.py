@@ -69,6 +69,10 @@ def updates(news: Any) -> list[dict[str, Any]]:
     return list(news)
 
 
+def merged(news: Any) -> dict[str, Any]:
+    return {name: value for update in news for name, value in update.items()}
+
+
 def test_who_presses_twice_ends_his_first_run(callbacks: Callbacks) -> None:
     callbacks.get_ready(visitor("a"))
     first = callbacks.runs["a"]
@@ -244,6 +248,16 @@ def test_what_was_imagined_is_shown_and_fades_without_restoring_again(callbacks:
     assert titles(heard)["restored"] == "Restored, 20% of what was imagined"
     home = done["kept"].take_home(tmp_path, callbacks.cards.restorer("piano-small"), imagined=0.2)
     assert "--imagined 0.2" in " ".join(home.command) and "20% of it was left" in home.words
+
+
+def test_a_pack_stays_until_something_else_is_wished(callbacks: Callbacks) -> None:
+    """Also when it was asked for before the run's own file was ready."""
+    done = run(callbacks, what="own-chain", chain="stages: [rumble]")["kept"]
+    wished = (done, 1.0, "WAV, 24 bit", "", False, 1.0)
+    assert "pack" in merged(callbacks.take_home(*wished))
+    assert merged(callbacks.make_pack(*wished))["pack"]["visible"]
+    assert "pack" not in merged(callbacks.take_home(*wished))
+    assert merged(callbacks.take_home(done, 1.0, "FLAC, 24 bit", "", False, 1.0))["pack"]["visible"] is False
 
 
 # By a chain of one's own
