@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 import numpy as np
 import programs
@@ -189,6 +190,11 @@ def small_transform() -> ConstantQ:
 @pytest.fixture
 def small_prior(small_network: CQTDiffPlus, small_transform: ConstantQ) -> PublishedPrior:
     return PublishedPrior(small_network, small_transform, sigma_data=0.063)
+
+
+def some(cases: Iterable[str], *daily: str) -> list[Any]:
+    """Cases of a dear test, as parameters: all but those for every day are `slow`."""
+    return [pytest.param(case, marks=[] if case in daily else [pytest.mark.slow]) for case in cases]
 
 
 def seeded(seed: int, dtype: torch.dtype = torch.float32) -> Noise:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import Vectors, deviation
+from conftest import Vectors, deviation, some
 from torch import Tensor
 
 from babe2.config import FitSettings, Weighting
@@ -443,7 +443,7 @@ def errors_db(found: Equalizer, plant: Equalizer, frequencies: Tensor) -> Tensor
     return (found.gain_db(frequencies) - plant.gain_db(frequencies)).abs()
 
 
-@pytest.mark.parametrize("name", PLANTS)
+@pytest.mark.parametrize("name", some(PLANTS, "telephone"))
 def test_fit_as_published_comes_near_a_planted_response(name: str) -> None:
     sums, frequencies = planted(PLANTS[name])
     fit = EqualizerFit(PIANO, 22050)
@@ -456,8 +456,8 @@ def test_fit_as_published_comes_near_a_planted_response(name: str) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("name", "most_db"), [("horn", 1.5), ("acoustic", 1.5), ("telephone", 1.5), ("wide", 4.5)])
-def test_gentler_and_longer_fit_recovers_a_planted_response(name: str, most_db: float) -> None:
+@pytest.mark.parametrize("name", some(PLANTS, "acoustic"))
+def test_gentler_and_longer_fit_recovers_a_planted_response(name: str) -> None:
     sums, frequencies = planted(PLANTS[name])
     patient = PIANO.changed(
         filter_learning_rate=2.0, filter_iterations=2000, filter_tolerance_hz=0.0, filter_tolerance_db=0.0
@@ -465,4 +465,4 @@ def test_gentler_and_longer_fit_recovers_a_planted_response(name: str, most_db: 
     error = errors_db(EqualizerFit(patient, 22050).update(sums), PLANTS[name], frequencies)
     # Measured at 0.06, 0.12, 0.11 and 0.30 dB; the most, 0.7, 0.7, 0.9 and 3.0 dB, within a few bins of a joint.
     assert float(error.mean()) < 0.5
-    assert float(error.max()) < most_db
+    assert float(error.max()) < (4.5 if name == "wide" else 1.5)

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,17 @@ from babe2.networks.bandwise import BandwiseUNet
 PUBLISHED = REFERENCE / "small_ckpt_original_format.pt"
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "small"
+    save(load(PUBLISHED), folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    save(load(PUBLISHED), tmp_path / "small")
-    return tmp_path / "small"
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A checkpoint's folder to be spoiled."""
+    return Path(shutil.copytree(saved, tmp_path / "small"))
 
 
 @pytest.mark.parametrize("spec", ["", "model.safetensors"])

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable
@@ -348,6 +349,14 @@ def is_refused(spec: Path, within: Path) -> None:
     assert sorted(within.rglob("*")) == before
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as it should be, which others are made from."""
+    folder = tmp_path_factory.mktemp("converted") / "good"
+    convert(PUBLISHED, folder)
+    return folder
+
+
 @pytest.mark.parametrize("make", PICKLES, ids=lambda make: make.__name__.replace("_", " "))
 def test_a_hostile_pt_file_is_refused(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
     make(tmp_path / "evil.pt", tmp_path / "trace")
@@ -355,8 +364,8 @@ def test_a_hostile_pt_file_is_refused(tmp_path: Path, make: Callable[[Path, Path
 
 
 @pytest.mark.parametrize("name", SAFETENSORS)
-def test_a_hostile_safetensors_file_is_refused(tmp_path: Path, name: str) -> None:
-    convert(PUBLISHED, tmp_path / "evil")
+def test_a_hostile_safetensors_file_is_refused(tmp_path: Path, converted: Path, name: str) -> None:
+    shutil.copytree(converted, tmp_path / "evil")
     weights = tmp_path / "evil" / "model.safetensors"
     emptied(weights)
     SAFETENSORS[name](weights, tmp_path / "trace")
@@ -366,8 +375,8 @@ def test_a_hostile_safetensors_file_is_refused(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_hostile_configuration_is_refused(tmp_path: Path, name: str) -> None:
-    convert(PUBLISHED, tmp_path / "evil")
+def test_a_hostile_configuration_is_refused(tmp_path: Path, converted: Path, name: str) -> None:
+    shutil.copytree(converted, tmp_path / "evil")
     make = CONFIGURATIONS[name]
     if make in ANY_FILE:
         emptied(tmp_path / "evil" / "config.json")

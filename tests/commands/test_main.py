@@ -694,7 +694,7 @@ def test_a_name_cannot_forge_a_message(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full"])
+@pytest.mark.parametrize("closed", [">&-", pytest.param("2>&-", marks=pytest.mark.slow), ">/dev/full"])
 def test_closed_and_full_streams_do_not_cost_the_result(wav: Path, closed: str) -> None:
     command = f"{sys.executable} -m babe2 restore {wav} --checkpoint {CHECKPOINT} --method ltas-eq {closed}"
     run = subprocess.run(["sh", "-c", command], capture_output=True, text=True)

@@ -31,8 +31,8 @@ def running() -> bool:
 
 @pytest.mark.thorough
 def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, recording: audio.Recording) -> None:
-    *moments, last = follow(restorer, recording.audio, recording.sample_rate, preset="draft", seed=3)
-    alone = restorer.restore(recording.audio, recording.sample_rate, preset="draft", seed=3)
+    *moments, last = follow(restorer, recording.audio, recording.sample_rate, steps=3, seed=3)
+    alone = restorer.restore(recording.audio, recording.sample_rate, steps=3, seed=3)
     assert isinstance(last, Restoration)
     np.testing.assert_array_equal(last.audio, alone.audio)
     told = [moment for moment in moments if isinstance(moment, Moment) and moment.step]
@@ -40,14 +40,14 @@ def test_it_tells_every_step_on_the_way_to_the_same_result(restorer: Restorer, r
     assert all(moment.sound is not None and moment.equalizer is not None for moment in told)
     assert [moment.share for moment in told] == sorted(moment.share for moment in told)
     assert Moment().words == "finding out how the recording was made"
-    assert re.fullmatch(r"segment 1 of 1, step \d+ of 10, about .* left", told[-1].words)
+    assert re.fullmatch(r"segment 1 of 1, step \d+ of 3, about .* left", told[-1].words)
 
 
 @pytest.mark.thorough
 def test_the_share_counts_the_steps_of_all_segments_also_when_several_go_at_once(
     restorer: Restorer, recording: audio.Recording
 ) -> None:
-    sound = np.tile(recording.audio, 4)
+    sound = np.tile(recording.audio, 3)
     told: list[Moment] = []
     for moment in follow(restorer, sound, recording.sample_rate, batch=3, steps=2, segment_length=45056):
         if isinstance(moment, Moment) and moment.step and moment.share not in [each.share for each in told]:
@@ -72,7 +72,7 @@ def test_closing_it_ends_the_computation(restorer: Restorer, recording: audio.Re
 def test_stopping_keeps_the_finished_segments(restorer: Restorer, recording: audio.Recording) -> None:
     stop, part = threading.Event(), None
     sound = np.tile(recording.audio, 2)
-    for part in follow(restorer, sound, recording.sample_rate, stopped=stop.is_set, steps=40, segment_length=22528):
+    for part in follow(restorer, sound, recording.sample_rate, stopped=stop.is_set, steps=8, segment_length=22528):
         if isinstance(part, Moment) and part.segment >= 2:
             stop.set()
     assert isinstance(part, Restoration) and 0 < part.audio.shape[1] < sound.shape[1]
