@@ -1,6 +1,6 @@
 """Makes the page's examples anew: `python examples/make.py AUDIO`, where the sources lie that README.md names.
 
-Each is spoiled as an old machine would have, restored by the command line, and drawn: left as it was, right as it is now.
+Each is spoiled as an old machine would have, restored by the command line, and drawn: left as it was, right as it is.
 The piano through a horn, `old_variation`, is older than this file; only its picture is drawn here.
 """
 
