@@ -80,6 +80,7 @@ THEME = gr.themes.Base(
     panel_background_fill_dark="*background_fill_primary",
     input_background_fill="#fffdf8",
     input_background_fill_dark="#261d18",
+    input_border_width="1px",
     input_border_color="*border_color_primary",
     input_border_color_dark="*border_color_primary",
     checkbox_label_background_fill="*background_fill_primary",
@@ -245,20 +246,23 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         chain_file = gr.UploadButton(
                             "Take a chain's file", file_types=[".yaml", ".yml"], size="sm", elem_id="chain-file"
                         )
-                with gr.Column(min_width=260) as by_hand:
-                    checkpoint = gr.Dropdown(
-                        cards.choices(),
-                        value=DEFAULT_CHECKPOINT,
-                        label="Which music",
-                        allow_custom_value=cards.any_hub_id,
-                    )
-                    card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
-                    preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
-                with gr.Column(min_width=260):
                     whole = gr.Checkbox(False, label="The whole recording")
-                    with gr.Row():
+                    with gr.Row(elem_id="place"):
                         start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
                         duration = gr.Number(EXCERPT_SECONDS, step=0.1, label="For", info="Seconds")
+                with gr.Column(scale=2, min_width=260) as by_hand, gr.Row(elem_id="by-hand"):
+                    with gr.Column(min_width=220):
+                        checkpoint = gr.Dropdown(
+                            cards.choices(),
+                            value=DEFAULT_CHECKPOINT,
+                            label="Which music",
+                            allow_custom_value=cards.any_hub_id,
+                        )
+                        card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
+                    with gr.Column(min_width=220):
+                        preset = gr.Radio(
+                            [(words, name) for name, words in PRESETS.items()], value="standard", label="How"
+                        )
             with gr.Accordion("More", open=False, elem_id="more") as more:
                 methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
                 method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")

@@ -61,7 +61,7 @@ def restored(name: str, *words: str | Path, command: str = "restore") -> None:
     made = HERE / f"{name}.restored.flac"
     run(command, HERE / f"{name}.flac", "-o", made, "--report", report, *words, "--threads", "1", "--overwrite")
     known = json.loads(report.read_text("utf-8"))
-    known = {key: value for key, value in known.items() if key not in ELSEWHERE}
+    known = {"threads": 1} | {key: value for key, value in known.items() if key not in ELSEWHERE}
     report.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
 
 

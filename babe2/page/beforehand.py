@@ -65,10 +65,14 @@ class Example:
         if chain is None:
             made = self.restoration()
             return Restored.of(recording, Excerpt(), checkpoint, sound, made, reference, beforehand=True)
-        after = audio.read(self.restored)
-        sounds = {RECORDING: _beside(after, sound), RESTORED: after.audio}
-        rate = after.sample_rate
+        sounds, rate = self.sounds()
         return ChainOutcome.known(recording, Excerpt(), sound, chain, sounds, rate, self.report, beforehand=True)
+
+    def sounds(self) -> tuple[dict[str, Audio], int]:
+        """What is to be heard before and after, and its sample rate."""
+        before, after = audio.read(self.recording), audio.read(self.restored)
+        sound = resample(torch.from_numpy(before.audio), before.sample_rate, after.sample_rate)
+        return {RECORDING: of_length(sound, after.audio.shape[1]), RESTORED: after.audio}, after.sample_rate
 
     def restoration(self) -> Restoration:
         """The restoration of one that no chain has made."""
@@ -85,12 +89,6 @@ class Example:
             report=self.report,
             uncertainty=uncertainty_of(self.report),
         )
-
-
-def _beside(after: audio.Recording, before: audio.Recording) -> Audio:
-    """A recording at the rate of what was made of it, and as long."""
-    heard = resample(torch.from_numpy(before.audio), before.sample_rate, after.sample_rate)
-    return of_length(heard, after.audio.shape[1])
 
 
 class Card(NamedTuple):

@@ -112,12 +112,23 @@ class Callbacks:
     @cached_property
     def shown_first(self) -> Update:
         """What is on the desk before anybody has brought anything: an example, before and after."""
-        folder = Path(tempfile.mkdtemp(prefix="babe2-first-"))
+        name = Card.all_in(self.examples)[0].name
+        sounds, rate = Example(self.examples, name).sounds()
+        return desk_tracks(sounds, rate, self._folder, select=RECORDING, words=SHOWN_FIRST)
+
+    def _heard_at_once(self, recording: str) -> Update | None:
+        """An example on the desk, until all that is known of it is there; None for any other recording."""
+        if (example := Example.of(recording, self.examples)) is None:
+            return None
+        sounds, rate = example.sounds()
+        return desk_tracks(sounds, rate, self._folder, select=RESTORED)
+
+    @cached_property
+    def _folder(self) -> Path:
+        """For the sounds of examples."""
+        folder = Path(tempfile.mkdtemp(prefix="babe2-examples-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        known = Example(self.examples, Card.all_in(self.examples)[0].name)
-        before, after = audio.read(known.recording), audio.read(known.restored)
-        tracks = {RECORDING: before.audio, RESTORED: after.audio}
-        return desk_tracks(tracks, after.sample_rate, folder, select=RECORDING, words=SHOWN_FIRST)
+        return folder
 
     def take_example(self, event: gr.EventData) -> Update:
         """An example of the gallery, as if it had been dropped."""
@@ -140,7 +151,7 @@ class Callbacks:
         """
         yield {
             **dict.fromkeys(["kept", "ltas_picture", "spectrograms", "response_picture", "numbers", "report"]),
-            "desk": None if recording else self.shown_first,
+            "desk": self._heard_at_once(recording) if recording else self.shown_first,
             **dict.fromkeys(["status", "warnings", "time_needed"], ""),
             "certainty_picture": None,
             "notice": "Listening to it\u2026" if recording else INVITATION,

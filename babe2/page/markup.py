@@ -18,8 +18,8 @@ CITATION = """\
 }"""
 KEPT = (
     "What you drop is a file in this server's temporary folder, which no other visitor reaches. It and what was made "
-    "of it are deleted after six to seven hours; nothing is sent elsewhere. Your browser keeps a token, by which you find "
-    "your last results again for an hour."
+    "of it are deleted after six to seven hours; nothing is sent elsewhere. Your browser keeps a token, by which you "
+    "find your last results again for an hour."
 )
 COPY = """element.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
@@ -27,11 +27,12 @@ COPY = """element.addEventListener("click", async (event) => {
   await navigator.clipboard?.writeText(element.querySelector("pre").textContent);
   button.textContent = navigator.clipboard ? "Copied" : "Select it and copy";
 })"""
-GROOVES = "".join(f'<circle cx="50" cy="50" r="{radius}"/>' for radius in (47, 42, 37, 32, 27))
-MARK = (
+
+
+MARK = (  # a record
     '<svg class="mark" viewBox="0 0 100 100" aria-hidden="true"><circle class="disc" cx="50" cy="50" r="50"/>'
-    f'<g class="grooves">{GROOVES}</g><circle class="label" cx="50" cy="50" r="17"/>'
-    '<circle class="hole" cx="50" cy="50" r="3"/></svg>'
+    f'<g class="grooves">{"".join(f"""<circle cx="50" cy="50" r="{radius}"/>""" for radius in (46, 39, 32, 25))}</g>'
+    '<circle class="label" cx="50" cy="50" r="17"/><circle class="hole" cx="50" cy="50" r="3"/></svg>'
 )
 
 
