@@ -18,7 +18,8 @@ from babe2.checkpoints.shelf import Shelf
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.extras import has
 from babe2.methods import BABE2
-from babe2.page import own_chain
+from babe2.page import markup, own_chain
+from babe2.page.beforehand import Card
 from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.cleaning import CLEANING, RESTORE, choices
@@ -39,20 +40,52 @@ AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machin
 RATES = ("as the recording", "44100", "48000", "96000")
 
 PROMISE = "Gives old music recordings their sound back"
-HEADING = f"""# babe2
-{PROMISE}. Drop a recording, press **Restore**, and hear the difference at equal loudness. *{IMAGINED}*"""
+PICK = """element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-example]");
+  if (card) trigger("click", { name: card.dataset.example });
+})"""  # which example was clicked in the gallery
 READS = "films" if has("formats") else "sound"  # a film's sound, too
 # Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
 FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
 HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
 
+ACCENT, ACCENT_BY_NIGHT = "#9a4a00", "#f2a65a"  # deep amber; everything else is paper and ink, or shellac by night
 THEME = gr.themes.Base(
     primary_hue="amber",
     neutral_hue="stone",
     font=["system-ui", "sans-serif"],  # nothing is fetched from elsewhere
     font_mono=["ui-monospace", "monospace"],
+    radius_size="sm",
 ).set(  # every text stands out from its ground by 4.5 to 1 or more
-    color_accent="#9a4a00",
+    body_background_fill="#f6efe2",
+    body_background_fill_dark="#15100d",
+    body_text_color="#2b2018",
+    body_text_color_dark="#f1e7d8",
+    background_fill_primary="#fffaf1",
+    background_fill_primary_dark="#1f1814",
+    background_fill_secondary="#f3e9d8",
+    background_fill_secondary_dark="#2a201a",
+    border_color_primary="#e0d2bb",
+    border_color_primary_dark="#463830",
+    border_color_accent=ACCENT,
+    border_color_accent_dark=ACCENT_BY_NIGHT,
+    block_background_fill="*background_fill_primary",
+    block_background_fill_dark="*background_fill_primary",
+    block_border_color="*border_color_primary",
+    block_border_color_dark="*border_color_primary",
+    block_shadow="none",
+    block_label_background_fill="*background_fill_primary",
+    block_label_background_fill_dark="*background_fill_primary",
+    panel_background_fill="*background_fill_primary",
+    panel_background_fill_dark="*background_fill_primary",
+    input_background_fill="#fffdf8",
+    input_background_fill_dark="#261d18",
+    input_border_width="1px",
+    input_border_color="*border_color_primary",
+    input_border_color_dark="*border_color_primary",
+    checkbox_label_background_fill="*background_fill_primary",
+    checkbox_label_background_fill_dark="*background_fill_secondary",
+    color_accent=ACCENT,
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_400",
     block_info_text_color="*neutral_600",
@@ -63,17 +96,23 @@ THEME = gr.themes.Base(
     block_title_text_color_dark="*neutral_200",
     input_placeholder_color="*neutral_500",  # what stands there counts
     input_placeholder_color_dark="*neutral_400",
-    button_primary_background_fill="#9a4a00",
+    button_primary_background_fill=ACCENT,
     button_primary_background_fill_hover="#7d3c00",
     button_primary_background_fill_dark="#a85400",
-    button_primary_background_fill_hover_dark="#9a4a00",
+    button_primary_background_fill_hover_dark=ACCENT,
     button_primary_text_color="white",
     button_primary_text_color_dark="white",
-    checkbox_background_color_selected="#9a4a00",
-    checkbox_border_color_selected="#9a4a00",
-    slider_color="#9a4a00",
+    button_secondary_background_fill="*background_fill_secondary",
+    button_secondary_background_fill_dark="*background_fill_secondary",
+    button_secondary_background_fill_hover="*border_color_primary",
+    button_secondary_background_fill_hover_dark="*border_color_primary",
+    button_secondary_text_color="*body_text_color",
+    button_secondary_text_color_dark="*body_text_color",
+    checkbox_background_color_selected=ACCENT,
+    checkbox_border_color_selected=ACCENT,
+    slider_color=ACCENT,
     link_text_color="#8a4300",
-    link_text_color_dark="#f2a65a",
+    link_text_color_dark=ACCENT_BY_NIGHT,
 )
 
 callbacks = Callbacks(
@@ -85,106 +124,11 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     kept = gr.State(None, time_to_live=3600)
     mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
     dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
-    gr.Markdown(HEADING)
+    gr.HTML(markup.head(PROMISE, IMAGINED), elem_id="head", padding=False)
     with gr.Row(elem_id="columns"):
-        with gr.Column(scale=2, min_width=320):
-            recording = gr.Audio(
-                label="Recording",
-                type="filepath",
-                sources=["upload", "microphone"],
-                editable=False,
-                elem_id="recording",
-                buttons=["download"],  # Gradio's share button would send a recording elsewhere
-            )
-            another = gr.UploadButton("Another recording", file_types=["audio", "video"], size="sm", elem_id="another")
-            gr.Examples(
-                [[str(EXAMPLES / "old_variation.flac")]],
-                [recording],
-                label="Or an example",
-                example_labels=["Piano, as a horn of 1910 heard it"],
-            )
-            to_do = [*choices(), *own_chain.choices()]
-            what = gr.Dropdown(to_do, value=RESTORE, label="What to do", elem_id="what")
-            stages = gr.CheckboxGroup(
-                [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
-                value=[],
-                label="Cleaned first",
-                visible=False,
-                elem_id="stages",
-            )
-            reasons = gr.Markdown(elem_id="reasons")
-            with gr.Column(visible=False, elem_id="chain-place") as chain_place:
-                chain = gr.Textbox(
-                    label="Chain",
-                    info="What its file says is done, and nothing else: which music, how, with which seed",
-                    placeholder=own_chain.EXAMPLE,
-                    lines=8,
-                    max_lines=24,
-                    elem_id="chain",
-                )
-                chain_file = gr.UploadButton(
-                    "Take a chain's file", file_types=[".yaml", ".yml"], size="sm", elem_id="chain-file"
-                )
-            with gr.Column() as by_hand:
-                methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
-                method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")
-                checkpoint = gr.Dropdown(
-                    cards.choices(),
-                    value=DEFAULT_CHECKPOINT,
-                    label="Which music",
-                    allow_custom_value=cards.any_hub_id,
-                )
-                card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
-                preset = gr.Radio([(words, name) for name, words in PRESETS.items()], value="standard", label="How")
-                brightness = gr.Slider(
-                    -3,
-                    3,
-                    0,
-                    step=0.5,
-                    label="Brightness",
-                    info="The recording cannot tell how bright the instrument was: 0 is most probable, less is darker",
-                    elem_id="brightness",
-                )
-                with gr.Accordion("Make it sound like another recording", open=False) as like_place:
-                    like = gr.Audio(
-                        label="A good recording of the same instrument",
-                        type="filepath",
-                        sources=["upload"],
-                        editable=False,
-                        buttons=[],
-                        elem_id="like",
-                    )
-                certainty = gr.Checkbox(
-                    False,
-                    label="Show what was measured and what imagined",
-                    info="Takes three times as long; then the imagined part can be faded out",
-                    elem_id="certainty",
-                )
-            whole = gr.Checkbox(False, label="The whole recording")
-            with gr.Row():
-                start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
-                duration = gr.Number(EXCERPT_SECONDS, step=0.1, label="For", info="Seconds")
-            with gr.Accordion("More", open=False) as more:
-                seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
-                gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
-                defaults, texts = cards.settings(DEFAULT_CHECKPOINT, "standard"), []
-                for group in GROUPS:
-                    with gr.Accordion(group, open=False):
-                        texts += [
-                            gr.Textbox(
-                                label=about.label,
-                                info=about.help,
-                                placeholder=defaults.get(name, ""),
-                                visible=name in defaults,
-                                elem_id=f"set-{name}",
-                                max_lines=1,
-                            )
-                            for name, about in SETTINGS.items()
-                            if about.group == group
-                        ]
-        with gr.Column(scale=3, min_width=320):
-            notice = gr.Markdown(INVITATION, elem_id="notice")
-            desk = gr.HTML(**desk_parts(), apply_default_css=False, elem_id="desk")
+        with gr.Column(scale=3, min_width=320, elem_id="listen"):
+            warnings = gr.Markdown(elem_id="warnings")
+            desk = gr.HTML(callbacks.shown_first, **desk_parts(), apply_default_css=False, elem_id="desk")
             with gr.Column(visible=False) as running:
                 live_picture = gr.Image(
                     label="As it stands",
@@ -194,7 +138,21 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     alt_text="Spectrogram of the restoration so far, and the estimated response of the old machine",
                     elem_id="live-picture",
                 )
-            warnings = gr.Markdown(elem_id="warnings")
+            entire = gr.Button("Restore the whole recording", size="sm", visible=False, elem_id="entire")
+            notice = gr.Markdown(INVITATION, elem_id="notice")
+        with gr.Column(scale=2, min_width=300, elem_id="bring"):
+            recording = gr.Audio(
+                label="Recording",
+                type="filepath",
+                sources=["upload", "microphone"],
+                editable=False,
+                elem_id="recording",
+                buttons=["download"],  # Gradio's share button would send a recording elsewhere
+            )
+            another = gr.UploadButton("Another recording", file_types=["audio", "video"], size="sm", elem_id="another")
+            gallery = gr.HTML(markup.gallery(Card.all_in(EXAMPLES), EXAMPLES), js_on_load=PICK, elem_id="gallery")
+    with gr.Row(elem_id="below"):
+        with gr.Column(scale=3, min_width=320, elem_id="results"):
             with gr.Tabs(selected="ltas", visible=False, elem_id="tabs") as tabs:
                 with gr.Tab("Before and after", id="spectrograms", visible=False) as before_tab:
                     spectrograms = gr.ImageSlider(
@@ -262,6 +220,94 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 said = gr.HTML(elem_id="said", padding=False)
                 with gr.Accordion("A page of it all, pictures and numbers", open=False, elem_id="papers"):
                     papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
+        with gr.Column(scale=2, min_width=300, elem_id="wishes"):
+            gr.Markdown("## What is to be done")
+            with gr.Row(elem_id="chosen"):
+                with gr.Column(min_width=260):
+                    to_do = [*choices(), *own_chain.choices()]
+                    what = gr.Dropdown(to_do, value=RESTORE, label="What to do", elem_id="what")
+                    stages = gr.CheckboxGroup(
+                        [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
+                        value=[],
+                        label="Cleaned first",
+                        visible=False,
+                        elem_id="stages",
+                    )
+                    reasons = gr.Markdown(elem_id="reasons")
+                    with gr.Column(visible=False, elem_id="chain-place") as chain_place:
+                        chain = gr.Textbox(
+                            label="Chain",
+                            info="What its file says is done, and nothing else: which music, how, with which seed",
+                            placeholder=own_chain.EXAMPLE,
+                            lines=8,
+                            max_lines=24,
+                            elem_id="chain",
+                        )
+                        chain_file = gr.UploadButton(
+                            "Take a chain's file", file_types=[".yaml", ".yml"], size="sm", elem_id="chain-file"
+                        )
+                    whole = gr.Checkbox(False, label="The whole recording")
+                    with gr.Row(elem_id="place"):
+                        start = gr.Number(0, step=0.1, label="From", info="Seconds; the liveliest place is proposed")
+                        duration = gr.Number(EXCERPT_SECONDS, step=0.1, label="For", info="Seconds")
+                with gr.Column(scale=2, min_width=260) as by_hand, gr.Row(elem_id="by-hand"):
+                    with gr.Column(min_width=220):
+                        checkpoint = gr.Dropdown(
+                            cards.choices(),
+                            value=DEFAULT_CHECKPOINT,
+                            label="Which music",
+                            allow_custom_value=cards.any_hub_id,
+                        )
+                        card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
+                    with gr.Column(min_width=220):
+                        preset = gr.Radio(
+                            [(words, name) for name, words in PRESETS.items()], value="standard", label="How"
+                        )
+            with gr.Accordion("More", open=False, elem_id="more") as more:
+                methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
+                method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")
+                brightness = gr.Slider(
+                    -3,
+                    3,
+                    0,
+                    step=0.5,
+                    label="Brightness",
+                    info="The recording cannot tell how bright the instrument was: 0 is most probable, less is darker",
+                    elem_id="brightness",
+                )
+                with gr.Accordion("Make it sound like another recording", open=False) as like_place:
+                    like = gr.Audio(
+                        label="A good recording of the same instrument",
+                        type="filepath",
+                        sources=["upload"],
+                        editable=False,
+                        buttons=[],
+                        elem_id="like",
+                    )
+                certainty = gr.Checkbox(
+                    False,
+                    label="Show what was measured and what imagined",
+                    info="Takes three times as long; then the imagined part can be faded out",
+                    elem_id="certainty",
+                )
+                seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
+                gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
+                defaults, texts = cards.settings(DEFAULT_CHECKPOINT, "standard"), []
+                for group in GROUPS:
+                    with gr.Accordion(group, open=False):
+                        texts += [
+                            gr.Textbox(
+                                label=about.label,
+                                info=about.help,
+                                placeholder=defaults.get(name, ""),
+                                visible=name in defaults,
+                                elem_id=f"set-{name}",
+                                max_lines=1,
+                            )
+                            for name, about in SETTINGS.items()
+                            if about.group == group
+                        ]
+    gr.HTML(markup.foot(os.environ.get("SPACE_ID")), js_on_load=markup.COPY, elem_id="foot", padding=False)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="problem", padding=False)
@@ -303,6 +349,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     wished = [kept, amount, kind, rate, loud, imagined]
     is_dark = "(token) => [token, document.body.classList.contains('dark')]"
 
+    gallery.click(**shown(callbacks.take_example), **private)
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once)
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
@@ -332,6 +379,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         concurrency_id="restoration",
         concurrency_limit=AT_ONCE,
     )
+    widened = entire.click(inputs=timed, **shown(callbacks.take_all), **private)
+    widened.success(js="() => document.querySelector('#restore').click()", **at_once)
     run.then(**shown(callbacks.rest), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])

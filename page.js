@@ -8,6 +8,7 @@
     : /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i;
   const RECORDINGS = "input[type=file][data-testid$=upload-button]", CHAINS = "#chain-place input[type=file]";
   const isChain = (file) => /\.ya?ml$/i.test(file?.name ?? "");
+  let awaited = 0; // the timer that waits for an example
   const part = (selector) => document.querySelector(selector);
 
   function refuse(files) { // says so and returns true where the first file cannot be read
@@ -40,12 +41,30 @@
   }, true);
 
   function give(input, file) { // as a sound, by its name where its system knows no better
+    clearInterval(awaited);
     const sound = new DataTransfer();
     const type = file.type.startsWith("audio/") ? file.type : `audio/${file.name.split(".").pop().toLowerCase()}`;
     sound.items.add(new File([file], file.name, { type }));
     input.files = sound.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
+
+  // An example of the gallery sounds as soon as it lies on the desk.
+  document.addEventListener("click", (event) => {
+    const card = event.target.closest?.("[data-example]");
+    if (!card) return;
+    document.querySelectorAll("[data-example]").forEach((each) => each.setAttribute("aria-pressed", each === card));
+    const desk = part("#desk .desk"), last = Date.now() + 20000;
+    if (!desk) return;
+    if (innerWidth < 800) desk.scrollIntoView({ block: "start" });
+    desk.dataset.state = "awaited"; // until it is laid there
+    clearInterval(awaited);
+    awaited = setInterval(() => {
+      const ready = desk.dataset.state === "ready";
+      if (ready && !desk.parentElement.desk.playing()) part("#desk [data-desk=play]").click();
+      if (ready || Date.now() > last) clearInterval(awaited);
+    }, 100);
+  });
 
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); }, true);

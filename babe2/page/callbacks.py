@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,7 +22,7 @@ from babe2.chains import Chain, Chained, Link
 from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import BABE2, all_settings, solvers, users_of
-from babe2.page.beforehand import restored_beforehand
+from babe2.page.beforehand import Card, Example
 from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, Cleaned, cleaned, links_of, stages_needed, stages_of
@@ -47,9 +49,13 @@ SETTINGS = {  # that a visitor may choose, in the order of their groups
     if about.group == group and not set(solvers()).isdisjoint(users_of(name))
 }
 INVITATION = (
-    "Nothing here yet. Drop a recording or take the example: you see and hear at once what it is like, before anything "
-    "is restored."
+    "Nothing here yet is yours. Play this: a piano as a horn of 1910 heard it, and the same restored; it was made "
+    "beforehand. Press **1** and **2** to switch while it plays."
 )
+SHOWN_FIRST = {  # titles and hints of what is on the desk when the page opens
+    RECORDING: ("Before", "A piano, spoiled as an acoustic machine of 1910 would have: a horn, its resonances, hiss."),
+    RESTORED: ("After", "The same, restored. What the horn could not hear is imagined from what it did."),
+}
 MAKE_PACK = "Make the evidence pack"
 SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the desk when all of it is chosen
 
@@ -105,6 +111,33 @@ class Callbacks:
 
     # At first sight
 
+    @cached_property
+    def shown_first(self) -> Update:
+        """What is on the desk before anybody has brought anything: an example, before and after."""
+        name = Card.all_in(self.examples)[0].name
+        sounds, rate = Example(self.examples, name).sounds()
+        return desk_tracks(sounds, rate, self._folder, select=RECORDING, words=SHOWN_FIRST)
+
+    def _heard_at_once(self, recording: str) -> Update | None:
+        """An example on the desk, until all that is known of it is there; None for any other recording."""
+        if (example := Example.of(recording, self.examples)) is None:
+            return None
+        sounds, rate = example.sounds()
+        return desk_tracks(sounds, rate, self._folder, select=RESTORED)
+
+    @cached_property
+    def _folder(self) -> Path:
+        """For the sounds of examples."""
+        folder = Path(tempfile.mkdtemp(prefix="babe2-examples-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def take_example(self, event: gr.EventData) -> Update:
+        """An example of the gallery, as if it had been dropped."""
+        name = str(event._data.get("name")) if isinstance(event._data, dict) else ""
+        known = [card.name for card in Card.all_in(self.examples) if card.name == name]
+        return {"recording": str(self.examples / f"{known[0]}.flac")} if known else {}
+
     def come_back(self, token: str | None, dark: bool) -> Update:
         """What a visitor had restored before the page was loaded anew: its recording, which is looked at again."""
         outcome = self.results.find(token)
@@ -119,11 +152,12 @@ class Callbacks:
         What was restored of the same recording, by its visitor or beforehand, is shown.
         """
         yield {
-            **dict.fromkeys(["kept", "desk", "ltas_picture", "spectrograms", "response_picture", "numbers", "report"]),
+            **dict.fromkeys(["kept", "ltas_picture", "spectrograms", "response_picture", "numbers", "report"]),
+            "desk": self._heard_at_once(recording) if recording else self.shown_first,
             **dict.fromkeys(["status", "warnings", "time_needed"], ""),
             "certainty_picture": None,
             "notice": "Listening to it\u2026" if recording else INVITATION,
-            **dict.fromkeys(["tabs", "take", "running", "pack", "papers"], gr.update(visible=False)),
+            **dict.fromkeys(["tabs", "take", "running", "pack", "papers", "entire"], gr.update(visible=False)),
             "go": gr.update(interactive=False, visible=True),
             **dict.fromkeys(["leave", "stop"], gr.update(visible=False)),
         }
@@ -267,6 +301,14 @@ class Callbacks:
             raise
         yield {"time_needed": words, "go": gr.update(interactive=True)}
 
+    @on_the_page
+    def take_all(self, certainty: bool, *fields: Any) -> Iterator[Update]:
+        """Means all of the recording from now on, and says how long that will take."""
+        place = {"whole": True, **dict.fromkeys(["start", "duration"], gr.update(interactive=False))}
+        recording, what, chain, method, checkpoint, preset, _, *others = fields
+        yield place
+        yield from self.time(certainty, recording, what, chain, method, checkpoint, preset, True, *others)
+
     def preset_values(self, checkpoint: str, preset: str, method: str) -> list[Any]:
         """The methods there are, whether they can be told how it is to sound, and what the empty fields mean.
 
@@ -296,11 +338,9 @@ class Callbacks:
 
     def _beforehand(self, recording: str, checkpoint: str) -> Outcome | None:
         """What lies ready of an example, where this checkpoint has made it."""
-        if checkpoint != DEFAULT_CHECKPOINT or (known := restored_beforehand(recording, self.examples)) is None:
+        if checkpoint != DEFAULT_CHECKPOINT or (known := Example.of(recording, self.examples)) is None:
             return None
-        reference = self.cards.reference(checkpoint)
-        sound = audio.read(recording)
-        return Restored.of(Path(recording), Excerpt(), checkpoint, sound, known, reference, beforehand=True)
+        return known.outcome(Path(recording), checkpoint, self.cards.reference(checkpoint))
 
     def _sight(
         self, seen: FirstLook, recording: str, checkpoint: str, excerpt: Excerpt, dark: bool, folder: Path
@@ -319,7 +359,7 @@ class Callbacks:
             "notice": f"{seen.words}\n\n{self.cards.advice(checkpoint, seen.found)}".rstrip(),
             "warnings": "",
             "tabs": gr.update(selected="ltas", visible=True),
-            **dict.fromkeys(["before_tab", "response_tab", "certainty_tab", "numbers_tab", "take"], hidden),
+            **dict.fromkeys(["before_tab", "response_tab", "certainty_tab", "numbers_tab", "take", "entire"], hidden),
             "desk": desk_tracks(sounds, rate, folder, start=excerpt.start),
             "ltas_picture": drawn(picture, folder / "ltas.png", dark),
         }
@@ -516,7 +556,15 @@ class Callbacks:
             **dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False)),
             **dict.fromkeys(["pack", "papers"], gr.update(visible=False)),
             "warnings": outcome.verdict,
+            "entire": gr.update(visible=self._goes_on(outcome)),
         }
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Whether there is more of the recording than was restored, and no more than may be."""
+        if outcome.excerpt.duration is None:
+            return False
+        _, samples, rate = audio.measure(outcome.recording)
+        return outcome.wanted + 0.05 < samples / rate <= self.longest
 
     def _heard(self, outcome: Outcome) -> tuple[audio.Recording, Audio | None]:
         """The excerpt of a finished run, and the same with its average spectrum matched."""

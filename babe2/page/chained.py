@@ -65,24 +65,43 @@ class ChainOutcome(Outcome):
     @classmethod
     def of(cls, recording: Path, excerpt: Excerpt, sound: audio.Recording, chain: Chain, done: Chained) -> ChainOutcome:
         """Keeps what a chain has made of an excerpt's `sound`."""
-        sounds, rate = heard_on_the_way(sound, done), done.sample_rate
-        stages = done.report["stages"]
-        bands = [stage["found"].get("band") for stage in stages if stage["track"] == WHOLE]
         report = done.report | {
-            "chain": chain.title,
-            "chain_file": chain_name(recording),
             "threads": thread_count(),
             "excerpt": {"start": excerpt.start, "seconds": round(sound.audio.shape[1] / sound.sample_rate, 6)},
-            "seconds": sum(stage["seconds"] for stage in stages),
         }
+        sounds = heard_on_the_way(sound, done)
+        outcome = cls.known(recording, excerpt, sound, chain, sounds, done.sample_rate, report)
+        done.discard()
+        return outcome
+
+    @classmethod
+    def known(
+        cls,
+        recording: Path,
+        excerpt: Excerpt,
+        sound: audio.Recording,
+        chain: Chain,
+        sounds: dict[str, Audio],
+        rate: int,
+        report: dict[str, Any],
+        beforehand: bool = False,
+    ) -> ChainOutcome:
+        """Keeps a chain's result by its `sounds`, all of one length at `rate`, and what its stages reported."""
+        stages, seconds = report["stages"], sounds[RESTORED].shape[1] / rate
+        bands = [stage["found"].get("band") for stage in stages if stage["track"] == WHOLE]
         outcome = cls(
             recording,
             excerpt,
             DEFAULT_CHECKPOINT,  # of the form; the chain has its own
             sound.tags,
-            seconds=done.samples / rate,
-            wanted=done.samples / rate,  # it is stopped before it is finished, or not at all
-            report=report,
+            seconds=seconds,
+            wanted=seconds,  # it is stopped before it is finished, or not at all
+            report=report
+            | {
+                "chain": chain.title,
+                "chain_file": chain_name(recording),
+                "seconds": sum(stage["seconds"] for stage in stages),
+            },
             found=verdict(
                 (sounds[RECORDING], rate),
                 (sounds[RESTORED], rate),
@@ -91,17 +110,25 @@ class ChainOutcome(Outcome):
                 imagines=any(stage["found"].get("generates") for stage in stages),
             ),
             folder=kept_folder(sounds=sounds),
+            beforehand=beforehand,
             chain=chain,
             sample_rate=rate,
         )
         weakref.finalize(outcome, shutil.rmtree, outcome.folder, ignore_errors=True)
-        done.discard()
         return outcome
 
     def sounds(self) -> dict[str, Audio]:
         """What is heard of it by track, all of one length, read from the folder."""
         kept: dict[str, Audio] = unpacked(self.folder, "sounds")
         return kept
+
+    @property
+    def made_beforehand(self) -> str:
+        return f"This example was restored beforehand, by the chain {self.chain.title}: {self._stages}."
+
+    @property
+    def _stages(self) -> str:
+        return " → ".join(link.name for link in self.chain.active)
 
     @property
     def title(self) -> str:
@@ -139,8 +166,7 @@ class ChainOutcome(Outcome):
             parts={name: sounds[name] for name in PARTS if name in sounds},
             earlier=[each.audio for each in before],
         )
-        stages = " → ".join(link.name for link in self.chain.active)
-        words = {RESTORED: ("By the chain", f"What the chain has made: {stages}.")}
+        words = {RESTORED: ("By the chain", f"What the chain has made: {self._stages}.")}
         words |= words_of(before)
         return desk_tracks(tracks, rate, folder, start=self.excerpt.start, select=select, words=words)
 
@@ -229,7 +255,7 @@ def heard_on_the_way(sound: audio.Recording, done: Chained) -> dict[str, Audio]:
         heard = resample(tape.read(0, tape.samples), rate, done.sample_rate)
         if len(heard) != done.tape.channels:  # the published program folds channels to one
             heard = heard.mean(dim=0, keepdim=True).expand(done.tape.channels, -1)
-        return _as_long(heard, done.samples).numpy()
+        return of_length(heard, done.samples)
 
     recording: tuple[Tape, int] = (MemoryTape(torch.from_numpy(sound.audio)), sound.sample_rate)
     parts: dict[str, Audio] = {}
@@ -250,5 +276,6 @@ def heard_on_the_way(sound: audio.Recording, done: Chained) -> dict[str, Audio]:
     return sounds if cleaned is None or parts else sounds | {CLEANED: beside(*cleaned)}
 
 
-def _as_long(heard: Tensor, samples: int) -> Tensor:
-    return torch.nn.functional.pad(heard, (0, max(0, samples - heard.shape[1])))[:, :samples].contiguous()
+def of_length(heard: Tensor, samples: int) -> Audio:
+    """A sound (channels, T), cut or filled up with silence."""
+    return torch.nn.functional.pad(heard, (0, max(0, samples - heard.shape[1])))[:, :samples].contiguous().numpy()

@@ -94,12 +94,17 @@ class Outcome(ABC):
 
     @property
     def verdict(self) -> str:
-        """What was done and what to beware of, as Markdown."""
-        imagined = f" {IMAGINED}" if self.found.imagines and not self.found.unchanged else ""
+        """What came of it, large, and what to beware of, as Markdown."""
+        imagined = IMAGINED if self.found.imagines and not self.found.unchanged else ""
         warned = [*self.report["warnings"], *(self.found.warnings if self.found.imagines else [])]
         told = [self.report["certainty"]["words"]] if self.is_certain else []
-        said = [f"**{self._done}**{imagined}", *told, *(f"- {warning}" for warning in warned)]
-        return "\n\n".join([BEFOREHAND, *said] if self.beforehand else said)
+        said = [f"## {self._done}", imagined, self.made_beforehand if self.beforehand else "", *told]
+        return "\n\n".join(filter(None, [*said, *(f"- {warning}" for warning in warned)]))
+
+    @property
+    def made_beforehand(self) -> str:
+        """That an example's result lay ready."""
+        return BEFOREHAND
 
     @property
     def _done(self) -> str:

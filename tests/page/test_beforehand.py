@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from babe2 import Restoration
-from babe2.page.beforehand import restored_beforehand
+from babe2 import Restoration, audio
+from babe2.page.beforehand import Card, Example
+from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import restorer_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,14 +22,42 @@ EXAMPLE, RESTORED = EXAMPLES / "old_variation.flac", EXAMPLES / "old_variation.r
 def known(tmp_path_factory: pytest.TempPathFactory) -> Restoration:
     upload = tmp_path_factory.mktemp("upload") / "anything.flac"
     upload.write_bytes(EXAMPLE.read_bytes())
-    found = restored_beforehand(upload, EXAMPLES)
-    assert found is not None
-    return found
+    found = Example.of(upload, EXAMPLES)
+    assert found is not None and found.recording == EXAMPLE
+    return found.restoration()
 
 
 def test_an_example_is_known_by_what_is_in_it(known: Restoration) -> None:
     np.testing.assert_array_equal(known.audio[0], sf.read(RESTORED, dtype="float32")[0])
-    assert restored_beforehand(EXAMPLES / "variation.flac", EXAMPLES) is None
+    assert Example.of(EXAMPLES / "variation.flac", EXAMPLES) is None
+
+
+@pytest.mark.parametrize("card", Card.all_in(EXAMPLES), ids=lambda card: card.name)
+def test_all_of_the_gallery_lies_ready_and_is_small(card: Card) -> None:
+    example = Example(EXAMPLES, card.name)
+    before, after = sf.info(example.recording), sf.info(example.restored)
+    assert after.duration == pytest.approx(before.duration, abs=1e-4) and before.duration <= 15
+    assert before.channels == after.channels == 1
+    assert (EXAMPLES / f"{card.name}.webp").stat().st_size < 15_000
+    assert {"input", "output", "command"}.isdisjoint(example.report) and "/tmp" not in json.dumps(example.report)
+    assert f"`{card.name}`" in (EXAMPLES / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["clip", "singer"])
+def test_what_a_chain_has_made_of_an_example_is_taken_home_as_it_is(tmp_path: Path, name: str) -> None:
+    example = Example(EXAMPLES, name)
+    outcome = example.outcome(example.recording, "piano-small", None)
+    assert isinstance(outcome, ChainOutcome) and "restored beforehand, by the chain" in outcome.verdict
+    home = outcome.take_home(tmp_path, restorer_of("piano-small"))
+    np.testing.assert_array_equal(sf.read(home.file)[0], sf.read(example.restored)[0])
+    assert f"--chain {name}.chain.yaml" in " ".join(home.command) and outcome.chain == example.chain
+    sound = audio.read(example.recording)
+    keys = [track["key"] for track in outcome.desk(tmp_path, sound, None)["tracks"]]
+    assert keys == ["recording", "restored", "added"]
+
+
+def test_examples_are_small() -> None:
+    assert sum(path.stat().st_size for path in EXAMPLES.iterdir() if path.is_file()) < 4.4e6
 
 
 def test_its_amount_can_be_chosen(known: Restoration) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from babe2 import Restoration, analyse, audio
-from babe2.page.beforehand import restored_beforehand
+from babe2.page.beforehand import Example
 from babe2.page.number_table import Row, as_html, rows
 from babe2.report.verdict import verdict
 
@@ -18,7 +18,7 @@ EXAMPLE = EXAMPLES / "old_variation.flac"
 
 @pytest.fixture(scope="module")
 def restoration() -> Restoration:
-    found = restored_beforehand(EXAMPLE, EXAMPLES)
+    found = Example(EXAMPLES, "old_variation").restoration()
     assert found is not None
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from babe2 import audio
-from babe2.page.beforehand import restored_beforehand
+from babe2.page.beforehand import Example
 from babe2.page.excerpt import Excerpt
 from babe2.page.outcome import Restored
 from babe2.page.results import KEPT_SECONDS, MOST_KEPT, Results
@@ -20,7 +20,7 @@ EXAMPLE = EXAMPLES / "old_variation.flac"
 
 @pytest.fixture(scope="module")
 def outcome() -> Restored:
-    known = restored_beforehand(EXAMPLE, EXAMPLES)
+    known = Example(EXAMPLES, "old_variation").restoration()
     assert known is not None
     return Restored.of(EXAMPLE, Excerpt(), "piano-small", audio.read(EXAMPLE), known, None)
 
