@@ -104,7 +104,8 @@ class CheckpointCards:
         return {name: value for name, value in row.items() if name != "path"}
 
     def choices(self, own: object = None) -> list[tuple[str, str]]:
-        """(what a list shows, id) of each, and of all of a visitor, one of which is `own`; those that are not on this machine are marked."""
+        """(what a list shows, id) of each, and of all of a visitor's of which one is `own`; what is not on this
+        machine is marked."""
         choices = []
         for row in self.rows():
             size = f", {row['bytes'] / 1e6:.0f} MB" if row["bytes"] else ""

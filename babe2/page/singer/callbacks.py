@@ -1,4 +1,4 @@
-"""What the page's section does when somebody touches it. Each callback yields new values of its parts by their names."""
+"""What the page's section does when somebody touches it. Each callback yields new values of parts by their names."""
 
 from __future__ import annotations
 
@@ -271,13 +271,12 @@ def expectation(steps: int | None, minutes: float) -> str:
     """What to expect of so many steps, in a sentence or two."""
     if steps is None:
         return "This checkpoint is fetched first; how far it comes can be told from then on."
-    said = f"In {format_duration(60 * minutes).removeprefix('about ')} this machine does roughly {max(steps, 1)} steps. "
+    said = (
+        f"In {format_duration(60 * minutes).removeprefix('about ')} this machine does roughly {max(steps, 1)} steps. "
+    )
     if steps < FEW_STEPS:
         return said + (
             "That is too few to hear much of: let it learn for longer, take the small network, or a machine with a "
             "graphics card."
         )
-    return said + (
-        "Its average spectrum is theirs at once; their timbre takes hundreds to thousands of steps, and a new instrument hours."
-    )
-
+    return said + "The balance of their sound is learned at once, their timbre in hundreds to thousands of steps."

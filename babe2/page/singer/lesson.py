@@ -1,8 +1,8 @@
 """A visitor's lesson: recordings in a folder of its own, and `babe2 finetune` at work on them in a process of its own.
 
-    FOLDER/learn, held     the recordings; all names are ours
-    FOLDER/run             what `babe2 finetune` writes: checkpoint, state, log.jsonl, checks
-    FOLDER/said            what it says
+FOLDER/learn, held     the recordings; all names are ours
+FOLDER/run             what `babe2 finetune` writes: checkpoint, state, log.jsonl, checks
+FOLDER/said            what it says
 """
 
 from __future__ import annotations

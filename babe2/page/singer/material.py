@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from babe2 import audio
@@ -22,14 +23,17 @@ LEARN, HELD = "learn", "held"  # folders: what is learned from, and what is kept
 
 SHORTEST_SECONDS = 3.0  # of a recording
 LEAST_SECONDS, FEW_SECONDS = 60.0, 300.0  # of all: below, nothing is begun; below, it is said what to expect
+TOO_LITTLE = "{} of good sound is too little to learn from. Give a minute at the least; ten are better."
 MOST_SECONDS, MOST_RECORDINGS = 7200.0, 50  # more is not heard through in the minutes that there are
 HELD_SECONDS, HELD_SHARE = (8.0, 30.0), 0.1  # kept apart: a tenth of all, within these limits
 
-# Eight pianos and three singers as they are, below 3.4 kHz and 5 kHz (slopes of 60 and 36 dB per octave), and with white
-# noise 10 dB below: the good ones have at least 26 dB above their noise and reach to 8 kHz or higher.
+# Of eight pianos and three singers the treble lies no more than 12 dB below that of the music that piano-small knows, and
+# 73 dB and more when they are cut off at 3.4 kHz. Their music is 26 dB and more above their noise.
 LOWEST_RATE = 22_050  # Hz
-LOWEST_END_HZ = 6000.0
-DULL_DB = -20.0  # beside good recordings of a piano; a band below it holds nothing of use
+TREBLE_HZ = (6000.0, 9000.0)
+DULL_DB = -20.0  # beside the reference: a band that lies lower holds next to nothing
+MIDDLE_HZ = 1000.0  # below it no band ends
+DULL_BANDS = 3  # of a sixth of an octave: where so many hold nothing, the band has ended
 LEAST_ABOVE_NOISE_DB = 20.0
 
 
@@ -59,13 +63,26 @@ def hear(path: Path, reference: ReferenceLtas | None) -> Heard:
 
 
 def end_hz(found: Mapping[str, Any]) -> float | None:
-    """Up to where a recording's band reaches beside good recordings, Hz, by what `analyse` found."""
-    ratios = found["ratio_to_reference_db"]
-    if ratios is None or found["bandwidth_high_hz"] is None:
-        return None
-    hertz = found["ltas"]["frequencies_hz"]
-    ends = [end for end, ratio in zip(hertz, ratios, strict=True) if ratio is not None and ratio > DULL_DB]
-    return max(ends, default=None)
+    """Up to where a recording's band reaches, Hz, by what `analyse` found beside a reference; None where none is."""
+    known = _beside_reference(found)
+    if not _is_dull(known):
+        return found["bandwidth_high_hz"]  # type: ignore[no-any-return]
+    dull = [ratio < DULL_DB and hertz > MIDDLE_HZ for hertz, ratio in known]
+    ends = [known[i][0] for i in range(len(known)) if all(dull[i : i + DULL_BANDS])]
+    return min([*ends, TREBLE_HZ[0]])
+
+
+def _is_dull(known: Sequence[tuple[float, float]]) -> bool:
+    """Whether next to no treble is there, by each band's frequency and level over the reference's."""
+    treble = [ratio for hertz, ratio in known if TREBLE_HZ[0] < hertz < TREBLE_HZ[1]]
+    return bool(treble) and median(treble) < DULL_DB
+
+
+def _beside_reference(found: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Frequency and level over the reference's, dB, of each band in which both are known."""
+    ratios = found["ratio_to_reference_db"] or []
+    known = zip(found["ltas"]["frequencies_hz"], ratios, strict=False)
+    return [(hertz, ratio) for hertz, ratio in known if ratio is not None]
 
 
 def fault_of(found: Mapping[str, Any]) -> str:
@@ -78,7 +95,7 @@ def fault_of(found: Mapping[str, Any]) -> str:
         return f"its music is only {max(above, 0):.0f} dB above its noise, which would be learned, too."
     if rate < LOWEST_RATE:
         return f"with {rate} samples a second it holds nothing above {format_hertz(rate / 2)}."
-    if end is not None and end < LOWEST_END_HZ:
+    if end is not None and _is_dull(_beside_reference(found)):
         return f"above {format_hertz(end)} it holds next to nothing, as a telephone or an old machine would leave it."
     return ""
 
@@ -113,10 +130,7 @@ def seconds_of(heard: Sequence[Heard]) -> float:
 def check_enough(heard: Sequence[Heard]) -> None:
     """Refuses what is too little to learn anything from."""
     if (seconds := seconds_of(kept(heard))) < LEAST_SECONDS:
-        raise RestorationError(
-            f"{format_length(seconds)} of good sound is too little to learn from. Give a minute at the least; ten are "
-            "better."
-        )
+        raise RestorationError(TOO_LITTLE.format(format_length(seconds)))
 
 
 def verdict(heard: Sequence[Heard]) -> str:
@@ -124,9 +138,7 @@ def verdict(heard: Sequence[Heard]) -> str:
     good = kept(heard)
     seconds = seconds_of(good)
     if seconds < LEAST_SECONDS:
-        return (
-            f"{format_length(seconds)} of good sound is too little to learn from: a minute is the least, ten are better."
-        )
+        return TOO_LITTLE.format(format_length(seconds))
     said = f"{clock(seconds)} of good sound in {len(good)} {'recording' if len(good) == 1 else 'recordings'}. "
     if seconds < FEW_SECONDS:
         said += "That is little: these pieces are learned rather than the one who plays them. "

@@ -39,7 +39,9 @@ def resting(lesson: Lesson, reports: Reports) -> str:
         return lesson.failure
     if not lesson.has_learned:
         return "Stopped before anything was learned." if lesson.was_stopped else ""
-    ended = "Stopped; it goes on from here." if lesson.was_stopped else "Done. It can go on from before its last minutes."
+    ended = (
+        "Stopped; it goes on from here." if lesson.was_stopped else "Done. It can go on from before its last minutes."
+    )
     return f"{ended} {reports[-1]['iteration']} steps, {heard(reports[-1])}.{held_out(reports)}" if reports else ended
 
 
