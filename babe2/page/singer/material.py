@@ -27,8 +27,8 @@ TOO_LITTLE = "{} of good sound is too little to learn from. Give a minute at the
 MOST_SECONDS, MOST_RECORDINGS = 7200.0, 50  # more is not heard through in the minutes that there are
 HELD_SECONDS, HELD_SHARE = (8.0, 30.0), 0.1  # kept apart: a tenth of all, within these limits
 
-# Of eight pianos and three singers the treble lies no more than 12 dB below that of the music that piano-small knows, and
-# 73 dB and more when they are cut off at 3.4 kHz. Their music is 26 dB and more above their noise.
+# Of eight pianos and three singers the treble lies no more than 12 dB below that of the music that piano-small knows,
+# and 73 dB and more when they are cut off at 3.4 kHz. Their music is 26 dB and more above their noise.
 LOWEST_RATE = 22_050  # Hz
 TREBLE_HZ = (6000.0, 9000.0)
 DULL_DB = -20.0  # beside the reference: a band that lies lower holds next to nothing

@@ -5,8 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import gradio as gr
+from typing import TYPE_CHECKING
 
 from babe2.checkpoints.card import UNKNOWN, one_line
 from babe2.checkpoints.checkpoint import CARD, CONFIG, WEIGHTS
@@ -14,6 +13,9 @@ from babe2.checkpoints.publishing import Published, plan, publish
 from babe2.errors import RestorationError
 from babe2.page.singer.own import OwnCheckpoint
 from babe2.wording import plain_name
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 LICENCES = ("cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc0-1.0", "other")
 LONGEST_TEXT = 300  # characters of what is said of it
