@@ -332,7 +332,7 @@ def test_a_visitor_brings_a_singer(cards: CheckpointCards, recordings: Mapping[s
 
 
 def wait(until: Callable[[], Any]) -> None:
-    for _ in range(1200):
+    for _ in range(3000):
         if until():
             return
         time.sleep(0.1)

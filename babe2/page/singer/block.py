@@ -39,13 +39,8 @@ def _parts(cards: CheckpointCards) -> dict[str, Any]:
     with gr.Accordion("Bring your own singer or pianist", open=False, elem_id="singer"):
         gr.Markdown(INTRODUCTION)
         others = gr.Markdown(elem_id="singer-others")
-        files = gr.File(
-            label="Good recordings of one singer or pianist",
-            file_count="multiple",
-            file_types=["audio"],
-            type="filepath",
-            height=160,
-            elem_id="singer-files",
+        files = gr.UploadButton(
+            "Choose good recordings", file_count="multiple", file_types=["audio"], elem_id="singer-files"
         )
         verdict = gr.Markdown(elem_id="singer-verdict")
         heard = gr.HTML(elem_id="singer-heard", padding=False)

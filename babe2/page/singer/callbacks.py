@@ -183,7 +183,6 @@ class Singer:
         hidden = gr.update(visible=False)
         return {
             "token": None,
-            "files": None,
             **dict.fromkeys(["heard", "verdict", "standing", "curve", "skipped", "problem", "published"], ""),
             **dict.fromkeys(["learning", "hearing", "keeping", "forget", "stop"], hidden),
             "others": self.school.busy(None),

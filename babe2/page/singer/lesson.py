@@ -25,12 +25,14 @@ from babe2.errors import RestorationError
 from babe2.page.checkpoint_cards import DEVICE
 from babe2.page.messages import for_visitors, nameless
 from babe2.page.singer.material import HELD, LEARN, Heard, divide
+from babe2.process import choose_device
 from babe2.training.progress import LOG
 
 RUN, SAID = "run", "said"
-INTERRUPTED = 130  # the exit status after a signal to stop
+# Exit statuses after a signal to stop: after one, after a second one, and where it was not handled.
+INTERRUPTED = (130, 143, -15, -9)
 DECAY_SHARE = 0.5  # of the minutes, over which the learning rates fall to nothing at the end
-CHECKS = 4  # restorations on the way, about
+CHECKS, REPORTS = 4, 300  # on the way, about: restorations, and points of the loss
 # A program whose input ends is asked to stop as by Ctrl-C: so it stops too when the page goes, in whatever manner.
 # It gives way to restorations.
 UNDER_WATCH = """
@@ -57,7 +59,8 @@ class Wish:
 
     def arguments(self) -> list[str]:
         """What `babe2 finetune` is told, in the lesson's folder."""
-        check_every = max(2, (self.iterations or (40 if self.compact else 8)) // CHECKS)
+        steps = self.iterations or (40 if self.compact else 8)
+        parts = 1 if choose_device(DEVICE) != "cpu" else 2 if self.compact else 4  # memory is shared with restorations
         options = {
             "checkpoint": self.checkpoint,
             "data": LEARN,
@@ -65,11 +68,14 @@ class Wish:
             "output": RUN,
             "minutes": self.minutes,
             "decay-minutes": DECAY_SHARE * self.minutes,
-            "log-every": 5 if self.compact else 1,
-            "check-every": check_every,
+            "log-every": max(1, steps // REPORTS),
+            "check-every": max(2, steps // CHECKS),
+            "accumulate": parts,
             "device": DEVICE,
         }
-        return ["finetune", *(f"--{name}={value}" for name, value in options.items()), "--restorations", *self.extra]
+        given = [f"--{name}={value}" for name, value in options.items()]
+        save_memory = ["--save-memory"] if parts > 2 else []
+        return ["finetune", *given, "--restorations", *save_memory, *self.extra]
 
 
 @dataclass(eq=False)
@@ -131,6 +137,8 @@ class Lesson:
         self._asked = True
         with suppress(OSError):
             _input(process).close()
+        if not self.has_begun and not self.progress():  # it measures or loads, and there is nothing to keep
+            process.terminate()
         if patience is not None:
             try:
                 process.wait(patience)
@@ -173,12 +181,12 @@ class Lesson:
     @property
     def was_stopped(self) -> bool:
         """Whether it ended because somebody asked it to."""
-        return self._process is not None and self._process.poll() == INTERRUPTED
+        return self._process is not None and self._process.poll() in INTERRUPTED
 
     @property
     def failure(self) -> str:
         """Why it ended before its time, as a sentence for visitors; "" where it did not."""
-        if self._process is None or self._process.poll() in (None, 0, INTERRUPTED):
+        if self._process is None or self._process.poll() in (None, 0, *INTERRUPTED):
             return ""
         said = self._said()
         told = [line.removeprefix("babe2: ") for line in said if line.startswith("babe2: ")]

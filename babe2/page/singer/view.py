@@ -25,7 +25,7 @@ def standing(lesson: Lesson) -> str:
     if lesson.is_stopping:
         return bar(None, "stopping; what was learned is being saved")
     if not reports:
-        return bar(None, "measuring the recordings and getting ready, which takes a minute or two")
+        return bar(None, "getting ready and measuring the recordings, which takes some minutes on a busy machine")
     last = reports[-1]
     left = float(last["seconds_left"] or 0.0)
     whole = 60 * lesson.wish.minutes if lesson.wish else left
