@@ -118,9 +118,10 @@ def _wire(singer: Singer, demo: gr.Blocks, parts: dict[str, Any], shown: Shown) 
     at_once = private | {"queue": False}
     of = parts.__getitem__
     token, title = of("token"), of("title")
+    changing = {name: part for name, part in parts.items() if not isinstance(part, gr.UploadButton)}
 
     def does(work: Callable[..., Any]) -> dict[str, Any]:
-        return shown(work, parts)
+        return shown(work, changing)
 
     demo.load(inputs=[token], **does(singer.come_back), **at_once)
     of("timer").tick(inputs=[token], **does(singer.tick), **at_once)
