@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from inspect import isgeneratorfunction
 from pathlib import Path
@@ -27,6 +27,9 @@ from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
+from babe2.page.singer.block import add_singer
+from babe2.page.singer.callbacks import Singer
+from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
@@ -328,7 +331,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     at_once = private | {"queue": False}
     latest = private | {"trigger_mode": "always_last"}
 
-    def shown(work: Callable[..., Any]) -> dict[str, Any]:
+    def shown(work: Callable[..., Any], parts: Mapping[str, Any] = parts) -> dict[str, Any]:
         """A callback's function and outputs: the values that it yields by name go to the parts of these names."""
 
         @wraps(work)
@@ -392,6 +395,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 
+    if singer_is_allowed():
+        add_singer(Singer(cards), demo, checkpoint, shown)
     add_endpoints(Endpoints(cards, LONGEST), AT_ONCE)
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)

@@ -27,7 +27,7 @@ ALLOWED: dict[str, str] = {
     "degradations analysis networks dsp network",
     "evaluation": "report training front audio degradations analysis dsp",
     "generation": "dsp",
-    "page": "report chains stages front methods certainty audio checkpoints analysis recordings dsp",
+    "page": "report chains stages training front methods certainty audio checkpoints analysis recordings dsp",
     "babe2": "chains front analysis",
     "chains": "stages front audio checkpoints analysis recordings dsp",
     "report": "front methods certainty audio degradations analysis equalizer dsp",

@@ -143,7 +143,12 @@ class Callbacks:
         outcome = self.results.find(token)
         if outcome is None or not outcome.recording.exists():
             return {"dark": dark}
-        return {"dark": dark, "recording": str(outcome.recording), "checkpoint": outcome.checkpoint}
+        chosen: Any = outcome.checkpoint
+        if self.cards.is_somebodys_own(chosen):  # the list of a new page does not have it yet
+            there = chosen in dict(self.cards.choices(chosen)).values()
+            value = chosen if there else DEFAULT_CHECKPOINT
+            chosen = gr.update(choices=self.cards.choices(chosen), value=value)
+        return {"dark": dark, "recording": str(outcome.recording), "checkpoint": chosen}
 
     @on_the_page
     def look(self, recording: str | None, checkpoint: str, token: str | None, dark: bool) -> Iterator[Update]:

@@ -24,6 +24,7 @@ from babe2.estimate import Pace, calibrate, estimate
 from babe2.methods import BABE2, Method, able, choose
 from babe2.page.excerpt import Excerpt
 from babe2.page.first_look import FirstLook
+from babe2.page.singer.own import OWN, PREFIX
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
 
@@ -40,14 +41,21 @@ _loading: defaultdict[str, Lock] = defaultdict(Lock)
 def restorer_of(checkpoint: str, device: str = "auto") -> Restorer:
     """The restorer of a checkpoint that `CheckpointCards.checked` let pass, loaded once for all visitors.
 
-    No folder of this machine can be meant: what is not in the manifest is looked for on the Hub and nowhere else.
+    No folder of this machine can be meant: what is not in the manifest, and no visitor's own, is looked for on the Hub
+    and nowhere else.
     """
+    if CheckpointCards.is_somebodys_own(checkpoint) and OWN.find(checkpoint) is None:  # it may still be loaded
+        raise RestorationError("This checkpoint of your own is not kept any more. Choose another one.")
     with _loading[checkpoint]:  # who comes while it is being loaded waits for it
         return _loaded(checkpoint, device)
 
 
 @lru_cache(maxsize=2)  # a published prior takes a fifth of a gigabyte
 def _loaded(checkpoint: str, device: str) -> Restorer:
+    if own := OWN.find(checkpoint):
+        restorer = Restorer.from_checkpoint(own.folder, device=device)
+        restorer.name = own.title
+        return restorer
     named = repository(checkpoint)
     if named is None:
         return Restorer.from_checkpoint(checkpoint, device=device)
@@ -95,30 +103,40 @@ class CheckpointCards:
         row = entry_as_dict(self.shelf, self.shelf.entry(checkpoint))
         return {name: value for name, value in row.items() if name != "path"}
 
-    def choices(self) -> list[tuple[str, str]]:
-        """(what a list shows, id) of each; those that are not on this machine are marked."""
+    def choices(self, own: object = None) -> list[tuple[str, str]]:
+        """(what a list shows, id) of each, and of all of a visitor's of which one is `own`; what is not on this
+        machine is marked."""
         choices = []
         for row in self.rows():
             size = f", {row['bytes'] / 1e6:.0f} MB" if row["bytes"] else ""
             absent = "not on this machine" if offline() else "to be fetched first"
             mark = f" ({absent}{size})" if row["state"] == "remote" else ""
             choices.append((row["title"] + mark, row["id"]))
-        return choices
+        mine = [(f"{one.title} (yours, {one.steps} steps)", one.name) for one in OWN.beside(own)]
+        return [*mine, *choices]
 
     def checked(self, checkpoint: object) -> str:
-        """The name of a checkpoint that a visitor may use: one of the manifest or, where allowed, one on the Hub.
+        """The name of a checkpoint that a visitor may use: one of the manifest, his own or, where allowed, one on the
+        Hub.
 
         Whether there is such a folder on this machine changes nothing in the answer.
         """
         if isinstance(checkpoint, str):
-            if checkpoint in self.priors:
+            if checkpoint in self.priors or OWN.find(checkpoint):
                 return checkpoint
             if self.any_hub_id and repository(checkpoint):
                 return checkpoint
         raise RestorationError(f"There is no checkpoint {checkpoint!r:.80} here. Choose one of the list.")
 
+    @staticmethod
+    def is_somebodys_own(checkpoint: str) -> bool:
+        """Whether a name is one of a visitor's checkpoints, kept or not any more."""
+        return checkpoint.startswith(PREFIX)
+
     def card(self, checkpoint: str) -> str:
         """What a listener should know before choosing it, as Markdown."""
+        if own := OWN.find(checkpoint):
+            return f"{own.about} *Only you see it, and it is deleted some hours after your last visit: take it home.*"
         if checkpoint not in self.priors:
             return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
         row = self.row(checkpoint)
@@ -141,9 +159,9 @@ class CheckpointCards:
         return {"licence": entry.licence, "credit": entry.credit} if entry else {}
 
     def is_here(self, checkpoint: str) -> bool:
-        """Whether a checkpoint of the manifest is on this machine."""
+        """Whether a checkpoint of the manifest, or of a visitor, is on this machine."""
         entry = self.priors.get(self.checked(checkpoint))
-        return entry is not None and self.shelf.at_hand(entry) is not None
+        return OWN.find(checkpoint) is not None or (entry is not None and self.shelf.at_hand(entry) is not None)
 
     def here(self, checkpoint: str) -> Restorer | None:
         """The restorer of a checkpoint that is on this machine, else None: looking fetches nothing."""
@@ -187,14 +205,16 @@ class CheckpointCards:
     def settings(self, checkpoint: str, preset: str, method: str = BABE2) -> dict[str, str]:
         """What a preset means for a checkpoint of the manifest, on this machine or not: the settings that a method
         uses, as text."""
-        if checkpoint not in self.priors:
+        if checkpoint not in self.priors and OWN.find(checkpoint) is None:
             return {}
         chosen = choose(method, preset, column_of(self._model(checkpoint), None), {})
         return {name: as_text(value) for name, value in chosen.settings.as_dict().items()}
 
     def _model(self, checkpoint: str) -> Model:
         """What the manifest says of a checkpoint's network; its sizes it does not know."""
-        entry = self.priors.get(checkpoint) or self.priors["piano"]  # those of the Hub are mostly like it
+        own = OWN.find(checkpoint)
+        known = own.parent if own else checkpoint
+        entry = self.priors.get(known) or self.priors["piano"]  # those of the Hub are mostly like it
         architecture = BandwiseArchitecture((), ()) if entry.settings == "compact" else Architecture((), (), 0)
         return Model(architecture, entry.sample_rate, entry.segment, entry.sigma_data or 0.0, str(entry.settings))
 
