@@ -19,8 +19,9 @@ from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.extras import has
 from babe2.methods import BABE2
 from babe2.page import own_chain
-from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
+from babe2.page.callbacks import INVITATION, MAKE_PACK, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
+from babe2.page.choice import SETTINGS
 from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS

@@ -22,9 +22,10 @@ from babe2.checkpoints.shelf import Shelf
 from babe2.commands.main import main
 from babe2.dsp.tape import MemoryTape
 from babe2.extras import EXTRAS
-from babe2.page.callbacks import SETTINGS, Callbacks, looked_at, part_of, progress_bar
+from babe2.page.callbacks import Callbacks, looked_at, part_of, progress_bar
 from babe2.page.chained import heard_on_the_way
 from babe2.page.checkpoint_cards import CheckpointCards
+from babe2.page.choice import SETTINGS
 from babe2.page.excerpt import Excerpt
 from babe2.recordings.journal import Storage
 from babe2.stages import STAGES, Made
