@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from inspect import isgeneratorfunction
 from pathlib import Path
@@ -19,6 +19,9 @@ from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.extras import has
 from babe2.methods import BABE2
 from babe2.page import own_chain
+from babe2.page.box.block import Chosen, lay_out_box, wire_box
+from babe2.page.box.callbacks import BoxCallbacks
+from babe2.page.box.sides import Limits
 from babe2.page.callbacks import INVITATION, MAKE_PACK, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.choice import SETTINGS
@@ -37,6 +40,8 @@ LONGEST = float(os.environ.get("BABE2_LONGEST_SECONDS", 600))  # that one may ha
 LARGEST = os.environ.get("BABE2_LARGEST_FILE", "200mb")
 WAITING = int(os.environ.get("BABE2_QUEUE", 20))  # who comes when so many wait is told to come back
 AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machine
+BOX_SIDES = int(os.environ.get("BABE2_BOX_SIDES", 50))  # that one box may hold
+BOX_SECONDS = float(os.environ.get("BABE2_BOX_SECONDS", 3600))  # of sound in one box
 RATES = ("as the recording", "44100", "48000", "96000")
 
 PROMISE = "Gives old music recordings their sound back"
@@ -81,6 +86,7 @@ callbacks = Callbacks(
     CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1"), LONGEST, EXAMPLES
 )
 cards = callbacks.cards
+box_callbacks = BoxCallbacks(callbacks, Limits(BOX_SIDES, BOX_SECONDS))
 
 with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
     kept = gr.State(None, time_to_live=3600)
@@ -263,6 +269,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 said = gr.HTML(elem_id="said", padding=False)
                 with gr.Accordion("A page of it all, pictures and numbers", open=False, elem_id="papers"):
                     papers = gr.File(show_label=False, file_count="multiple", interactive=False, visible=False)
+    box = lay_out_box(box_callbacks)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="problem", padding=False)
@@ -283,7 +290,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     at_once = private | {"queue": False}
     latest = private | {"trigger_mode": "always_last"}
 
-    def shown(work: Callable[..., Any]) -> dict[str, Any]:
+    def shown(work: Callable[..., Any], parts: Mapping[str, Any] = parts) -> dict[str, Any]:
         """A callback's function and outputs: the values that it yields by name go to the parts of these names."""
 
         @wraps(work)
@@ -344,6 +351,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 
+    taken = Chosen(parts, [seed, brightness, like, certainty, stages], chosen, certainty, [checkpoint.change, *touched])
+    wire_box(box_callbacks, box, taken, shown, demo, AT_ONCE)
     add_endpoints(Endpoints(cards, LONGEST), AT_ONCE)
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)
