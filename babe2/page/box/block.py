@@ -15,7 +15,6 @@ from babe2.wording import clock
 
 Parts = Mapping[str, Any]
 Shown = Callable[[Callable[..., Any], Parts], dict[str, Any]]  # a callback's function and outputs
-TO_THE_DESK = "() => document.getElementById('desk')?.scrollIntoView({ block: 'center' })"
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class BoxCallbacks:
         if (box := self.boxes.find(token)) is not None:
             box.halt()
             self.boxes.forget(token)
+            for session in [each for each, held in self.sessions.items() if held is box]:
+                del self.sessions[session]
         nothing = Box(self.limits)
         yield {"token": None, **shown(nothing), **controls(nothing), "status": "", "time_needed": ""}
 

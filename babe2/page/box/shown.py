@@ -12,7 +12,7 @@ from babe2.page.box.sides import Box, Side, State
 from babe2.page.callbacks import progress_bar
 from babe2.wording import format_duration, format_length
 
-GO, GO_ON = "Restore the box", "Go on"
+GO, GO_ON, AGAIN = "Restore the box", "Go on", "Try again"
 WORDS = {State.UNCHANGED: "nearly unchanged"}
 
 
@@ -53,9 +53,10 @@ def controls(box: Box) -> dict[str, Any]:
     """What may be pressed."""
     busy = box.running or box.under_way is not None
     begun = any(side.file is not None for side in box.sides)
+    failed = all(side.state == State.FAILED for side in box.open)
     return {
         "below": gr.update(visible=bool(box.sides)),
-        "go": gr.update(value=GO_ON if begun else GO, interactive=not busy and bool(box.open)),
+        "go": gr.update(value=(AGAIN if failed and box.open else GO_ON) if begun else GO, interactive=not busy and bool(box.open)),
         "stop": gr.update(interactive=box.running),
         "zip": gr.update(interactive=begun),
         "empty": gr.update(interactive=not busy),

@@ -60,6 +60,10 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-does]");
   if (!button) return;
   trigger("click", { does: button.dataset.does, side: [...part("rows").children].indexOf(button.closest("tr")) });
+  if (button.dataset.does !== "hear") return;
+  const desk = document.querySelector("#desk .desk"); // where it will be heard
+  desk?.focus({ preventScroll: true });
+  desk?.scrollIntoView({ block: "center" });
 });
 watch("value", show);
 show();
