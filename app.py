@@ -29,6 +29,7 @@ from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
+from babe2.page.line import RESTORATION
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
@@ -91,6 +92,7 @@ box_callbacks = BoxCallbacks(callbacks, Limits(BOX_SIDES, BOX_SECONDS))
 with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
     kept = gr.State(None, time_to_live=3600)
     mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
+    clock = gr.Timer(3, active=False)  # goes while its visitor waits in line
     dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
     gr.Markdown(HEADING)
     with gr.Row(elem_id="columns"):
@@ -337,10 +339,11 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         inputs=[mine, dark, seed, brightness, like, certainty, stages, *chosen],
         **shown(callbacks.restore_excerpt),
         **private,
-        concurrency_id="restoration",
+        concurrency_id=RESTORATION,
         concurrency_limit=AT_ONCE,
     )
     run.then(**shown(callbacks.rest), **at_once)
+    clock.tick(**shown(callbacks.wait), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     run.then(inputs=wished, **shown(callbacks.take_home), **private)

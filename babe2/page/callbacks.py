@@ -24,6 +24,7 @@ from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
+from babe2.page.line import before
 from babe2.page.live import Live
 from babe2.page.messages import on_the_page
 from babe2.page.outcome import Earlier, Outcome, Restored, drawn
@@ -53,6 +54,7 @@ class Callbacks:
     longest: float  # seconds that may be restored at once
     examples: Path
     runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
+    waiting: set[str] = field(default_factory=set)  # the sessions whose run has not begun
     results: Results = field(default_factory=Results)  # by token
 
     @property
@@ -279,16 +281,23 @@ class Callbacks:
         session = str(request.session_hash)
         if former := self.runs.get(session):
             former.ask()
-        before = sum(not stop() for name, stop in self.runs.items() if name != session)
         self.runs[session] = Stop.new()
-        words = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+        self.waiting.add(session)
         return {
             "problem": "",
-            "status": progress_bar(0.0, words, spoken=True),
+            "status": progress_bar(0.0, waiting_words(before(session)), spoken=True),
+            "clock": gr.update(active=True),
             "time_needed": "",
             "go": gr.update(visible=False),
             "leave": gr.update(visible=True),
         }
+
+    def wait(self, request: gr.Request) -> Update:
+        """How many are still before a run that waits; one that has begun speaks for itself."""
+        session = str(request.session_hash)
+        if session not in self.waiting:
+            return {"clock": gr.update(active=False)}
+        return {"status": progress_bar(0.0, waiting_words(before(session)))}
 
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
@@ -297,13 +306,19 @@ class Callbacks:
         what, chain, method, checkpoint, preset, whole, start, duration, *texts = others
         session = str(request.session_hash)
         stop = self.runs.get(session)
+        self.waiting.discard(session)
         if stop is None or stop():  # who waited has left, or has another recording by now
             yield {"status": ""}
             return
         try:
             with stop, private_folder() as folder:
                 begun = progress_bar(0.0, "reading the recording", spoken=True)
-                yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
+                yield {
+                    "clock": gr.update(active=False),
+                    "status": begun,
+                    "leave": gr.update(visible=False),
+                    "stop": gr.update(visible=True),
+                }
                 source = checked_recording(recording)
                 choice = Choice.of(source, what, chain, method, checkpoint, preset, whole, start, duration, texts)
                 earlier = self._earlier(choice, token)
@@ -372,6 +387,7 @@ class Callbacks:
 
     def leave(self, request: gr.Request) -> None:
         """Ends a session's run, whose page has gone or has another recording now."""
+        self.waiting.discard(str(request.session_hash))
         if stop := self.runs.pop(str(request.session_hash), None):
             stop.ask()
 
@@ -380,6 +396,7 @@ class Callbacks:
         hidden = gr.update(visible=False)
         return {
             "running": hidden,
+            "clock": gr.update(active=False),
             "go": gr.update(visible=True, interactive=True),
             "leave": hidden,
             "stop": gr.update(visible=False, interactive=True),
@@ -507,6 +524,11 @@ def private_folder() -> Iterator[Path]:
     """A folder for files on their way to the page. It goes soon, as Gradio has its own copy while it is wanted."""
     with tempfile.TemporaryDirectory(prefix="babe2-") as folder:
         yield Path(folder)
+
+
+def waiting_words(before: int) -> str:
+    """What who waits is told, when so many are before him."""
+    return f"waiting for its turn, {before} before it" if before else "waiting for its turn"
 
 
 def progress_bar(share: float, words: str, spoken: bool = False) -> str:

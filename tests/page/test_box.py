@@ -173,7 +173,8 @@ def test_time_left_goes_by_the_pace_so_far(tmp_path: Path) -> None:
     box.sides = [Side(f"{number}.wav", tmp_path, 10.0 * number, 1, RATE) for number in (1, 2, 3)]
     turn = box.begin(Order(Choice(None, "restore", "", "babe2", "piano-small", "draft", Excerpt(), {})))
     assert box.seconds_left() is None and "waiting for its turn" in bar(box)
-    assert (taken := box.take(turn)) is not None and box.take(turn) is None  # a turn is one side's
+    taken = box.take(turn)
+    assert taken is not None and box.take(turn) is None  # a turn is one side's
     side, stop, _ = taken
     side.state, now[0] = State.RESTORED, 40.0  # 10 s of sound, with a stranger's turn in between
     assert box.done_with(side, stop) and box.seconds_left() == 200.0  # 50 s are left

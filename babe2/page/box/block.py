@@ -10,6 +10,7 @@ import gradio as gr
 
 from babe2.page.box.callbacks import HOW_MUCH, BoxCallbacks
 from babe2.page.box.shown import GO, table_parts, table_script
+from babe2.page.line import RESTORATION
 from babe2.page.outcome import KINDS
 from babe2.wording import clock
 
@@ -34,6 +35,7 @@ def lay_out_box(callbacks: BoxCallbacks) -> Parts:
     # These are needed while the accordion is closed, too, when nothing of what is in it is there.
     token = gr.BrowserState(None, storage_key="babe2-box")
     turn = gr.Textbox(label="Turn", visible="hidden", elem_id="box-turn")
+    beat = gr.Timer(5, active=False)  # goes while a run goes on
     parcel = gr.HTML(html_template="", js_on_load=table_script("parcel.js"), elem_id="box-parcel", padding=False)
     with gr.Accordion("A box of records", open=False, elem_id="box") as place:
         gr.Markdown(
@@ -62,6 +64,7 @@ def lay_out_box(callbacks: BoxCallbacks) -> Parts:
     return {
         "token": token,
         "place": place,
+        "clock": beat,
         "files": files,
         "problem": problem,
         "table": table,
@@ -99,10 +102,11 @@ def wire_box(callbacks: BoxCallbacks, box: Parts, page: Chosen, shown: Shown, de
         **shown(callbacks.take_turn, box),
         **private,
         trigger_mode="multiple",
-        concurrency_id="restoration",
+        concurrency_id=RESTORATION,
         concurrency_limit=at_once,
     )
     box["stop"].click(inputs=[token], **shown(callbacks.stop_it, box), **private, queue=False)
+    box["clock"].tick(inputs=[token], **shown(callbacks.wait, box), **private, queue=False)
     demo.unload(callbacks.leave)
 
     heard = {name: page.parts[name] for name in ("mine", "recording", "checkpoint")}

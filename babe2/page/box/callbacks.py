@@ -21,6 +21,7 @@ from babe2.page.choice import Begun, Choice, Maker, Progress
 from babe2.page.cleaning import AS_NEEDED, RESTORE, links_of, stages_needed
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.first_look import check_sounding
+from babe2.page.line import before
 from babe2.page.messages import on_the_page, sentence_of
 from babe2.page.own_chain import is_whole
 from babe2.page.results import Held
@@ -151,6 +152,13 @@ class BoxCallbacks:
         yield {**shown(box), **controls(box), "status": bar(box, spoken=True)} | (
             {"turn": following} if following else {}
         )
+
+    def wait(self, request: gr.Request, token: str | None) -> Update:
+        """How many are still before a box that waits; a side that has begun speaks for itself."""
+        box = self.boxes.find(token)
+        if box is None or not box.running:
+            return {"clock": gr.update(active=False)}
+        return AS_IT_IS if box.under_way else {"status": bar(box, before=before(str(request.session_hash)))}
 
     def _restored(self, side: Side, stop: Stop, order: Order) -> Iterator[None]:
         """Brings a side from its beginning to what came of it."""

@@ -9,7 +9,7 @@ import gradio as gr
 
 from babe2.page.box.figures import NONE
 from babe2.page.box.sides import Box, Side, State
-from babe2.page.callbacks import progress_bar
+from babe2.page.callbacks import progress_bar, waiting_words
 from babe2.wording import format_duration, format_length
 
 GO, GO_ON, AGAIN = "Restore the box", "Go on", "Try again"
@@ -56,20 +56,23 @@ def controls(box: Box) -> dict[str, Any]:
     failed = all(side.state == State.FAILED for side in box.open)
     return {
         "below": gr.update(visible=bool(box.sides)),
-        "go": gr.update(value=(AGAIN if failed and box.open else GO_ON) if begun else GO, interactive=not busy and bool(box.open)),
+        "go": gr.update(
+            value=(AGAIN if failed and box.open else GO_ON) if begun else GO, interactive=not busy and bool(box.open)
+        ),
+        "clock": gr.update(active=box.running),
         "stop": gr.update(interactive=box.running),
         "zip": gr.update(interactive=begun),
         "empty": gr.update(interactive=not busy),
     }
 
 
-def bar(box: Box, spoken: bool = False) -> str:
-    """How far all of it is, as HTML, and how long the rest takes at the pace so far."""
+def bar(box: Box, spoken: bool = False, before: int = 0) -> str:
+    """How far all of it is, as HTML, how many are `before` it, and how long the rest takes at the pace so far."""
     done = sum(side.state in (State.RESTORED, State.UNCHANGED) for side in box.sides)
     failed = sum(side.state == State.FAILED for side in box.sides)
     told = [f"{done} of {len(box.sides)} sides done" + (f", {failed} failed" if failed else "")]
     if box.under_way is None and box.running:
-        told.append("waiting for its turn")
+        told.append(waiting_words(before))
     elif box.under_way is not None and not box.running:
         told.append("stopping; what is finished is kept")
     if box.running and (left := box.seconds_left()) is not None:
