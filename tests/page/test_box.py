@@ -163,8 +163,12 @@ def test_a_page_that_goes_stops_the_run_and_leaves_the_box(callbacks: BoxCallbac
     # Who goes on begins with another turn; the former one is nobody's.
     again = begun(callbacks, token)
     assert again != turn and "table" not in last(callbacks.take_turn(token, turn))
+    # One that found the line full is lost: it is asked for again, by the page that began the run and no other.
+    assert "turn" not in callbacks.wait(visitor("a"), token) and "turn" not in callbacks.wait(visitor("b"), token)
+    third = callbacks.wait(visitor("a"), token)["turn"]
+    assert third not in (turn, again) and "table" not in last(callbacks.take_turn(token, again))
     stopped = callbacks.stop_it(token)
-    assert "table" not in last(callbacks.take_turn(token, again)) and stopped["go"]["interactive"]
+    assert "table" not in last(callbacks.take_turn(token, third)) and stopped["go"]["interactive"]
 
 
 def test_time_left_goes_by_the_pace_so_far(tmp_path: Path) -> None:

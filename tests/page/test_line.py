@@ -7,7 +7,7 @@ from typing import Any
 
 from gradio.queueing import EventQueue
 
-from babe2.page.line import RESTORATION, before
+from babe2.page.line import RESTORATION, before, waits
 
 
 def test_all_who_restore_are_in_one_line_programs_among_them() -> None:
@@ -18,3 +18,4 @@ def test_all_who_restore_are_in_one_line_programs_among_them() -> None:
     line.current_concurrency = 1
     line.queue += [SimpleNamespace(session_hash=name) for name in ("program", "a", "b")]  # type: ignore[list-item]
     assert [before(name, page) for name in ("program", "a", "b", "who comes now")] == [1, 2, 3, 4]
+    assert waits("a", page) and not waits("who comes now", page)

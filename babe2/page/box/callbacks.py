@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -21,7 +22,7 @@ from babe2.page.choice import Begun, Choice, Maker, Progress
 from babe2.page.cleaning import AS_NEEDED, RESTORE, links_of, stages_needed
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.first_look import check_sounding
-from babe2.page.line import before
+from babe2.page.line import before, waits
 from babe2.page.messages import on_the_page, sentence_of
 from babe2.page.own_chain import is_whole
 from babe2.page.results import Held
@@ -29,7 +30,7 @@ from babe2.page.stop import Stop
 from babe2.wording import format_duration, format_length
 
 KEPT_SECONDS = 6 * 3600.0  # after a box was last looked into
-MOST_BOXES = 50
+MOST_BOXES = 8  # full ones, whose sound is kept in files
 HOW_MUCH = {"All of it": None, f"Its liveliest {EXCERPT_SECONDS:.0f} s, to try": EXCERPT_SECONDS}
 AS_IT_IS: Update = {"status": gr.skip()}  # Gradio wants at least one part
 TURNS = "One side per turn: others who wait have theirs in between."
@@ -41,10 +42,15 @@ class BoxCallbacks:
 
     page: Callbacks
     limits: Limits
-    boxes: Held[Box] = field(
-        default_factory=lambda: Held(KEPT_SECONDS, MOST_BOXES, needed=lambda box: box.running, renewed=True)
-    )
     sessions: dict[str, Box] = field(default_factory=dict)  # whose run ends when its page goes
+
+    @cached_property
+    def boxes(self) -> Held[Box]:
+        """By token, those of all visitors."""
+        most = round(MOST_BOXES * self.limits.seconds)  # of sound
+        return Held(
+            KEPT_SECONDS, most, weight=lambda box: round(box.seconds), needed=lambda box: box.running, renewed=True
+        )
 
     @property
     def maker(self) -> Maker:
@@ -158,7 +164,12 @@ class BoxCallbacks:
         box = self.boxes.find(token)
         if box is None or not box.running:
             return {"clock": gr.update(active=False)}
-        return AS_IT_IS if box.under_way else {"status": bar(box, before=before(str(request.session_hash)))}
+        if box.under_way:
+            return AS_IT_IS
+        session = str(request.session_hash)
+        lost = self.sessions.get(session) is box and not waits(session)  # the line was full when its turn came there
+        again = box.again() if lost else ""
+        return {"status": bar(box, before=before(session))} | ({"turn": again} if again else {})
 
     def _restored(self, side: Side, stop: Stop, order: Order) -> Iterator[None]:
         """Brings a side from its beginning to what came of it."""

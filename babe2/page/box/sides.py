@@ -129,7 +129,7 @@ class Box:
 
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self._lock, self._turns, self._began, self._heard = threading.Lock(), 0, 0.0, 0.0
+        self._lock, self._turns, self._missed, self._began, self._heard = threading.Lock(), 0, "", 0.0, 0.0
 
     @property
     def running(self) -> bool:
@@ -221,6 +221,14 @@ class Box:
                 return None
             self.turn, waiting.state, waiting.words = "", State.RUNNING, "beginning"
             return waiting, self.stop, self.order
+
+    def again(self) -> str:
+        """Another turn in the place of one that seems lost, asked for the second time; nothing at the first."""
+        with self._lock:
+            if not self.turn or self.turn != self._missed:
+                self._missed = self.turn
+                return ""
+            return self._new_turn()
 
     def done_with(self, side: Side, stop: Stop) -> str:
         """After a side's turn: the next one of the same run, or nothing where that is over."""
