@@ -65,7 +65,7 @@ class House:
 
     def client(self) -> Client:
         """A program that has come to the page just now."""
-        return Client(self.address, verbose=False)
+        return Client(self.address, verbose=False, httpx_kwargs={"timeout": PATIENCE / 1000})
 
 
 def free_port() -> int:
@@ -108,7 +108,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def wait_for(house: House, log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(3000):
         try:
             urlopen(house.address, timeout=5).close()
             return
