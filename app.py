@@ -20,12 +20,17 @@ from babe2.extras import has
 from babe2.methods import BABE2
 from babe2.page import markup, own_chain
 from babe2.page.beforehand import Card
-from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
+from babe2.page.box.block import Chosen, lay_out_box, wire_box
+from babe2.page.box.callbacks import BoxCallbacks
+from babe2.page.box.sides import Limits
+from babe2.page.callbacks import INVITATION, MAKE_PACK, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
+from babe2.page.choice import SETTINGS
 from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.glossary import PRESETS
+from babe2.page.line import RESTORATION
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.page.singer.block import add_singer
 from babe2.page.singer.callbacks import Singer
@@ -40,6 +45,8 @@ LONGEST = float(os.environ.get("BABE2_LONGEST_SECONDS", 600))  # that one may ha
 LARGEST = os.environ.get("BABE2_LARGEST_FILE", "200mb")
 WAITING = int(os.environ.get("BABE2_QUEUE", 20))  # who comes when so many wait is told to come back
 AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machine
+BOX_SIDES = int(os.environ.get("BABE2_BOX_SIDES", 50))  # that one box may hold
+BOX_SECONDS = float(os.environ.get("BABE2_BOX_SECONDS", 3600))  # of sound in one box
 RATES = ("as the recording", "44100", "48000", "96000")
 
 PROMISE = "Gives old music recordings their sound back"
@@ -122,10 +129,12 @@ callbacks = Callbacks(
     CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1"), LONGEST, EXAMPLES
 )
 cards = callbacks.cards
+box_callbacks = BoxCallbacks(callbacks, Limits(BOX_SIDES, BOX_SECONDS))
 
 with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
     kept = gr.State(None, time_to_live=3600)
     mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
+    clock = gr.Timer(3, active=False)  # goes while its visitor waits in line
     dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
     gr.HTML(markup.head(PROMISE, IMAGINED), elem_id="head", padding=False)
     with gr.Row(elem_id="columns"):
@@ -310,6 +319,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                             for name, about in SETTINGS.items()
                             if about.group == group
                         ]
+    box = lay_out_box(box_callbacks)
     gr.HTML(markup.foot(os.environ.get("SPACE_ID")), js_on_load=markup.COPY, elem_id="foot", padding=False)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it
@@ -379,12 +389,13 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         inputs=[mine, dark, seed, brightness, like, certainty, stages, *chosen],
         **shown(callbacks.restore_excerpt),
         **private,
-        concurrency_id="restoration",
+        concurrency_id=RESTORATION,
         concurrency_limit=AT_ONCE,
     )
     widened = entire.click(inputs=timed, **shown(callbacks.take_all), **private)
     widened.success(js="() => document.querySelector('#restore').click()", **at_once)
     run.then(**shown(callbacks.rest), **at_once)
+    clock.tick(**shown(callbacks.wait), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
@@ -397,6 +408,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
     if singer_is_allowed():
         add_singer(Singer(cards), demo, checkpoint, shown)
+    taken = Chosen(parts, [seed, brightness, like, certainty, stages], chosen, certainty, [checkpoint.change, *touched])
+    wire_box(box_callbacks, box, taken, shown, demo, AT_ONCE)
     add_endpoints(Endpoints(cards, LONGEST), AT_ONCE)
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)

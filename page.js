@@ -7,6 +7,7 @@
     ? /\.(dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i
     : /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i;
   const RECORDINGS = "input[type=file][data-testid$=upload-button]", CHAINS = "#chain-place input[type=file]";
+  const BOX = "#box input[type=file]";
   const isChain = (file) => /\.ya?ml$/i.test(file?.name ?? "");
   let awaited = 0; // the timer that waits for an example
   const part = (selector) => document.querySelector(selector);
@@ -27,6 +28,7 @@
   document.addEventListener("change", (event) => { // chosen in a dialog
     const input = event.target;
     if (!(input instanceof HTMLInputElement) || input.type !== "file" || !input.files.length) return;
+    if (input.closest("#box")) return; // what cannot be read of many is told in their table
     if (refuse(input.files)) {
       event.stopImmediatePropagation();
       input.value = "";
@@ -70,10 +72,16 @@
   document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); }, true);
   document.addEventListener("drop", (event) => {
     const files = event.dataTransfer?.files;
+    const box = event.target.closest?.("#box"), many = part(BOX);
     const input = part(isChain(files?.[0]) ? CHAINS : RECORDINGS);
     if (!files?.length) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (box && many) {
+      many.files = files;
+      many.dispatchEvent(new Event("change", { bubbles: true }));
+      return;
+    }
     if (refuse(files) || !input) return;
     give(input, files[0]);
   }, true);

@@ -15,7 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,9 +58,14 @@ class House:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident(self) -> float:
+        """Megabytes of memory that it holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1e3  # type: ignore[index]
+
     def client(self) -> Client:
         """A program that has come to the page just now."""
-        return Client(self.address, verbose=False)
+        return Client(self.address, verbose=False, httpx_kwargs={"timeout": PATIENCE / 1000})
 
 
 def free_port() -> int:
@@ -69,9 +74,10 @@ def free_port() -> int:
         return held.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder, port = tmp_path_factory.mktemp("house"), free_port()
+@contextmanager
+def housed(folder: Path, **settings: str) -> Iterator[House]:
+    """The demo in a process of its own, whose files lie in a folder."""
+    port = free_port()
     environment = os.environ | {
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
@@ -81,8 +87,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "HF_HUB_OFFLINE": "1",
         "BABE2_LONGEST_SECONDS": "100",
         "BABE2_LARGEST_FILE": "3mb",
-        "BABE2_QUEUE": "3",
         "OMP_NUM_THREADS": "1",
+        **settings,
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -95,8 +101,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with housed(tmp_path_factory.mktemp("house"), BABE2_QUEUE="3") as house:
+        yield house
+
+
 def wait_for(house: House, log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(3000):
         try:
             urlopen(house.address, timeout=5).close()
             return
@@ -763,6 +775,44 @@ def test_who_waits_can_leave_at_once(page: Page, opened: Opened, house: House, r
         begin(other, DONE)  # who left may come again
 
 
+def test_a_box_of_records_is_restored_heard_taken_and_found_again(
+    page: Page, house: House, recording: Path, tmp_path: Path
+) -> None:
+    sound, rate = soundfile.read(recording)
+    namesake, broken = tmp_path / recording.name, tmp_path / "broken.wav"
+    soundfile.write(namesake, -sound[: rate // 2], rate)
+    broken.write_bytes(b"no sound" * 99)
+    visit(page, house)
+    set_to(page, steps=2)
+    page.get_by_label("Draft").check()
+    page.get_by_role("button", name="A box of records").click()
+    page.set_input_files("#box input[type=file]", [recording, broken, namesake])
+    rows = page.locator("#box-table tbody tr")
+    expect(rows).to_have_count(3, timeout=PATIENCE)
+    expect(rows.nth(1)).to_contain_text("failed")
+    expect(page.locator("#box-time")).to_contain_text("2 sides, 2.5 s of sound, will take", timeout=PATIENCE)
+    page.click("#box-go")
+    expect(page.locator("#box-status")).to_contain_text("2 of 3 sides done, 1 failed", timeout=PATIENCE)
+    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+
+    with page.expect_download(timeout=PATIENCE) as one:
+        page.get_by_role("button", name="Download Grüße an Clara (2).wav, restored").click()
+    with page.expect_download(timeout=PATIENCE) as packed:
+        page.click("#box-zip")
+    assert soundfile.info(one.value.path()).frames == rate // 2
+    with zipfile.ZipFile(packed.value.path()) as archive:
+        sides = ["Grüße an Clara.restored.wav", "Grüße an Clara (2).restored.wav"]
+        assert archive.namelist() == ["restorations.csv", *sides]
+    page.get_by_role("button", name="Hear Grüße an Clara.wav, restored").click()
+    expect(page.locator("#desk [data-name=restored]")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
+    visit(page, house)
+    expect(rows.first).to_contain_text("restored", timeout=PATIENCE)
+    expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
+    page.click("#box-empty")
+    expect(rows).to_have_count(0, timeout=PATIENCE)
+
+
 def test_another_recording_ends_the_run_and_clears_the_page(page: Page, house: House, recording: Path) -> None:
     upload(page, house, recording)
     set_to(page, steps=2000)
@@ -986,14 +1036,76 @@ def test_an_address_that_cannot_be_reached_is_told(client: Client, address: str)
         client.predict(sent, api_name="/analyse")
 
 
+# Many at once
+
+VISITORS, BROWSERS, RUNS = 20, 3, int(os.environ.get("BABE2_TEST_RUNS", 40))
+
+
+def tone(path: Path, hertz: float, seconds: float) -> Path:
+    """A recording that can be told from all others by ear: one tone, and some noise."""
+    rate, noise = 22_050, np.random.default_rng(round(hertz))
+    time = np.arange(round(seconds * rate)) / rate
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * time) + 0.001 * noise.standard_normal(len(time)), rate)
+    return path
+
+
+def loudest_hertz(path: Path) -> float:
+    sound, rate = soundfile.read(path)
+    sound = sound if sound.ndim == 1 else sound.mean(axis=1)
+    return float(np.abs(np.fft.rfft(sound * np.hanning(len(sound)))).argmax() * rate / len(sound))
+
+
+@pytest.mark.slow
+def test_twenty_programs_and_three_browsers_hear_each_their_own(
+    browser: Browser, opened: Opened, tmp_path: Path
+) -> None:
+    """Each has a tone of its own. Those who wait are told how many are before them, and the memory stays flat."""
+    hertz = [300.0 * 2 ** (number / 12) for number in range(VISITORS + BROWSERS)]
+    sounds = [tone(tmp_path / f"{number}.wav", each, 0.6 + 0.02 * number) for number, each in enumerate(hertz)]
+    (tmp_path / "house").mkdir()
+    with housed(tmp_path / "house", BABE2_QUEUE="60") as house, ExitStack() as stack:
+        pages = [stack.enter_context(opened()) for _ in range(BROWSERS)]
+        for page, sound in zip(pages, sounds[VISITORS:], strict=True):
+            upload(page, house, sound)
+            page.get_by_label("Draft").check()
+            set_to(page, steps=2)
+        clients = [house.client() for _ in range(VISITORS)]
+        wish = {"preset": "draft", "duration": 5, "api_name": "/restore"}
+        pairs = zip(clients, sounds, strict=False)
+        jobs = [client.submit(handle_file(str(sound)), **wish) for client, sound in pairs]
+        for page in pages:
+            page.click("#restore")
+        places = [waits(page, PATIENCE) for page in pages]
+        assert all(0 < place < VISITORS + BROWSERS for place in places), places
+        assert places == sorted(places) and len(set(places)) == BROWSERS, places
+        for page, place in zip(pages, places, strict=True):  # it is told again while it waits
+            expect(page.locator("#status")).not_to_contain_text(f", {place} before it", timeout=PATIENCE)
+        for job, sound, each in zip(jobs, sounds, hertz, strict=False):
+            file, *_ = job.result(timeout=900)
+            assert soundfile.info(file).frames == soundfile.info(sound).frames
+            assert loudest_hertz(file) == pytest.approx(each, rel=0.02)
+        for page, sound, each in zip(pages, sounds[VISITORS:], hertz[VISITORS:], strict=True):
+            expect(page.locator("#status")).to_contain_text(DONE, timeout=4 * PATIENCE)
+            file = taken(page, "file")
+            assert soundfile.info(file).frames == soundfile.info(sound).frames
+            assert loudest_hertz(file) == pytest.approx(each, rel=0.02)
+        sizes = [house.resident()]
+        for number in range(RUNS):
+            clients[number % VISITORS].predict(handle_file(str(sounds[number % VISITORS])), **wish)
+            sizes.append(house.resident())
+        assert max(sizes[-RUNS // 4 :]) < 1.1 * max(sizes[: RUNS // 4]), sizes
+
+
+def waits(page: Page, patience: int) -> int:
+    """How many are before a visitor, as the page tells him first."""
+    expect(page.locator("#status")).to_contain_text("before it", timeout=patience)
+    return int(re.search(r"(\d+) before it", page.locator("#status").inner_text())[1])  # type: ignore[index]
+
+
 @pytest.mark.slow
 def test_memory_stays_flat_over_fifty_runs(house: House, recording: Path) -> None:
-    def resident() -> float:
-        status = Path(f"/proc/{house.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1e3  # type: ignore[index]
-
     client, sizes = house.client(), []
     for number in range(50):
         client.predict(handle_file(str(recording)), preset="draft", seed=number, duration=2.0, api_name="/restore")
-        sizes.append(resident())
+        sizes.append(house.resident())
     assert max(sizes[40:]) < 1.1 * max(sizes[5:15]), sizes

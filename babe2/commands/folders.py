@@ -1,19 +1,14 @@
-"""Whole folders: which recordings are in them, where their results go, and the table of all their figures."""
+"""Whole folders: which recordings are in them, and where their results go."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from babe2 import RestorationError
 from babe2.commands.targets import RESTORED, make_folder, targets_of
-from babe2.replacing import replacing
 
-Report = Mapping[str, Any]
-TABLE = "restorations.csv"
 SOUNDS = frozenset(  # how the names of recordings end
     f".{ending}"
     for endings in (
@@ -24,24 +19,6 @@ SOUNDS = frozenset(  # how the names of recordings end
 )
 MASTERED = ".mastered.wav"
 OURS = (RESTORED, MASTERED, ".partial.wav")  # results of an earlier run
-COLUMNS = (
-    "input",
-    "output",
-    "state",  # done, skipped or failed
-    "error",
-    "verdict",
-    "checkpoint",
-    "method",
-    "chain",
-    "band_low_hz",
-    "band_high_hz",
-    "band_ends",
-    "misfit",
-    "evaluations",
-    "seconds",
-    "sha256",
-    "warnings",
-)
 
 
 def recordings_and_targets(
@@ -102,59 +79,3 @@ def _placed(folder: Path, found: Sequence[Path], output: Path, ending: str) -> l
         name = path.stem if stems.count(stem) == 1 else path.name
         pairs.append((path, output / inside / f"{name}{ending}"))
     return pairs
-
-
-class Table:
-    """The table of all figures, which is whole after every recording; of what an earlier run did, its row stays."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / TABLE
-        self._rows = _rows_in(self.path)
-
-    def note(self, report: Report) -> None:
-        """Writes the row of a recording, in the place of the one that it had."""
-        row = row_of(report)
-        before = self._rows.get(row["input"])
-        if row["state"] == "skipped" and before and before["state"] != "failed":
-            row = before | {"state": "skipped"}
-        self._rows[row["input"]] = row
-        try:
-            with replacing(self.path) as new, new.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(self._rows.values())
-        except OSError as error:
-            raise RestorationError(f"The table {self.path} cannot be written ({error.strerror}).") from None
-
-
-def row_of(report: Report) -> dict[str, Any]:
-    """The figures of one recording; of a chain, those of its restoration."""
-    for stage in report.get("stages", []):
-        if stage["stage"] == "restore":
-            report = {**stage["found"], **report}
-    band = report.get("band") or {}
-    misfits = [segment["misfit"] for segment in report.get("segments", [])]
-    state = "failed" if "error" in report else "skipped" if report.get("skipped") else "done"
-    said = {
-        "state": state,
-        "verdict": report.get("verdict") or report.get("statement"),
-        "method": report.get("solver"),
-        "band_low_hz": band.get("low_hz"),
-        "band_high_hz": band.get("high_hz"),
-        "band_ends": band.get("ends"),
-        "misfit": round(sum(misfits) / len(misfits), 4) if misfits else None,
-        "sha256": (report.get("result") or {}).get("sha256"),
-        "warnings": " ".join(report.get("warnings", [])),
-    }
-    row = {name: said.get(name, report.get(name)) for name in COLUMNS}
-    return {name: "" if value is None else value for name, value in row.items()}
-
-
-def _rows_in(path: Path) -> dict[str, dict[str, Any]]:
-    """By input, the rows of a table that an earlier run has written."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error):
-        return {}
-    return {row["input"]: {name: row.get(name) or "" for name in COLUMNS} for row in rows if row.get("input")}

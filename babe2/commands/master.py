@@ -10,7 +10,7 @@ from typing import Any
 from babe2 import RestorationError, audio
 from babe2.chains import Chain
 from babe2.commands.chain import format_chain, restore_by_chain
-from babe2.commands.folders import MASTERED, Table, recordings_and_targets
+from babe2.commands.folders import MASTERED, recordings_and_targets
 from babe2.commands.options import add_threads_option, new_command
 from babe2.commands.restore import (
     PICTURED,
@@ -26,6 +26,7 @@ from babe2.commands.targets import check_distinct, check_file, check_recording, 
 from babe2.commands.terminal import INTERRUPTED, interruptible
 from babe2.extras import require
 from babe2.process import set_threads
+from babe2.report.figures_table import Table
 from babe2.stages import MASTERING
 
 PRESETS = {"default": "master", "as-published": "master-as-published"}  # chains

@@ -17,7 +17,7 @@ from babe2.certainty.fade import check_imagined
 from babe2.chains import PRESETS, Chain
 from babe2.commands.chain import chain_of, format_chain, restore_by_chain
 from babe2.commands.estimate import run_estimate
-from babe2.commands.folders import Table, recordings_and_targets
+from babe2.commands.folders import recordings_and_targets
 from babe2.commands.options import add_prior_options, new_command, restorer_of, settings_of
 from babe2.commands.report import added, check_page
 from babe2.commands.stage import Work
@@ -36,6 +36,7 @@ from babe2.methods import BABE2, names
 from babe2.process import set_threads
 from babe2.provenance import already_made
 from babe2.report.c2pa import manifest, manifest_name
+from babe2.report.figures_table import Table
 from babe2.report.finished import run_of
 from babe2.report.recipe import chain_command, command_line, fingerprint
 from babe2.report.verdict import Verdict, verdict

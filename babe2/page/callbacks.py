@@ -18,36 +18,27 @@ import gradio as gr
 
 from babe2 import audio
 from babe2.certainty.map import runs
-from babe2.chains import Chain, Chained, Link
-from babe2.config import DEFAULT_CHECKPOINT, GROUPS
+from babe2.config import DEFAULT_CHECKPOINT
 from babe2.errors import RestorationError
-from babe2.methods import BABE2, all_settings, solvers, users_of
+from babe2.methods import BABE2
 from babe2.page.beforehand import Card, Example
-from babe2.page.chained import ChainOutcome
-from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
-from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, Cleaned, cleaned, links_of, stages_needed, stages_of
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
+from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, restorer_of
+from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes
+from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
-from babe2.page.job import follow_chain
+from babe2.page.line import before
 from babe2.page.live import Live
 from babe2.page.messages import on_the_page
-from babe2.page.outcome import Earlier, Outcome, Restored, drawn
-from babe2.page.own_chain import chain_of, is_whole, text_of, whole_presets
+from babe2.page.outcome import Earlier, Outcome, drawn
+from babe2.page.own_chain import is_whole, text_of, whole_presets
 from babe2.page.results import Results
 from babe2.page.stop import Stop
-from babe2.page.zerogpu import check_lease, restored
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
-from babe2.restoration import Restoration
 from babe2.wording import plain_name
 
-SETTINGS = {  # that a visitor may choose, in the order of their groups
-    name: about
-    for group in GROUPS
-    for name, about in all_settings().items()
-    if about.group == group and not set(solvers()).isdisjoint(users_of(name))
-}
 INVITATION = (
     "Nothing here yet is yours. Play this: a piano as a horn of 1910 heard it, and the same restored; it was made "
     "beforehand. Press **1** and **2** to switch while it plays."
@@ -61,42 +52,6 @@ SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the de
 
 Update = dict[str, Any]
 
-LONGEST_REFERENCE = 300.0  # seconds of a reference are listened to
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a visitor chose, as the form's fields hold it."""
-
-    recording: str | None
-    what: str  # to do
-    chain: str  # the text of a chain's file
-    method: str
-    checkpoint: str
-    preset: str
-    excerpt: Excerpt
-    settings: dict[str, str]  # that were not left to the preset
-    cleaning: tuple[Link, ...] = ()  # before it is restored
-
-    @classmethod
-    def of(
-        cls,
-        recording: str | None,
-        what: str,
-        chain: str | None,
-        method: str,
-        checkpoint: str,
-        preset: str,
-        whole: bool,
-        start: float | None,
-        duration: float | None,
-        texts: Sequence[str],
-    ) -> Choice:
-        """The fields' values, checked as far as they can be without the recording."""
-        settings = {name: text for name, text in zip(SETTINGS, texts, strict=True) if text and text.strip()}
-        excerpt = Excerpt() if whole else Excerpt.chosen(start, duration)
-        return cls(recording, what, chain or "", method, checkpoint, preset, excerpt, settings)
-
 
 @dataclass(frozen=True)
 class Callbacks:
@@ -106,8 +61,14 @@ class Callbacks:
     longest: float  # seconds that may be restored at once
     examples: Path
     runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
+    waiting: set[str] = field(default_factory=set)  # the sessions whose run has not begun
     results: Results = field(default_factory=Results)  # by token
     packed: WeakKeyDictionary[Outcome, tuple[Any, ...]] = field(default_factory=WeakKeyDictionary)  # with which wishes
+
+    @property
+    def maker(self) -> Maker:
+        """What makes what visitors chose."""
+        return Maker(self.cards, self.longest)
 
     # At first sight
 
@@ -288,7 +249,7 @@ class Callbacks:
         recording, what, chain, method, checkpoint, preset, whole, start, duration, *texts = fields
         by_chain = is_whole(what)
         try:
-            told = self._chain(chain) if by_chain and chain else None
+            told = self.maker.chain(chain) if by_chain and chain else None
             if not recording or (by_chain and told is None):
                 yield {"time_needed": "", "go": gr.update(interactive=False)}
                 return
@@ -299,7 +260,7 @@ class Callbacks:
             if told is not None:
                 words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
             else:
-                used = self._used(choice)
+                used = self.maker.used(choice)
                 words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method, runs(certainty))
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
@@ -328,15 +289,6 @@ class Callbacks:
             gr.update(visible=told),
             *(gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS),
         ]
-
-    def _used(self, choice: Choice) -> dict[str, str]:
-        """The settings that were filled in and whose fields are there: another method's fields keep their text."""
-        used = self.cards.settings(choice.checkpoint, choice.preset, choice.method)
-        return {name: text for name, text in choice.settings.items() if not used or name in used}
-
-    def _chain(self, text: str) -> Chain:
-        """The chain that a visitor has given, where it can be run here."""
-        return chain_of(text, self.cards.shelf.manifest)
 
     def _seen(self, recording: str, checkpoint: str) -> FirstLook:
         return looked_at(recording, checkpoint if self.cards.is_here(checkpoint) else None)
@@ -376,16 +328,23 @@ class Callbacks:
         session = str(request.session_hash)
         if former := self.runs.get(session):
             former.ask()
-        before = sum(not stop() for name, stop in self.runs.items() if name != session)
         self.runs[session] = Stop.new()
-        words = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+        self.waiting.add(session)
         return {
             "problem": "",
-            "status": progress_bar(0.0, words, spoken=True),
+            "status": progress_bar(0.0, waiting_words(before(session)), spoken=True),
+            "clock": gr.update(active=True),
             "time_needed": "",
             "go": gr.update(visible=False),
             "leave": gr.update(visible=True),
         }
+
+    def wait(self, request: gr.Request) -> Update:
+        """How many are still before a run that waits; one that has begun speaks for itself."""
+        session = str(request.session_hash)
+        if session not in self.waiting:
+            return {"clock": gr.update(active=False)}
+        return {"status": progress_bar(0.0, waiting_words(before(session)))}
 
     @on_the_page
     def restore_excerpt(self, request: gr.Request, token: str | None, dark: bool, *fields: Any) -> Iterator[Update]:
@@ -394,24 +353,27 @@ class Callbacks:
         what, chain, method, checkpoint, preset, whole, start, duration, *texts = others
         session = str(request.session_hash)
         stop = self.runs.get(session)
+        self.waiting.discard(session)
         if stop is None or stop():  # who waited has left, or has another recording by now
             yield {"status": ""}
             return
         try:
             with stop, private_folder() as folder:
                 begun = progress_bar(0.0, "reading the recording", spoken=True)
-                yield {"status": begun, "leave": gr.update(visible=False), "stop": gr.update(visible=True)}
+                yield {
+                    "clock": gr.update(active=False),
+                    "status": begun,
+                    "leave": gr.update(visible=False),
+                    "stop": gr.update(visible=True),
+                }
                 source = checked_recording(recording)
                 choice = Choice.of(source, what, chain, method, checkpoint, preset, whole, start, duration, texts)
                 earlier = self._earlier(choice, token)
-                if is_whole(what):
-                    news = self._chained(choice, stop, dark, folder, earlier)
-                else:
+                wished: Wishes = {}
+                if not is_whole(what):
                     choice = replace(choice, cleaning=links_of(what, [] if what == RESTORE else stages))
-                    wished = {"seed": checked_seed(seed), **self._sounding(choice, brightness, like)}
-                    wished |= {"certainty": True} if certainty else {}
-                    news = self._restored(choice, wished, like, stop, dark, folder, earlier)
-                for update in news:
+                    wished = self.maker.wishes(choice, seed, brightness, like, certainty)
+                for update in self._made(choice, wished, like, stop, dark, folder, earlier):
                     if self.runs.get(session) is not stop:
                         yield {"status": ""}
                         return
@@ -432,76 +394,32 @@ class Callbacks:
         latest, *others = self.results.runs_of(outcome.recording, token) or (None,)
         return [run.as_earlier() for run in others if run is not None] if latest is outcome else []
 
-    def _sounding(self, choice: Choice, brightness: Any, like: Any) -> dict[str, Any]:
-        """How it is to sound, where anything was said of that and the method can be told: `Restorer.restore`'s."""
-        methods = self.cards.methods(choice.checkpoint, choice.preset)
-        if choice.method in methods and not methods[choice.method].takes_brightness:
-            return {}
-        wished: dict[str, Any] = {"brightness": float(brightness)} if brightness else {}
-        if like:
-            known = audio.read(checked_recording(like), duration=LONGEST_REFERENCE)
-            wished["reference"] = self.cards.restorer(choice.checkpoint).reference_of(known.audio, known.sample_rate)
-        return wished
-
-    def _restored(
+    def _made(
         self,
         choice: Choice,
-        wished: dict[str, Any],
+        wished: Wishes,
         like: str | None,
         stop: Stop,
         dark: bool,
         folder: Path,
         earlier: Sequence[Earlier],
     ) -> Iterator[Update]:
-        """A run from its beginning to its outcome."""
-        source, checkpoint = str(choice.recording), choice.checkpoint
-        options = {"preset": checked_preset(choice.preset), "method": choice.method, **wished, **self._used(choice)}
-        sound = choice.excerpt.read(source, self.longest)
-        check_lease(sound, options)
-        words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
-        yield {"status": progress_bar(0.0, words, spoken=True)}
-        restorer = self.cards.restorer(checkpoint)
-        clean: Cleaned | None = None
-        for stage in cleaned(sound, choice.cleaning, stop) if choice.cleaning else ():
-            if isinstance(stage, Cleaned):
-                clean = stage
+        """A run on the page, from its beginning to its outcome."""
+        live: Live | None = None
+        for news in self.maker.made(choice, wished, like, stop):
+            if isinstance(news, Begun):
+                sound, equal = news.sound, None
+                if news.restorer is not None:
+                    equal = equalised(news.recorded.audio, news.recorded.sample_rate, news.restorer)
+                    rate = news.restorer.model.sample_rate
+                    live = Live(sound, equal, rate, choice.excerpt.start, folder, dark=dark)
+            elif isinstance(news, Outcome):
+                yield self._outcome(news, dark, folder, (sound, equal), earlier)
             else:
-                yield {"status": progress_bar(0.0, f"cleaning: {stage}")}
-        recorded = sound if clean is None else clean.sound
-        equal = equalised(recorded.audio, recorded.sample_rate, restorer)
-        live = Live(sound, equal, restorer.model.sample_rate, choice.excerpt.start, folder, dark=dark)
-        for news in restored(checkpoint, recorded, options, stop):
-            if isinstance(news, Restoration):
-                if "reference" in wished:
-                    news.report["reference_file"] = Path(str(like)).name
-                if clean is not None:
-                    news.report.update(cleaned=clean.words, stages=list(clean.reports))
-                outcome = Restored.of(
-                    Path(source), choice.excerpt, checkpoint, sound, news, restorer.reference, cleaned=clean
-                )
-                yield self._outcome(outcome, dark, folder, (sound, equal), earlier)
-                return
-            words = "stopping; what is finished is kept" if stop() else news.words
-            update: Update = {"status": progress_bar(news.share, words)}
-            if live.is_due(news):
-                update |= {"running": gr.update(visible=True), **live.shown(news)}
-            yield update
-
-    def _chained(
-        self, choice: Choice, stop: Stop, dark: bool, folder: Path, earlier: Sequence[Earlier]
-    ) -> Iterator[Update]:
-        """A run by a chain's file, from its beginning to its outcome."""
-        source, chain = str(choice.recording), self._chain(choice.chain)
-        sound = choice.excerpt.read(source, self.longest)
-        links, restorer_of_chain = chain.active, self.cards.restorer_of_chain
-        yield {"status": progress_bar(0.0, "beginning", spoken=True)}
-        for news in follow_chain(links, sound.audio, sound.sample_rate, stopped=stop, restorer_of=restorer_of_chain):
-            if isinstance(news, Chained):
-                outcome = ChainOutcome.of(Path(source), choice.excerpt, sound, chain, news)
-                yield self._outcome(outcome, dark, folder, (sound, None), earlier)
-                return
-            words = "stopping" if stop() else f"{news.name}, stage {news.link} of {news.links}"
-            yield {"status": progress_bar((news.link - 1 + news.share) / news.links, words)}
+                update: Update = {"status": progress_bar(news.share, news.words, news.spoken)}
+                if live is not None and news.moment is not None and live.is_due(news.moment):
+                    update |= {"running": gr.update(visible=True), **live.shown(news.moment)}
+                yield update
 
     def stop_it(self, request: gr.Request) -> Update:
         """The visitor's wish to stop: a run under way ends soon, one that waits does not begin."""
@@ -516,6 +434,7 @@ class Callbacks:
 
     def leave(self, request: gr.Request) -> None:
         """Ends a session's run, whose page has gone or has another recording now."""
+        self.waiting.discard(str(request.session_hash))
         if stop := self.runs.pop(str(request.session_hash), None):
             stop.ask()
 
@@ -524,6 +443,7 @@ class Callbacks:
         hidden = gr.update(visible=False)
         return {
             "running": hidden,
+            "clock": gr.update(active=False),
             "go": gr.update(visible=True, interactive=True),
             "leave": hidden,
             "stop": gr.update(visible=False, interactive=True),
@@ -661,6 +581,11 @@ def private_folder() -> Iterator[Path]:
     """A folder for files on their way to the page. It goes soon, as Gradio has its own copy while it is wanted."""
     with tempfile.TemporaryDirectory(prefix="babe2-") as folder:
         yield Path(folder)
+
+
+def waiting_words(before: int) -> str:
+    """What who waits is told, when so many are before him."""
+    return f"waiting for its turn, {before} before it" if before else "waiting for its turn"
 
 
 def progress_bar(share: float, words: str, spoken: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -229,26 +229,41 @@ class CheckpointCards:
         runs: int = 1,
     ) -> str:
         """A sentence on how long restoring an excerpt, so many times, will take on this machine."""
+        length = format_length(excerpt.seconds_of(seen.seconds))
+        sound = (excerpt.seconds_of(seen.seconds), seen.channels, seen.sample_rate)
+        needed = self.seconds_needed(checkpoint, preset, overrides, [sound], name)
+        if needed is None and self.is_here(checkpoint):
+            return f"{length} of sound will be restored on a graphics card that is lent for it."
+        if needed is None:
+            return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
+        return f"{length} of sound will take {format_duration(runs * needed)} on this machine."
+
+    def seconds_needed(
+        self,
+        checkpoint: str,
+        preset: str,
+        overrides: Mapping[str, Any],
+        sounds: Sequence[tuple[float, int, int]],
+        name: str = BABE2,
+    ) -> float | None:
+        """How long restoring sounds of (seconds, channels, sample rate) will take on this machine.
+
+        None where nobody can tell: the checkpoint is fetched first, or another machine's card is lent for it.
+        """
         if not self.is_here(checkpoint):
             if offline():
                 self.restorer(checkpoint)  # which says why it cannot be had
-            return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
+            return None
         restorer = restorer_of(checkpoint, DEVICE)
         method = restorer.method(name, checked_preset(preset), **overrides)
-        seconds = excerpt.seconds_of(seen.seconds)
-        length = format_length(seconds)
         if find_spec("spaces"):
-            return f"{length} of sound will be restored on a graphics card that is lent for it."
+            return None
         period = int(time.monotonic() / FRESH_SECONDS)
-        needed = estimate(
-            pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period, name),
-            method,
-            restorer.model,
-            seconds=seconds,
-            channels=seen.channels,
-            sample_rate=seen.sample_rate,
+        pace = pace_of(checkpoint, preset, tuple(sorted(overrides.items())), period, name)
+        return sum(
+            estimate(pace, method, restorer.model, seconds=seconds, channels=channels, sample_rate=sample_rate).seconds
+            for seconds, channels, sample_rate in sounds
         )
-        return f"{length} of sound will take {format_duration(runs * needed.seconds)} on this machine."
 
 
 def checked_preset(preset: object) -> str:

@@ -15,6 +15,7 @@ from babe2.page.checkpoint_cards import CheckpointCards, checked_preset
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import first_look
 from babe2.page.job import Moment
+from babe2.page.line import RESTORATION
 from babe2.page.messages import in_a_sentence
 from babe2.page.outcome import as_long
 from babe2.page.stop import Stop
@@ -131,7 +132,7 @@ def add_endpoints(endpoints: Endpoints, at_once: int) -> None:
         [recording, checkpoint, preset, seed, start, duration],
         [sound, report, pictures],
         api_name="restore",
-        concurrency_id="restoration",
+        concurrency_id=RESTORATION,
         concurrency_limit=at_once,
     )
     asked.click(endpoints.analyse, [recording, checkpoint], [found], api_name="analyse")

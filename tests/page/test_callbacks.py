@@ -22,9 +22,10 @@ from babe2.checkpoints.shelf import Shelf
 from babe2.commands.main import main
 from babe2.dsp.tape import MemoryTape
 from babe2.extras import EXTRAS
-from babe2.page.callbacks import SETTINGS, Callbacks, looked_at, part_of, progress_bar
+from babe2.page.callbacks import Callbacks, looked_at, part_of, progress_bar
 from babe2.page.chained import heard_on_the_way
 from babe2.page.checkpoint_cards import CheckpointCards
+from babe2.page.choice import SETTINGS
 from babe2.page.excerpt import Excerpt
 from babe2.recordings.journal import Storage
 from babe2.stages import STAGES, Made
@@ -82,12 +83,12 @@ def test_who_presses_twice_ends_his_first_run(callbacks: Callbacks) -> None:
     assert callbacks.runs == {}
 
 
-def test_who_waits_is_told_of_those_before_him(callbacks: Callbacks) -> None:
-    assert "waiting for its turn<" in callbacks.get_ready(visitor("a"))["status"]
-    assert "waiting for its turn, 1 before it" in callbacks.get_ready(visitor("b"))["status"]
-    callbacks.stop_it(visitor("a"))
-    assert "waiting for its turn<" in callbacks.get_ready(visitor("b"))["status"]
-    callbacks.leave(visitor("b"))
+def test_who_waits_is_told_and_who_has_begun_is_not_told_again(callbacks: Callbacks) -> None:
+    ready = callbacks.get_ready(visitor("a"))
+    assert "waiting for its turn<" in ready["status"] and ready["clock"]["active"]
+    assert "waiting for its turn<" in callbacks.wait(visitor("a"))["status"]
+    updates(callbacks.restore_excerpt(visitor("a"), None, False, *fields(recording=None)))
+    assert callbacks.wait(visitor("a"))["clock"]["active"] is False and callbacks.waiting == set()
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_behind(callbacks: Callbacks, tmp_path: Path) -> None:
