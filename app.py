@@ -23,7 +23,7 @@ from babe2.page.callbacks import INVITATION, MAKE_PACK, SETTINGS, Callbacks
 from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
-from babe2.page.excerpt import EXCERPT_SECONDS
+from babe2.page.excerpt import EXCERPT_SECONDS, strip_parts
 from babe2.page.glossary import PRESETS
 from babe2.page.outcome import IMAGINED, KINDS
 from babe2.process import reuse_memory, set_threads
@@ -37,6 +37,9 @@ LARGEST = os.environ.get("BABE2_LARGEST_FILE", "200mb")
 WAITING = int(os.environ.get("BABE2_QUEUE", 20))  # who comes when so many wait is told to come back
 AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machine
 RATES = ("as the recording", "44100", "48000", "96000")
+# The strip shows the excerpt that the fields say, and the other way round.
+STRIP = "document.querySelector('#strip .strip').parentElement.strip"
+LAY, LAID = f"(...place) => {{ {STRIP}.lay(...place); }}", f"() => {STRIP}.place()"
 
 PROMISE = "Gives old music recordings their sound back"
 HEADING = f"""# babe2
@@ -184,6 +187,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         ]
         with gr.Column(scale=3, min_width=320):
             notice = gr.Markdown(INVITATION, elem_id="notice")
+            strip = gr.HTML(**strip_parts(), apply_default_css=False, elem_id="strip")
             desk = gr.HTML(**desk_parts(), apply_default_css=False, elem_id="desk")
             with gr.Column(visible=False) as running:
                 live_picture = gr.Image(
@@ -306,6 +310,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once)
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
+    recording.change(inputs=[recording], **shown(callbacks.unroll), **latest)
     first.then(inputs=timed, **shown(callbacks.time), **private)
     first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
@@ -314,10 +319,14 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     asked, meant = [checkpoint, preset, method], [method, brightness, like_place, *texts]
     gr.on([checkpoint.change, preset.change, method.input], callbacks.preset_values, asked, meant, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
-    elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
+    again: dict[str, Any] = {"inputs": [*seen, mine, dark], **shown(callbacks.look_again)}
+    elsewhere = gr.on([checkpoint.change, *places], **again, **latest)
+    gr.on([strip.change, *(field.change for field in place)], None, place, js=LAY, **private)
+    moved = strip.input(None, None, place, js=LAID, **private)
     touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
-    elsewhere.then(inputs=timed, **shown(callbacks.time), **private)
-    elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
+    for step in (elsewhere, moved.then(**again, **private)):
+        step.then(inputs=timed, **shown(callbacks.time), **private)
+        step.then(inputs=wished, **shown(callbacks.take_example_home), **private)
     gr.on(touched, inputs=timed, **shown(callbacks.time), **latest)
 
     decided = what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from babe2.page.beforehand import restored_beforehand
 from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, checked_preset, restorer_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, Cleaned, cleaned, links_of, stages_needed, stages_of
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed, outline
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
 from babe2.page.job import follow_chain
 from babe2.page.live import Live
@@ -109,6 +109,13 @@ class Callbacks:
         if outcome is None or not outcome.recording.exists():
             return {"dark": dark}
         return {"dark": dark, "recording": str(outcome.recording), "checkpoint": outcome.checkpoint}
+
+    def unroll(self, recording: str | None) -> Iterator[Update]:
+        """The whole recording on the strip, on which an excerpt is laid; long ones are drawn when they have been read."""
+        yield {"strip": None, "recording": gr.update(label=Path(recording).name if recording else "Recording")}
+        if recording:
+            with suppress(RestorationError):  # of which the first look tells
+                yield {"strip": outline(recording)}
 
     @on_the_page
     def look(self, recording: str | None, checkpoint: str, token: str | None, dark: bool) -> Iterator[Update]:
