@@ -111,7 +111,7 @@ class Callbacks:
         return {"dark": dark, "recording": str(outcome.recording), "checkpoint": outcome.checkpoint}
 
     def unroll(self, recording: str | None) -> Iterator[Update]:
-        """The whole recording on the strip, on which an excerpt is laid; long ones are drawn when they have been read."""
+        """The whole recording on the strip, on which an excerpt is laid; it is drawn when all of it has been read."""
         yield {"strip": None, "recording": gr.update(label=Path(recording).name if recording else "Recording")}
         if recording:
             with suppress(RestorationError):  # of which the first look tells

@@ -16,7 +16,7 @@ const SEEK = 2, FINE_SEEK = 0.2; // s
 const COLUMNS = 1000; // of a drawn waveform
 const ZOOM = 1.6, SHORTEST_VIEW = 0.2; // by which a step magnifies, and the s that are shown at least
 const AXIS = 20, WAVE_SHARE = 0.24; // pixels of the time's axis, and how much of the rest a waveform has under a spectrogram
-const BUDGET = 10; // ms of work on spectrograms between two pictures of the screen
+const BUDGET = 10, BUDGET_PLAYING = 3; // ms of work on spectrograms at a time
 const RANGE_DB = 76, HEADROOM_DB = 14; // of a spectrogram's colours, and by how much they begin below the loudest peak
 const KINDS = ["measured", "inferred", "imagined"], KIND_COLOURS = ["0072b2", "f0e442", "d55e00"]; // as in the figures
 const PLAY = "M7 4 L20 12 L7 20 Z", PAUSE = "M6 4 H10 V20 H6 Z M14 4 H18 V20 H14 Z";
@@ -34,7 +34,7 @@ let rest = 0; // the timer that suspends the clock
 let view = null; // {start, end} in frames: the part that is shown, where that is not all
 let pictured = true, judged = false; // whether spectrograms are shown, and over them what is certain
 let certainty = null, reached = null; // what is known of that, and the frame up to which a restoration has come
-let developing = 0; // the next piece of work on spectrograms
+let painting = 0, developing = 0; // the next picture, and the next piece of work on spectrograms
 let test = null; // the blind test, while there is one
 let waiting = null; // a value that came during a blind test
 
@@ -421,7 +421,7 @@ function refresh() { // everything but the playhead
   part("blindness").textContent = !blind ? "Blind test" : test.over || !test.answers.length ? "Leave test" : "End test";
   if (blind) refreshTest();
   refreshView();
-  paint();
+  painting ||= requestAnimationFrame(paint); // not now: sound has to be on time
   placePlayhead();
 }
 
@@ -515,6 +515,7 @@ const isJudged = () => hasPicture() && judged && Boolean(certainty);
 const loudest = () => Math.max(...tracks.map((track, i) => level(i) * track.peak)) || 1; // one scale for all tracks
 
 function paint() {
+  painting = 0;
   const canvas = part("wave"), ratio = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight - AXIS];
   if (!width || !length) return;
@@ -525,7 +526,7 @@ function paint() {
   paintWave(pen, width, above, height - above);
   if (!test && reached !== null && tracks[current].key === "restored") paintPending(pen, width, height);
   paintAxis(pen, width, height);
-  if (above) developing ||= requestAnimationFrame(develop);
+  if (above) developing ||= later(develop);
 }
 
 function paintWave(pen, width, top, height) {
@@ -581,19 +582,21 @@ function spectrumOf(track, part) { // of all of a track, or of the part that is 
   return track[name] = new Spectrum(track.channels(), rate, start, end, part ? null : track.before);
 }
 
-function develop() { // a few milliseconds at a time: first what is seen, then what may be
+function develop() { // a few milliseconds at a time: first what is seen, then, while nothing plays, what may be
   developing = 0;
   if (!hasPicture() || !tracks.length) return;
   const chosen = tracks[current];
-  const wanted = [spectrumOf(chosen), ...(view ? [spectrumOf(chosen, view)] : []), ...tracks.map((each) => spectrumOf(each))];
+  const wanted = [spectrumOf(chosen), ...(view ? [spectrumOf(chosen, view)] : [])];
+  if (!deck) wanted.push(...tracks.map((each) => spectrumOf(each)));
   const next = wanted.find((spectrum) => !spectrum.isDone);
   if (!next) return;
-  next.develop(performance.now() + BUDGET);
+  next.develop(performance.now() + (deck ? BUDGET_PLAYING : BUDGET));
   const shown = next === chosen.whole || next === chosen.close;
   if (shown && (next.isDone || !still.matches)) paint();
-  developing ||= requestAnimationFrame(develop);
+  developing ||= later(develop);
 }
 
+const later = window.requestIdleCallback ?? ((work) => setTimeout(work, 30));
 const still = matchMedia("(prefers-reduced-motion: reduce)"); // then a picture comes all at once
 
 function pictureOf(spectrum) { // is painted anew where it has grown or sounds at another level
