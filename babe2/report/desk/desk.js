@@ -439,6 +439,7 @@ function refreshView() {
   const span = end - start, smallest = SHORTEST_VIEW * rate;
   for (const name of ["zoom-out", "zoom-all"]) part(name).setAttribute("aria-disabled", String(!view));
   part("zoom-in").setAttribute("aria-disabled", String(span <= smallest));
+  if (!view && part("scroll") === document.activeElement) part("timeline").focus(); // it goes
   show("scroll", Boolean(view));
   if (!view) return;
   part("scroll").value = start / (length - span);
