@@ -545,8 +545,8 @@ function paintWave(pen, width, top, height) {
 function paintPending(pen, width, height) { // what a restoration has not reached yet
   const from = Math.max(0, share(reached)) * width;
   if (from >= width) return;
-  pen.fillStyle = stripes(pen, getComputedStyle(part("hint")).color);
-  pen.globalAlpha = 0.35;
+  pen.fillStyle = stripes(pen, "#8f8f8f"); // to be seen on paper and on a spectrogram's black
+  pen.globalAlpha = 0.6;
   pen.fillRect(from, 0, width - from, height);
   pen.globalAlpha = 1;
 }
@@ -649,7 +649,7 @@ function paintCertainty(pen, width, height, octaves) { // in colours, and what w
     layer.clearRect(0, 0, width, height);
     layer.imageSmoothingEnabled = false;
     layer.drawImage(picture, start / cell, 0, (end - start) / cell, bands, 0, y(bands), width, y(0) - y(bands));
-    pen.globalAlpha = 0.42;
+    pen.globalAlpha = KINDS[kind] === "measured" ? 0.28 : 0.42;
     pen.drawImage(canvas, 0, 0, width, height);
     pen.globalAlpha = 1;
     if (KINDS[kind] !== "imagined") return;
