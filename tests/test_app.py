@@ -670,7 +670,7 @@ def test_another_place_is_looked_at_and_an_impossible_one_told(page: Page, house
     page.mouse.move(x + film["width"] / 12, y, steps=3)  # by a second
     page.mouse.up()
     expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:05.0 / 0:08.0", timeout=PATIENCE)
-    expect(page.locator("#recording").get_by_label("Play")).to_be_hidden()  # there is one player
+    expect(page.locator("#recording").get_by_label("Play", exact=True)).to_be_hidden()  # there is one player
     page.get_by_label("The whole recording").check()
     expect(page.get_by_label("From", exact=True)).to_be_disabled(timeout=PATIENCE)
     expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:00.0 / 0:12.0", timeout=PATIENCE)
