@@ -28,7 +28,7 @@ from babe2.page.checkpoint_cards import CheckpointCards
 from babe2.page.choice import SETTINGS
 from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
-from babe2.page.excerpt import EXCERPT_SECONDS
+from babe2.page.excerpt import EXCERPT_SECONDS, strip_parts
 from babe2.page.glossary import PRESETS
 from babe2.page.line import RESTORATION
 from babe2.page.outcome import IMAGINED, KINDS
@@ -48,6 +48,9 @@ AT_ONCE = int(os.environ.get("BABE2_AT_ONCE", 1))  # restorations on this machin
 BOX_SIDES = int(os.environ.get("BABE2_BOX_SIDES", 50))  # that one box may hold
 BOX_SECONDS = float(os.environ.get("BABE2_BOX_SECONDS", 3600))  # of sound in one box
 RATES = ("as the recording", "44100", "48000", "96000")
+# The strip shows the excerpt that the fields say, and the other way round.
+STRIP = "document.querySelector('#strip .strip').parentElement.strip"
+LAY, LAID = f"(...place) => {{ {STRIP}.lay(...place); }}", f"() => {STRIP}.place()"
 
 PROMISE = "Gives old music recordings their sound back"
 PICK = """element.addEventListener("click", (event) => {
@@ -140,6 +143,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     with gr.Row(elem_id="columns"):
         with gr.Column(scale=3, min_width=320, elem_id="listen"):
             warnings = gr.Markdown(elem_id="warnings")
+            strip = gr.HTML(**strip_parts(), apply_default_css=False, elem_id="strip")
             desk = gr.HTML(callbacks.shown_first, **desk_parts(), apply_default_css=False, elem_id="desk")
             with gr.Column(visible=False) as running:
                 live_picture = gr.Image(
@@ -366,6 +370,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once)
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
+    recording.change(inputs=[recording], **shown(callbacks.unroll), **latest)
     first.then(inputs=timed, **shown(callbacks.time), **private)
     first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
@@ -374,10 +379,14 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     asked, meant = [checkpoint, preset, method], [method, brightness, like_place, *texts]
     gr.on([checkpoint.change, preset.change, method.input], callbacks.preset_values, asked, meant, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
-    elsewhere = gr.on([checkpoint.change, *places], inputs=[*seen, mine, dark], **shown(callbacks.look_again), **latest)
+    again: dict[str, Any] = {"inputs": [*seen, mine, dark], **shown(callbacks.look_again)}
+    elsewhere = gr.on([checkpoint.change, *places], **again, **latest)
+    gr.on([strip.change, *(field.change for field in place)], None, place, js=LAY, **private)
+    moved = strip.input(None, None, place, js=LAID, **private)
     touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
-    elsewhere.then(inputs=timed, **shown(callbacks.time), **private)
-    elsewhere.then(inputs=wished, **shown(callbacks.take_example_home), **private)
+    for step in (elsewhere, moved.then(**again, **latest)):
+        step.then(inputs=timed, **shown(callbacks.time), **private)
+        step.then(inputs=wished, **shown(callbacks.take_example_home), **private)
     gr.on(touched, inputs=timed, **shown(callbacks.time), **latest)
 
     decided = what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)

@@ -668,6 +668,21 @@ def test_another_place_is_looked_at_and_an_impossible_one_told(page: Page, house
     page.keyboard.press("Tab")
     expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:03.0 / 0:05.0", timeout=PATIENCE)
     expect(page.locator("#time-needed")).to_contain_text("2.0 s of sound", timeout=PATIENCE)
+    strip = page.locator("#strip")
+    expect(strip).to_contain_text("0:03.0 to 0:05.0 of 0:12.0")
+    strip.get_by_role("slider", name="where it begins").press("ArrowRight")
+    expect(page.get_by_label("From", exact=True)).to_have_value("4", timeout=PATIENCE)
+    strip.get_by_role("slider", name="where it ends").press("ArrowRight")
+    expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:04.0 / 0:07.0", timeout=PATIENCE)
+    window, film = (strip.locator(f"[data-strip={part}]").bounding_box() for part in ("window", "film"))
+    assert window and film
+    x, y = window["x"] + window["width"] / 2, window["y"] + window["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + film["width"] / 12, y, steps=3)  # by a second
+    page.mouse.up()
+    expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:05.0 / 0:08.0", timeout=PATIENCE)
+    expect(page.locator("#recording").get_by_label("Play", exact=True)).to_be_hidden()  # there is one player
     page.get_by_label("The whole recording").check()
     expect(page.get_by_label("From", exact=True)).to_be_disabled(timeout=PATIENCE)
     expect(page.locator("#desk [data-desk=clock]")).to_have_text("0:00.0 / 0:12.0", timeout=PATIENCE)

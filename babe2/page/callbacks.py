@@ -7,7 +7,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from babe2.page.beforehand import Card, Example
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, restorer_of
 from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
 from babe2.page.line import before
 from babe2.page.live import Live
@@ -110,6 +110,13 @@ class Callbacks:
             value = chosen if there else DEFAULT_CHECKPOINT
             chosen = gr.update(choices=self.cards.choices(chosen), value=value)
         return {"dark": dark, "recording": str(outcome.recording), "checkpoint": chosen}
+
+    def unroll(self, recording: str | None) -> Iterator[Update]:
+        """The whole recording on the strip, on which an excerpt is laid; it is drawn when all of it has been read."""
+        yield {"strip": None, "recording": gr.update(label=Path(recording).name if recording else "Recording")}
+        if recording:
+            with suppress(RestorationError):  # of which the first look tells
+                yield {"strip": outline(recording)}
 
     @on_the_page
     def look(self, recording: str | None, checkpoint: str, token: str | None, dark: bool) -> Iterator[Update]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from babe2 import audio
 from babe2.errors import RestorationError
@@ -12,6 +16,8 @@ from babe2.recordings.recorded import SHORTEST_SECONDS
 from babe2.wording import clock, format_length
 
 EXCERPT_SECONDS = 10.0  # unless somebody wishes otherwise
+COLUMNS, FINEST = 600, 16  # of an outline, and how many samples one of them has at least
+HIGHEST = 127  # of an outline's values
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,41 @@ def checked_seed(seed: object) -> int:
     if isinstance(seed, (int, float)) and not isinstance(seed, bool) and seed == seed // 1 and 0 <= seed < 2**63:
         return int(seed)
     raise RestorationError(f"A seed is a whole number between 0 and 2**63 - 1, so it cannot be {seed!r:.80}.")
+
+
+# The whole recording as a strip, on which an excerpt is laid
+
+
+def outline(recording: str | Path) -> dict[str, Any]:
+    """A whole recording's lowest and highest values in each of about COLUMNS columns, read block by block, as the strip
+    shows them: whole numbers, of which the one that is farthest from 0 is HIGHEST away."""
+    _, promised, rate = audio.measure(recording)
+    each, samples = max(FINEST, -(-promised // COLUMNS)), 0
+    lows: list[float] = []
+    highs: list[float] = []
+    file = audio.SoundFile(recording)
+    held = np.zeros((file.channels, 0), np.float32)
+    for block in file.blocks():
+        samples += block.shape[1]
+        held = np.concatenate([held, block], axis=1)
+        whole = held.shape[1] // each * each
+        columns = held[:, :whole].reshape(len(held), -1, each)
+        lows += columns.min(axis=(0, 2)).tolist()
+        highs += columns.max(axis=(0, 2)).tolist()
+        held = held[:, whole:]
+    if held.shape[1]:
+        lows.append(float(held.min()))
+        highs.append(float(held.max()))
+    scale = HIGHEST / max(1e-9, *highs, *(-low for low in lows))
+    shape = {
+        "lows": [round(min(0, low) * scale) for low in lows],
+        "highs": [round(max(0, high) * scale) for high in highs],
+    }
+    return {"name": Path(recording).name, "seconds": samples / rate, **shape}
+
+
+def strip_parts() -> dict[str, Any]:
+    """The strip's markup, style and script, under the names by which `gr.HTML` takes them."""
+    strip = files("babe2") / "page" / "strip"
+    names = {"html_template": "strip.html", "css_template": "strip.css", "js_on_load": "strip.js"}
+    return {parameter: (strip / name).read_text("utf-8") for parameter, name in names.items()}

@@ -273,7 +273,10 @@ class Restored(Outcome):
             words[RESTORED] = (f"{title}, {imagined:.0%} of what was imagined", hint)
         rate, start = sound.sample_rate, self.excerpt.start
         words |= words_of(before)
-        return desk_tracks(tracks, rate, folder, start=start, amount=amount, select=select, words=words)
+        known = restoration.certainty
+        return desk_tracks(
+            tracks, rate, folder, start=start, amount=amount, select=select, words=words, certainty=known
+        )
 
     def pictures(self, sound: audio.Recording, reference: ReferenceLtas | None) -> dict[str, Figure]:
         restoration = self.restoration()

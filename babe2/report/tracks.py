@@ -23,6 +23,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from babe2 import audio
+from babe2.certainty import KINDS, CertaintyMap
+from babe2.certainty.cells import LOWEST_HZ, PER_OCTAVE
 from babe2.dsp.loudness import integrated_loudness
 from babe2.dsp.waveform import as_channels
 from babe2.wording import clock
@@ -77,13 +79,14 @@ def tracks_on_desk(
     amount: float = 1.0,
     select: str | None = None,
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    certainty: CertaintyMap | None = None,
 ) -> dict[str, Any]:
     """What the desk plays, ready for JSON: `sounds` (channels, samples) named RECORDING, CLEANED, LTAS_EQ, VOCALS,
     ACCOMPANIMENT, OLDER, EARLIER and RESTORED. `words` are titles and hints of some that are not the usual ones.
 
     They begin `start` seconds into the recording, from where the desk counts. Of an `unfinished` restoration nothing
     is said to have been added; `amount` is the restoration's share where it was mixed. A desk that is not playing turns
-    to the track `select`.
+    to the track `select`. The desk lays `certainty` over its spectrograms where a listener wishes it.
 
     The recording is among them, or the restoration stands alone; all have one sample rate and its channels. A sound
     that is not finished yet may be shorter: it is filled up with silence, and compared with as much of the recording as
@@ -108,6 +111,7 @@ def tracks_on_desk(
         tracks[ADDED] = restored - tracks.get(CLEANED, tracks[RECORDING])[:, : restored.shape[1]]
         gains[ADDED] = gains[RESTORED]
     tracks = {key: tracks[key] for key in WORDS if key in tracks}
+    reached = tracks[RESTORED].shape[1] / sample_rate if unfinished and RESTORED in tracks else None
     peaks = {key: _peak_db(track) for key, track in tracks.items()}
     headroom = min(0.0, *(PEAK_DB - peaks[key] - gains[key] for key in tracks))
     said, note = {**WORDS, **words}, None
@@ -119,6 +123,8 @@ def tracks_on_desk(
         "note": note,
         "start": start,  # seconds
         "select": select,
+        "reached": reached,  # seconds of an unfinished restoration
+        "certainty": None if certainty is None else cells_on_desk(certainty),
         "tracks": [
             {
                 "key": key,
@@ -138,8 +144,22 @@ def tracks_on_desk(
 def desk_parts() -> dict[str, Any]:
     """The desk's markup, style and script, under the names by which `gr.HTML` takes them."""
     desk = files("babe2") / "report" / "desk"
-    names = {"html_template": "desk.html", "css_template": "desk.css", "js_on_load": "desk.js"}
-    return {parameter: (desk / name).read_text("utf-8") for parameter, name in names.items()}
+    names = {"html_template": ["desk.html"], "css_template": ["desk.css"], "js_on_load": ["spectrum.js", "desk.js"]}
+    return {parameter: "".join((desk / name).read_text("utf-8") for name in some) for parameter, some in names.items()}
+
+
+def cells_on_desk(known: CertaintyMap) -> dict[str, Any]:
+    """A certainty map as the desk draws it: a figure for each cell's kind, a dash where nothing sounds, cell by cell
+    from the lowest band up."""
+    kinds = np.where(known.sounding.numpy(), known.kind.numpy(), len(KINDS)).astype(np.uint8)
+    return {
+        "seconds": known.grid.length / known.grid.sample_rate,  # of a cell
+        "low_hz": LOWEST_HZ,  # the middle of the lowest band
+        "per_octave": PER_OCTAVE,
+        "bands": kinds.shape[1],
+        "cells": np.frombuffer(b"012-", np.uint8)[kinds].tobytes().decode(),
+        "percent": known.percent(),
+    }
 
 
 def _title(key: str, title: str, unfinished: bool, amount: float) -> str:

@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile as sf
 
 from babe2.errors import RestorationError
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_seed
+from babe2.page.excerpt import COLUMNS, EXCERPT_SECONDS, HIGHEST, Excerpt, checked_seed, outline
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"  # 12 seconds
 
@@ -68,3 +70,15 @@ def test_what_is_no_seed_is_the_askers_mistake(seed: Any) -> None:
     with pytest.raises(RestorationError, match="A seed is a whole number") as told:
         checked_seed(seed)
     assert len(str(told.value)) < 200
+
+
+def test_the_outline_of_a_whole_recording_is_its_shape_in_few_whole_numbers(tmp_path: Path) -> None:
+    rise, rate = np.linspace(0, 0.5, 200_010), 20_000  # read in several blocks, and with a rest
+    sf.write(tmp_path / "rise.wav", np.stack([rise, -rise / 2], axis=1), rate)
+    drawn = outline(tmp_path / "rise.wav")
+    assert (drawn["name"], drawn["seconds"]) == ("rise.wav", 200_010 / rate)
+    assert COLUMNS - 2 <= len(drawn["highs"]) == len(drawn["lows"]) <= COLUMNS
+    np.testing.assert_allclose(drawn["highs"], np.linspace(0, HIGHEST, len(drawn["highs"])), atol=1.1)
+    np.testing.assert_allclose(drawn["lows"], np.array(drawn["highs"]) / -2, atol=1.1)
+    sf.write(tmp_path / "short.wav", np.zeros(5), rate)
+    assert outline(tmp_path / "short.wav")["highs"] == [0]

@@ -10,6 +10,7 @@ import base64
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,51 @@ def test_every_control_is_a_stop_of_the_tab_key_with_a_name(desk: Desk) -> None:
         assert name and outline == "solid"
     assert len(stops) == expected
     assert {"first", "second", "planned", "feedback", "a", "timeline", "play", "loop", "volume"} <= set(stops)
+
+
+TONE = """([script, rate]) => {
+  const { Spectrum, ROWS, LOWEST_HZ } = new Function(`${script}; return { Spectrum, ROWS, LOWEST_HZ };`)();
+  const tone = Float32Array.from({ length: rate }, (_, i) => 0.5 * Math.sin(2 * Math.PI * 1000 * i / rate));
+  const spectrum = new Spectrum([tone, tone.map(() => 0)], rate, 0, rate);
+  spectrum.develop(Infinity);
+  const middle = Math.floor(spectrum.columns / 2) * ROWS, levels = [...spectrum.levels.slice(middle, middle + ROWS)];
+  const hertz = levels.map((_, row) => LOWEST_HZ * 2 ** ((row + 0.5) / ROWS * spectrum.octaves));
+  return [hertz, levels];
+}"""
+
+
+def test_a_spectrogram_has_a_tone_where_it_sounds_and_as_loud(desk: Desk) -> None:
+    script = (files("babe2") / "report" / "desk" / "spectrum.js").read_text("utf-8")
+    hertz, levels = map(np.array, desk.page.evaluate(TONE, [script, RATE]))
+    assert hertz[levels.argmax()] == pytest.approx(1000, rel=0.03)
+    assert -10.6 < levels.max() < -9  # half of full scale, in one of two channels, perhaps between two bins
+    assert levels[np.abs(np.log2(hertz / 1000)) > 0.5].max() < levels.max() - 60
+
+
+def test_the_picture_is_drawn_nearer_and_follows_the_playhead(desk: Desk) -> None:
+    desk.lay("ramps")
+    desk.page.wait_for_function(
+        "() => Object.values(document.querySelector('#desk .desk').parentElement.desk.pictures()).every(Boolean)"
+    )
+    desk.press("+", "+")
+    span = len(RAMP[0]) / 1.6**2
+    assert desk.ask("view()") == pytest.approx({"start": 0, "end": span}, abs=2)
+    assert desk.part("scroll").is_visible()
+    desk.press("End", "ArrowLeft")  # the playhead is turned to
+    view = desk.ask("view()")
+    assert view["start"] < desk.ask("position()") < view["end"] == pytest.approx(len(RAMP[0]), abs=2)
+    timeline = desk.part("timeline").bounding_box()
+    assert timeline is not None
+    desk.page.mouse.click(timeline["x"] + timeline["width"] / 2, timeline["y"] + 30)
+    assert desk.ask("position()") == pytest.approx((view["start"] + view["end"]) / 2, abs=len(RAMP[0]) / 300)
+    desk.part("scroll").focus()
+    desk.press("Home")
+    assert desk.ask("view()")["start"] == 0 and desk.ask("position()") > span  # who looks elsewhere is left there
+    desk.press("0")
+    assert desk.ask("view()") == {"start": 0, "end": len(RAMP[0])} and not desk.part("scroll").is_visible()
+    desk.press("s")
+    assert desk.part("picture").get_attribute("aria-pressed") == "false" and desk.part("certain").is_hidden()
+    desk.press("s")
 
 
 def test_typing_elsewhere_is_left_alone(desk: Desk) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
+from babe2.certainty import CertaintyMap
+from babe2.certainty.cells import Grid
 from babe2.dsp.loudness import integrated_loudness
-from babe2.report.tracks import ADDED, LTAS_EQ, PEAK_DB, RECORDING, RESTORED, desk_parts, desk_tracks
+from babe2.report.tracks import ADDED, LTAS_EQ, PEAK_DB, RECORDING, RESTORED, cells_on_desk, desk_parts, desk_tracks
 
 RATE = 22_050  # Hz
 Sounds = dict[str, np.ndarray]
@@ -143,4 +146,16 @@ def test_a_mixture_and_what_is_unfinished_are_called_that(sounds: Sounds, tmp_pa
     assert by_key(desk_tracks(sounds, RATE, tmp_path, amount=0.3))[RESTORED]["title"] == "Restored, 30%"
     value = desk_tracks(sounds, RATE, tmp_path, unfinished=True, start=12.5, select=RESTORED)
     assert by_key(value)[RESTORED]["title"] == "Restored so far" and ADDED not in by_key(value)
-    assert (value["start"], value["select"]) == (12.5, RESTORED)
+    assert (value["start"], value["select"], value["reached"]) == (12.5, RESTORED, 3.0)
+
+
+def test_the_desk_has_a_figure_for_each_cell_that_sounds() -> None:
+    grid = Grid(2 * 2048, RATE)
+    level, kind = torch.zeros(2, len(grid.hertz)), torch.full((2, len(grid.hertz)), 2)
+    kind[0, 0], kind[1, 1], level[1, 0] = 0, 1, -100.0
+    laid = cells_on_desk(CertaintyMap(grid, level, level, kind))
+    assert laid["cells"][: laid["bands"]] == "0" + "2" * (laid["bands"] - 1)
+    assert laid["cells"][laid["bands"] :] == "-1" + "2" * (laid["bands"] - 2)
+    assert laid["seconds"] == 2048 / RATE and laid["percent"]["measured"] == pytest.approx(
+        100 / (len(kind[0]) * 2 - 1), abs=0.1
+    )

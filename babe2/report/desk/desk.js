@@ -1,9 +1,11 @@
-// The listening desk: up to four tracks of one recording on one transport, to be compared by ear and nothing else.
+// The listening desk: up to six tracks of one recording on one transport, to be compared by ear, with their waveforms,
+// spectrograms and what of them is certain under the playhead.
 //
-// This runs once per desk with `element` (its root), `props` (props.value is what tracks.py's tracks_on_desk returns) and
-// `watch`: Gradio calls it so, and a report does the same. All tracks are channels of one reel, which always run together; only their gains
-// change, so a switch keeps the position to the sample. Playing on from elsewhere (a seek, another loop, a newer
-// restoration) starts another deck and fades the old one out. Positions count frames of the tracks' sample rate.
+// This runs once per desk, behind spectrum.js, with `element` (its root), `props` (props.value is what tracks.py's
+// tracks_on_desk returns) and `watch`: Gradio calls it so, and a report does the same. All tracks are channels of one
+// reel, which always run together; only their gains change, so a switch keeps the position to the sample. Playing on from
+// elsewhere (a seek, another loop, a newer restoration) starts another deck and fades the old one out. Positions count
+// frames of the tracks' sample rate.
 "use strict";
 
 const FADE = 0.003; // s, time constant: a switch is done to 95 % after 9 ms
@@ -12,6 +14,11 @@ const SEAM = 0.005; // s by which a loop's end fades out and its start fades in
 const SHORTEST_LOOP = 0.05; // s
 const SEEK = 2, FINE_SEEK = 0.2; // s
 const COLUMNS = 1000; // of a drawn waveform
+const ZOOM = 1.6, SHORTEST_VIEW = 0.2; // by which a step magnifies, and the s that are shown at least
+const AXIS = 20, WAVE_SHARE = 0.24; // pixels of the time's axis, and how much of the rest a waveform has under a spectrogram
+const BUDGET = 10, BUDGET_PLAYING = 3; // ms of work on spectrograms at a time
+const RANGE_DB = 76, HEADROOM_DB = 14; // of a spectrogram's colours, and by how much they begin below the loudest peak
+const KINDS = ["measured", "inferred", "imagined"], KIND_COLOURS = ["0072b2", "f0e442", "d55e00"]; // as in the figures
 const PLAY = "M7 4 L20 12 L7 20 Z", PAUSE = "M6 4 H10 V20 H6 Z M14 4 H18 V20 H14 Z";
 const VOICES = ["a", "b", "x"];
 
@@ -24,6 +31,10 @@ let current = 0, matched = true, volume = 1; // what is heard, and how
 let position = 0, loop = null, looping = false; // where; loop is {start, end} in frames
 let context = null, master = null, deck = null; // the audio clock, the volume, and the newest deck: null while paused
 let rest = 0; // the timer that suspends the clock
+let view = null; // {start, end} in frames: the part that is shown, where that is not all
+let pictured = true, judged = false; // whether spectrograms are shown, and over them what is certain
+let certainty = null, reached = null; // what is known of that, and the frame up to which a restoration has come
+let painting = 0, developing = 0; // the next picture, and the next piece of work on spectrograms
 let test = null; // the blind test, while there is one
 let waiting = null; // a value that came during a blind test
 
@@ -157,12 +168,14 @@ function rewind() {
   listened();
   deck = null;
   position = region()?.start ?? 0;
+  reveal(position);
   refresh();
 }
 
 function seek(frame) {
   position = Math.max(0, Math.min(length - 1, Math.round(frame)));
   if (deck) playFrom(position);
+  reveal(position);
   refresh();
 }
 
@@ -196,6 +209,33 @@ function match(on) {
   matched = on;
   deck?.mix();
   refresh();
+}
+
+// The part that is seen
+
+const seen = () => view ?? { start: 0, end: length };
+const share = (frame) => (frame - seen().start) / (seen().end - seen().start);
+const isSeen = (frame) => frame >= seen().start && frame <= seen().end;
+
+function look(start, span) { // at so many frames from one on
+  span = Math.max(Math.min(length, SHORTEST_VIEW * rate), Math.min(length, span));
+  start = Math.max(0, Math.min(length - span, start));
+  view = span >= length ? null : { start: Math.round(start), end: Math.round(start + span) };
+  refresh();
+}
+
+function zoom(factor, about = isSeen(here()) ? here() : (seen().start + seen().end) / 2) {
+  const { start, end } = seen(), span = Math.max(Math.min(length, SHORTEST_VIEW * rate), (end - start) / factor);
+  look(about - share(about) * span, span);
+}
+
+function scroll(frames) {
+  const { start, end } = seen();
+  look(start + frames, end - start);
+}
+
+function reveal(frame) { // what is outside is turned to, as a page is
+  if (view && !isSeen(frame)) look(frame - 0.05 * (view.end - view.start), view.end - view.start);
 }
 
 // The blind test: X is A or B, and which track is A is drawn anew for every trial
@@ -362,6 +402,7 @@ function refresh() { // everything but the playhead
   show("blind", blind);
   part("hint").textContent = blind ? "" : track?.hint ?? "";
   part("timeline").dataset.key = blind ? "" : track?.key;
+  part("timeline").dataset.pictured = String(pictured && !blind);
   part("play").setAttribute("aria-label", deck ? "Pause" : "Play");
   part("play-shape").setAttribute("d", deck ? PAUSE : PLAY);
   part("loop").setAttribute("aria-pressed", String(looping));
@@ -379,8 +420,30 @@ function refresh() { // everything but the playhead
   part("blindness").setAttribute("aria-pressed", String(blind));
   part("blindness").textContent = !blind ? "Blind test" : test.over || !test.answers.length ? "Leave test" : "End test";
   if (blind) refreshTest();
-  drawWave();
+  refreshView();
+  painting ||= requestAnimationFrame(paint); // not now: sound has to be on time
   placePlayhead();
+}
+
+function refreshView() {
+  const { start, end } = seen(), blind = Boolean(test), certain = isJudged();
+  part("picture").setAttribute("aria-pressed", String(pictured && !blind));
+  part("certain").setAttribute("aria-pressed", String(certain));
+  for (const name of ["picture", "certain"]) part(name).disabled = blind;
+  show("certain", Boolean(certainty));
+  show("legend", certain);
+  const shares = certainty?.percent;
+  if (certain) {
+    for (const kind of KINDS) part(kind).textContent = shares ? `${kind}, ${Math.round(shares[kind])} %` : kind;
+  }
+  const span = end - start, smallest = SHORTEST_VIEW * rate;
+  for (const name of ["zoom-out", "zoom-all"]) part(name).setAttribute("aria-disabled", String(!view));
+  part("zoom-in").setAttribute("aria-disabled", String(span <= smallest));
+  if (!view && part("scroll") === document.activeElement) part("timeline").focus(); // it goes
+  show("scroll", Boolean(view));
+  if (!view) return;
+  part("scroll").value = start / (length - span);
+  part("scroll").setAttribute("aria-valuetext", `${time(start)} to ${time(end)}`);
 }
 
 function refreshTest() {
@@ -395,19 +458,26 @@ function refreshTest() {
   show("again", test.over);
 }
 
-const percent = (frames) => `${100 * frames / length}%`;
+const percent = (share) => `${100 * share}%`;
 
 function placeRegion(range) {
   show("region", Boolean(range));
   if (!range) return;
-  part("region").style.left = percent(range.start);
-  part("region").style.width = percent(range.end - range.start);
+  part("region").style.left = percent(share(range.start));
+  part("region").style.width = percent(share(range.end) - share(range.start));
 }
 
+let followed = true; // whether the playhead was seen a moment ago: who looks elsewhere is left there
+
 function placePlayhead() {
-  const frame = here();
-  part("playhead").style.left = percent(frame);
-  element.dispatchEvent(new CustomEvent("playhead", { detail: frame / length })); // for pictures beside the desk
+  const frame = here(), follows = followed;
+  followed = isSeen(frame);
+  if (deck && follows && !followed) {
+    reveal(frame); // comes back here
+    return;
+  }
+  part("playhead").style.left = percent(share(frame));
+  element.dispatchEvent(new CustomEvent("playhead", { detail: frame / length, bubbles: true })); // for pictures beside the desk
   const words = `${time(frame)} of ${time(length)}`;
   part("clock").textContent = `${time(frame)} / ${time(length)}`;
   const slider = part("timeline"), whole = Math.floor(frame / rate);
@@ -422,46 +492,174 @@ function tick() {
   if (deck) requestAnimationFrame(tick);
 }
 
-function outline(track) { // the lowest and highest value in each column
+function outline(track, { start, end }) { // the lowest and highest value in each column of a part
   const lows = new Float32Array(COLUMNS), highs = new Float32Array(COLUMNS);
   for (const samples of track.channels()) {
-    for (let i = 0; i < samples.length; i++) {
-      const column = Math.floor(i * COLUMNS / samples.length);
+    const scale = COLUMNS / (end - start);
+    for (let i = start; i < end; i++) {
+      const column = Math.floor((i - start) * scale);
       if (samples[i] < lows[column]) lows[column] = samples[i];
       if (samples[i] > highs[column]) highs[column] = samples[i];
     }
   }
-  return { lows, highs };
+  return { lows, highs, start, end };
 }
 
-function drawWave() {
-  const canvas = part("wave"), ratio = window.devicePixelRatio || 1, axis = 20;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight - axis];
+function shapeOf(track) { // of what is seen
+  if (!view) return track.shape ??= outline(track, seen());
+  if (track.detail?.start !== view.start || track.detail.end !== view.end) track.detail = outline(track, view);
+  return track.detail;
+}
+
+const hasPicture = () => pictured && !test; // a blind test shows nothing that could give a track away
+const isJudged = () => hasPicture() && judged && Boolean(certainty);
+const loudest = () => Math.max(...tracks.map((track, i) => level(i) * track.peak)) || 1; // one scale for all tracks
+
+function paint() {
+  painting = 0;
+  const canvas = part("wave"), ratio = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight - AXIS];
   if (!width || !length) return;
-  Object.assign(canvas, { width: width * ratio, height: (height + axis) * ratio });
-  const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
+  Object.assign(canvas, { width: width * ratio, height: (height + AXIS) * ratio });
+  const pen = canvas.getContext("2d"), above = hasPicture() ? Math.round((1 - WAVE_SHARE) * height) : 0;
   pen.scale(ratio, ratio);
-  pen.fillStyle = pen.strokeStyle = style.color;
-  const middle = height / 2;
+  if (above) paintPicture(pen, width, above);
+  paintWave(pen, width, above, height - above);
+  if (!test && reached !== null && tracks[current].key === "restored") paintPending(pen, width, height);
+  paintAxis(pen, width, height);
+  if (above) developing ||= later(develop);
+}
+
+function paintWave(pen, width, top, height) {
+  const middle = top + height / 2;
+  pen.fillStyle = getComputedStyle(part("wave")).color;
   pen.fillRect(0, middle - 0.5, width, 1);
-  if (!test) { // a blind test shows no shape that could give a track away
-    const loudest = Math.max(...tracks.map((track, i) => level(i) * track.peak)) || 1; // one scale for all tracks
-    const { lows, highs } = tracks[current].shape ??= outline(tracks[current]);
-    const scale = 0.94 * middle * level(current) / loudest;
-    pen.beginPath();
-    for (let x = 0; x < COLUMNS; x++) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * highs[x]);
-    for (let x = COLUMNS - 1; x >= 0; x--) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * lows[x]);
-    pen.fill();
+  if (test) return;
+  const { lows, highs } = shapeOf(tracks[current]), scale = 0.47 * height * level(current) / loudest();
+  pen.beginPath();
+  for (let x = 0; x < COLUMNS; x++) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * highs[x]);
+  for (let x = COLUMNS - 1; x >= 0; x--) pen.lineTo((x + 0.5) * width / COLUMNS, middle - scale * lows[x]);
+  pen.fill();
+}
+
+function paintPending(pen, width, height) { // what a restoration has not reached yet
+  const from = Math.max(0, share(reached)) * width;
+  if (from >= width) return;
+  pen.fillStyle = stripes(pen, "#8f8f8f"); // to be seen on paper and on a spectrogram's black
+  pen.globalAlpha = 0.6;
+  pen.fillRect(from, 0, width - from, height);
+  pen.globalAlpha = 1;
+}
+
+function stripes(pen, colour) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 }), line = canvas.getContext("2d");
+  line.strokeStyle = colour;
+  for (const at of [-8, 0, 8]) {
+    line.moveTo(at, 8);
+    line.lineTo(at + 8, 0);
   }
+  line.stroke();
+  return pen.createPattern(canvas, "repeat");
+}
+
+function paintAxis(pen, width, height) {
   pen.fillStyle = getComputedStyle(part("hint")).color;
-  pen.font = `11px ${style.fontFamily}`;
-  const total = length / rate;
-  const every = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find((unit) => total / unit <= width / 60) ?? 600;
-  for (let at = Math.ceil(offset / every - 1e-6) * every - offset; at < total - 0.2 * every; at += every) {
-    const x = at / total * width;
+  pen.font = `11px ${getComputedStyle(part("wave")).fontFamily}`;
+  const { start, end } = seen(), total = (end - start) / rate, first = offset + start / rate;
+  const units = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300];
+  const every = units.find((unit) => total / unit <= width / 60) ?? 600;
+  for (let at = Math.ceil(first / every - 1e-6) * every - first; at < total - 0.2 * every; at += every) {
+    const x = at / total * width, words = time(start + at * rate + 0.5);
     pen.fillRect(x, height, 1, 5);
-    pen.fillText(every < 1 ? time(at * rate + 0.5) : time(at * rate + 0.5).slice(0, -2), x + 4, height + 14);
+    pen.fillText(every < 1 ? words : words.slice(0, -2), x + 4, height + 14);
   }
+}
+
+// Spectrograms, as they get ready, and over them what is certain
+
+function spectrumOf(track, part) { // of all of a track, or of the part that is seen
+  const name = part ? "close" : "whole", { start, end } = part ?? { start: 0, end: length }, known = track[name];
+  if (known?.start === start && known.end === end) return known;
+  return track[name] = new Spectrum(track.channels(), rate, start, end, part ? null : track.before);
+}
+
+function develop() { // a few milliseconds at a time: first what is seen, then, while nothing plays, what may be
+  developing = 0;
+  if (!hasPicture() || !tracks.length) return;
+  const chosen = tracks[current];
+  const wanted = [spectrumOf(chosen), ...(view ? [spectrumOf(chosen, view)] : [])];
+  if (!deck) wanted.push(...tracks.map((each) => spectrumOf(each)));
+  const next = wanted.find((spectrum) => !spectrum.isDone);
+  if (!next) return;
+  next.develop(performance.now() + (deck ? BUDGET_PLAYING : BUDGET));
+  const shown = next === chosen.whole || next === chosen.close;
+  if (shown && (next.isDone || !still.matches)) paint();
+  developing ||= later(develop);
+}
+
+const later = window.requestIdleCallback ?? ((work) => setTimeout(work, 30));
+const still = matchMedia("(prefers-reduced-motion: reduce)"); // then a picture comes all at once
+
+function pictureOf(spectrum) { // is painted anew where it has grown or sounds at another level
+  const top = 20 * Math.log10(loudest()) - HEADROOM_DB - decibels(current), kind = isJudged() ? IN_GREY : IN_COLOUR;
+  const state = [spectrum.done, top, kind === IN_GREY].join();
+  if (spectrum.state !== state) Object.assign(spectrum, { state, canvas: spectrum.picture(top, RANGE_DB, kind) });
+  return spectrum.canvas;
+}
+
+function paintPicture(pen, width, height) {
+  const track = tracks[current], whole = spectrumOf(track), close = view && spectrumOf(track, view), { start, end } = seen();
+  const from = start / length * whole.columns, columns = (end - start) / length * whole.columns;
+  pen.drawImage(pictureOf(whole), from, 0, columns, ROWS, 0, 0, width, height);
+  const done = close ? (still.matches && !close.isDone ? 0 : close.done) : 0;
+  if (done) pen.drawImage(pictureOf(close), 0, 0, done, ROWS, 0, 0, done / close.columns * width, height);
+  if (isJudged()) paintCertainty(pen, width, height, whole.octaves);
+  pen.font = `10px ${getComputedStyle(part("wave")).fontFamily}`;
+  for (const hertz of [100, 300, 1000, 3000, 10000]) {
+    const y = height * (1 - Math.log2(hertz / LOWEST_HZ) / whole.octaves);
+    if (y < 8) continue;
+    const words = hertz < 1000 ? `${hertz} Hz` : `${hertz / 1000} kHz`;
+    [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = ["#fff", "rgb(0 0 0 / 75%)", 3];
+    pen.fillRect(0, y, 5, 1);
+    pen.strokeText(words, 8, y + 3);
+    pen.fillText(words, 8, y + 3);
+  }
+}
+
+function cellsOf(kind) { // one kind of cells, as a picture of a pixel each
+  const { bands, cells } = certainty, columns = cells.length / bands;
+  const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: bands });
+  const pen = canvas.getContext("2d"), image = pen.createImageData(columns, bands);
+  const pixels = new Uint32Array(image.data.buffer), colour = packed(rgb(KIND_COLOURS[kind]));
+  for (let i = 0; i < cells.length; i++) {
+    if (cells[i] === String(kind)) pixels[(bands - 1 - i % bands) * columns + Math.floor(i / bands)] = colour;
+  }
+  pen.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function paintCertainty(pen, width, height, octaves) { // in colours, and what was imagined striped, too
+  const { bands, per_octave: perOctave, low_hz: lowHz, seconds: cellSeconds } = certainty, { start, end } = seen();
+  const y = (band) => height * (1 - (Math.log2(lowHz / LOWEST_HZ) + (band - 0.5) / perOctave) / octaves);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height: Math.ceil(height) });
+  const layer = canvas.getContext("2d"), cell = cellSeconds * rate;
+  certainty.pictures ??= KINDS.map((_, kind) => cellsOf(kind));
+  certainty.pictures.forEach((picture, kind) => {
+    layer.globalCompositeOperation = "source-over";
+    layer.clearRect(0, 0, width, height);
+    layer.imageSmoothingEnabled = false;
+    layer.drawImage(picture, start / cell, 0, (end - start) / cell, bands, 0, y(bands), width, y(0) - y(bands));
+    pen.globalAlpha = KINDS[kind] === "measured" ? 0.28 : 0.42;
+    pen.drawImage(canvas, 0, 0, width, height);
+    pen.globalAlpha = 1;
+    if (KINDS[kind] !== "imagined") return;
+    layer.globalCompositeOperation = "source-in";
+    layer.fillStyle = stripes(layer, "#fff");
+    layer.fillRect(0, 0, width, height);
+    pen.globalAlpha = 0.5;
+    pen.drawImage(canvas, 0, 0, width, height);
+    pen.globalAlpha = 1;
+  });
 }
 
 // Hands on the desk
@@ -470,21 +668,27 @@ function onTimeline() {
   const timeline = part("timeline");
   const frameAt = (event) => {
     const box = timeline.getBoundingClientRect();
-    return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * length;
+    const { start, end } = seen();
+    return start + Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * (end - start);
   };
   let grip = null; // where the pointer went down
+  const fingers = new Map(); // where each is, by its pointer
   timeline.addEventListener("pointerdown", (event) => {
     if (event.button) return;
-    grip = { x: event.clientX, frame: frameAt(event), dragged: false };
+    fingers.set(event.pointerId, event);
+    grip = fingers.size > 1 ? null : { x: event.clientX, frame: frameAt(event), dragged: false };
     timeline.setPointerCapture(event.pointerId);
+    if (!grip) placeRegion(loop);
   });
   timeline.addEventListener("pointermove", (event) => {
+    if (fingers.has(event.pointerId)) pinch(fingers, event, frameAt);
     if (!grip || (!grip.dragged && Math.abs(event.clientX - grip.x) < 5)) return;
     grip.dragged = true;
     const [start, end] = [grip.frame, frameAt(event)].sort((a, b) => a - b);
     placeRegion({ start, end });
   });
   timeline.addEventListener("pointerup", (event) => {
+    fingers.delete(event.pointerId);
     if (grip?.dragged) {
       setLoop(...[grip.frame, frameAt(event)].sort((a, b) => a - b));
       if (looping && !deck) seek(loop.start);
@@ -495,7 +699,31 @@ function onTimeline() {
     }
     grip = null;
   });
-  timeline.addEventListener("pointercancel", () => { grip = null; refresh(); });
+  timeline.addEventListener("pointercancel", (event) => {
+    fingers.delete(event.pointerId);
+    grip = null;
+    refresh();
+  });
+  timeline.addEventListener("wheel", (event) => { // a pinch on a touchpad is a wheel with Ctrl, too
+    const sideways = event.deltaX || (event.shiftKey ? event.deltaY : 0);
+    if (event.ctrlKey) zoom(2 ** (-event.deltaY / (event.deltaMode ? 3 : 200)), frameAt(event));
+    else if (view && sideways) scroll(sideways / timeline.clientWidth * (view.end - view.start));
+    else return; // the page scrolls
+    event.preventDefault();
+  }, { passive: false });
+}
+
+function pinch(fingers, moved, frameAt) { // two fingers draw the picture apart, and along with them
+  const [one, other] = [...fingers.values()];
+  fingers.set(moved.pointerId, moved);
+  if (fingers.size !== 2) return;
+  const [now, then] = [[...fingers.values()], [one, other]].map(([a, b]) => ({
+    apart: Math.max(10, Math.abs(a.clientX - b.clientX)),
+    clientX: (a.clientX + b.clientX) / 2,
+  }));
+  const frame = frameAt(then);
+  zoom(now.apart / then.apart, frame);
+  scroll(frame - frameAt(now));
 }
 
 function onKey(event) {
@@ -527,6 +755,12 @@ function actionOf(key, shift) {
     "]": () => setLoop(loop && loop.start < here() ? loop.start : 0, here()),
     l: () => toggleLoop(),
     Escape: () => setLoop(0, length, false),
+    "+": () => zoom(ZOOM),
+    "=": () => zoom(ZOOM), // the plus key of many keyboards, without Shift
+    "-": () => zoom(1 / ZOOM),
+    0: () => look(0, length),
+    s: () => togglePicture(),
+    c: () => certainty && toggleCertainty(),
   }[key];
 }
 
@@ -537,6 +771,19 @@ function neighbour(radio, key) {
   next?.focus();
 }
 
+function togglePicture() {
+  if (test) return;
+  pictured = !pictured;
+  refresh();
+}
+
+function toggleCertainty() {
+  if (test) return;
+  judged = !isJudged();
+  pictured ||= judged;
+  refresh();
+}
+
 function onControls() {
   const clicks = {
     play: () => (deck ? pause() : play()),
@@ -544,6 +791,11 @@ function onControls() {
     "loop-start": actionOf("["),
     "loop-end": actionOf("]"),
     "loop-clear": () => { actionOf("Escape")(); part("loop").focus(); },
+    picture: togglePicture,
+    certain: toggleCertainty,
+    "zoom-in": () => zoom(ZOOM),
+    "zoom-out": () => zoom(1 / ZOOM),
+    "zoom-all": () => look(0, length),
     blindness: () => (test ? leaveTest() : enterTest()),
     "answer-a": () => answer("a"),
     "answer-b": () => answer("b"),
@@ -564,11 +816,15 @@ function onControls() {
     volume = event.target.value ** 2; // about as the ear hears it
     master?.gain.setTargetAtTime(volume, context.currentTime, FADE);
   });
+  part("scroll").addEventListener("input", (event) => {
+    const span = view.end - view.start;
+    look(event.target.value * (length - span), span);
+  });
   for (const name of ["first", "second"]) part(name).addEventListener("change", choosePair);
   part("planned").addEventListener("change", refresh);
   part("desk").addEventListener("keydown", onKey);
-  new ResizeObserver(drawWave).observe(part("wave"));
-  new MutationObserver(drawWave).observe(document.body, { attributeFilter: ["class"] });
+  new ResizeObserver(paint).observe(part("wave"));
+  new MutationObserver(paint).observe(document.body, { attributeFilter: ["class"] });
 }
 
 function choosePair(event) {
@@ -595,8 +851,8 @@ async function load(value) {
     const at = playableRate(value.sample_rate);
     const known = new Map(at === rate ? tracks.map((track) => [track.file.url, track]) : []);
     const arrived = await Promise.all(value.tracks.map(async (track) => {
-      const { channels, peak, shape } = known.get(track.file.url) ?? await fetched(track, at);
-      return { ...track, channels, peak, shape };
+      const { channels, peak, shape, whole } = known.get(track.file.url) ?? await fetched(track, at);
+      return { ...track, channels, peak, shape, whole };
     }));
     if (arrival !== arrivals) return; // a newer one is on its way
     if (test) waiting = value; // begun meanwhile
@@ -635,7 +891,10 @@ function wind(arrived, at) { // the tracks beside each other on one reel; their 
   const length = Math.min(...all.map((channel) => channel.length));
   const wound = new AudioBuffer({ numberOfChannels: all.length, length, sampleRate: at });
   all.forEach((channel, i) => wound.copyToChannel(channel, i));
-  arrived.forEach((track, i) => { track.channels = () => channelsOf(wound, i * count, count); });
+  arrived.forEach((track, i) => {
+    track.channels = () => channelsOf(wound, i * count, count);
+    if (track.whole) track.whole.channels = track.channels();
+  });
   return wound;
 }
 
@@ -643,10 +902,15 @@ function lay(arrived, at, value) {
   const same = at === rate && tracks[0]?.file.url === arrived[0].file.url, key = tracks[current]?.key;
   if (!same) {
     pause();
-    [position, loop, looping] = [0, null, false];
+    [position, loop, looping, view] = [0, null, false, null];
+  } else { // until a newer one has its own spectrogram, that of the older one is shown
+    for (const track of arrived) track.before = tracks.find((each) => each.key === track.key)?.whole?.levels;
   }
   [tracks, reel, rate, plainGain] = [arrived, wind(arrived, at), at, value.plain_gain_db];
   [length, offset] = [reel.length, value.start ?? 0];
+  certainty = value.certainty && { ...value.certainty };
+  reached = value.reached == null ? null : value.reached * rate;
+  if (view?.end > length) view = null;
   current = Math.max(0, tracks.findIndex((track) => track.key === key));
   const wanted = tracks.findIndex((track) => track.key === value.select);
   if (wanted >= 0 && !deck) current = wanted; // nobody who listens is interrupted
@@ -663,7 +927,7 @@ function lay(arrived, at, value) {
 
 function clear(name, words) {
   pause();
-  [tracks, reel, current] = [[], null, 0];
+  [tracks, reel, current, view] = [[], null, 0, null];
   state(name, words);
 }
 
@@ -684,7 +948,10 @@ element.desk = {
   position: here, // in samples
   playing: () => Boolean(deck),
   track: () => (test ? test.voice : tracks[current]?.key),
+  seconds: () => offset + here() / rate, // into the whole recording
   goTo: (share) => seek(share * length),
+  view: seen, // in samples
+  pictures: () => Object.fromEntries(tracks.map((track) => [track.key, track.whole?.isDone ?? false])), // which are ready
   gains: () => Object.fromEntries(tracks.map((track, i) => [track.key, decibels(i)])), // dB
   loop: region,
   rate: () => rate,

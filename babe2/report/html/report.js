@@ -37,7 +37,7 @@ for (const axes of document.querySelectorAll(".axes")) {
 
 // The desk's keys work wherever nothing else wants them.
 
-const KEYS = [" ", "ArrowLeft", "ArrowRight", "1", "2", "3", "4", "5", "6", "[", "]", "l", "L", "Escape"];
+const KEYS = [" ", "ArrowLeft", "ArrowRight", "1", "2", "3", "4", "5", "6", "[", "]", "l", "L", "Escape", "+", "=", "-", "0", "s", "S"];
 document.addEventListener("keydown", (event) => {
   const { key, shiftKey, target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || !KEYS.includes(key) || element.contains(target)) return;
