@@ -143,18 +143,23 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """What each made of the clips, as Markdown: means over clips.
 
     Of clicks it says the SI-SDR gained, how many were found and how many places a minute changed where there was none;
-    of music without clicks how many places a minute were changed, and the level of the change.
+    of music without clicks how many places a minute were changed.
     """
-    damages, found = dict.fromkeys(row["damage"] for row in rows), dict.fromkeys(row["way"] for row in rows)
-    lines = [f"| | {' | '.join(damages)} | seconds for a second |", "|" + " --- |" * (len(damages) + 2)]
+    damages, found = dict.fromkeys(row["damage"] for row in rows), sorted({row["way"] for row in rows})
+    lines = [f"| | {' | '.join(damages)} | seconds |", "|" + " --- |" * (len(damages) + 2)]
     for way in found:
         own = [row for row in rows if row["way"] == way]
         cells = [_cell([row for row in own if row["damage"] == damage]) for damage in damages]
-        lines.append(f"| {way} | {' | '.join(cells)} | {np.mean([row['seconds_each_second'] for row in own]):.2f} |")
+        cost = np.mean([row["seconds_each_second"] for row in own])
+        lines.append(f"| {_named(way)} | {' | '.join(cells)} | {cost:.2f} |")
     for way in [way for way in found if way != OURS]:
         cells = [_gained(rows, damage, way) for damage in damages]
-        lines.append(f"| {OURS} over {way} | {' | '.join(cells)} | |")
+        lines.append(f"| `{OURS}` over {_named(way)}, dB | {' | '.join(cells)} | |")
     return "\n".join(lines)
+
+
+def _named(way: str) -> str:
+    return f"`{OURS}`{way.removeprefix(OURS)}" if way.startswith(OURS) else way
 
 
 def _cell(own: Sequence[dict[str, Any]]) -> str:
@@ -164,10 +169,9 @@ def _cell(own: Sequence[dict[str, Any]]) -> str:
     if not own:
         return "-"
     if "change_db" in own[0]:
-        touched = mean("changed_a_minute")
-        return f"{touched:.1f} a minute" + (f", {mean('change_db'):.0f} dB" if touched else "")
-    gain = f"{mean('si_sdr_gain'):+.1f} dB"
-    return f"{gain}, {mean('found'):.0%}, {mean('false_a_minute'):.1f}" if "found" in own[0] else gain
+        return f"{mean('changed_a_minute'):.0f}"
+    gain = f"{mean('si_sdr_gain'):.1f} dB"
+    return f"{gain}, {100 * mean('found'):.0f} %, {mean('false_a_minute'):.0f}" if "found" in own[0] else gain
 
 
 def _gained(rows: Sequence[dict[str, Any]], damage: str, way: str) -> str:

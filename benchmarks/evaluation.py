@@ -11,9 +11,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from measuring import (
@@ -34,7 +37,14 @@ from babe2.cqt import ConstantQ
 from babe2.prior import PublishedPrior
 from babe2.process import reuse_memory
 
-CASES = ("forward", "forward bfloat16", "gradient", "gradient memory", "gradient compile", "gradient bfloat16")
+CASES = {  # and how they are told
+    "forward": "without gradient",
+    "forward bfloat16": "without gradient, `--precision bfloat16`",
+    "gradient": "with gradient, as sampling needs it",
+    "gradient memory": "with gradient, `--save-memory`",
+    "gradient compile": "with gradient, `--compile`",
+    "gradient bfloat16": "with gradient, `--precision bfloat16`",
+}
 
 
 def measure(size: str, case: str) -> dict[str, float]:
@@ -74,6 +84,22 @@ def transform_seconds(size: str) -> float:
     )
 
 
+def table(found: Mapping[str, Any]) -> str:
+    """Each case against the published program, as Markdown."""
+    published = PUBLISHED[found["size"]]
+    lines = ["| one evaluation | units | published program | faster | CPU s | peak memory |", "| --- " * 6 + "|"]
+    for case, said in CASES.items():
+        taken = found[case]
+        gradient = case.startswith("gradient")
+        original = published["gradient" if gradient else "forward"]
+        memory = f"{taken['peak_gb']:.1f} GB" + (f" of {published['GB']}" if gradient else "")
+        faster = original / taken["units"]
+        lines.append(
+            f"| {said} | {taken['units']:.1f} | {original} | {faster:.1f} x | {taken['cpu_seconds']:.1f} | {memory} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--size", choices=SIZES, default="piano")
@@ -85,7 +111,6 @@ def main() -> None:
         print(json.dumps(measure(chosen.size, chosen.case)))
         return
 
-    published = PUBLISHED[chosen.size]
     here = machine()
     found: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
@@ -94,15 +119,12 @@ def main() -> None:
         "transform_seconds": round(transform_seconds(chosen.size), 4),
     }
     print(f"{chosen.size} on {described(here)}: transform built in {found['transform_seconds']} s")
-    print(f"{'case':20}{'units':>8}{'CPU s':>8}{'peak GB':>9}   against the published program")
     units = Units()
     for case in CASES:
+        print(case, file=sys.stderr, flush=True)
         taken = units.of(partial(alone, __file__, "--size", chosen.size, "--case", case))
-        original = published["forward" if case.startswith("forward") else "gradient"]
         found[case] = {key: round(value, 2) for key, value in taken.items()}
-        memory = f", {taken['peak_gb'] / published['GB']:.0%} of its memory" if "gradient" in case else ""
-        line = f"{case:20}{taken['units']:8.2f}{taken['cpu_seconds']:8.1f}{taken['peak_gb']:9.2f}"
-        print(f"{line}   1/{original / taken['units']:.1f} of its time{memory}", flush=True)
+    print(table(found))
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from measuring import Figures, machine
-from shellac import RATE, Way, changed_db, ways
+from shellac import RATE, SAID, Way, changed_db, ways
 from torch import Tensor
 
 from babe2 import audio
@@ -226,8 +226,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             counted = "touched" if snr is None else "worse"
             off = np.abs([level for row in own for level in row["levels_db"]])
             counts = [f"{np.mean([row[key] for row in own]):.0f}" for key in (counted, "holes_above_noise")]
-            cells.append(f"{', '.join(counts)}, {np.quantile(off, 0.95):.2f} ({off.max():.2f}) dB")
-        lines.append(f"| {way} | {' | '.join(cells)} |")
+            if way == "before":  # nothing was done yet
+                counts = ["-", "-"]
+            level = f"{np.quantile(off, 0.95):.2f} ({off.max():.2f}) dB" if off.max() else "none"
+            cells.append(f"{', '.join(counts)}, {level}")
+        lines.append(f"| {SAID.get(way, f'`{way}`')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -42,6 +42,25 @@ RATE = 22050
 BAND_HZ = (100.0, 8000.0)
 SNR_DB = (0, 5, 15, 30)
 SAMPLED = 8  # steps, where music is sampled
+SHOWN = {  # the ways of each table in their order, as they are told
+    "denoising": {
+        "before": "before",
+        "noisereduce": "`noisereduce`",
+        "denoiser-small": "`denoiser-small` (`two-stage`)",
+        "prior": "`--method prior`",
+        "gramophone, level found": "`--method gramophone`, level found",
+        "gramophone, ratio told": "the same, ratio told",
+        "gramophone, ratio told, a sample": f"the same, a sample ({SAMPLED} steps)",
+    },
+    "restoring": {
+        "restored": "restored, steady noise",
+        "denoised, then restored": "`declick`, `denoise`, then restored",
+        "denoised by the prior, then restored": "the same, denoised by the prior",
+        "joint": "joint",
+    },
+}
+TITLES = {"si_sdr": "SI-SDR", "lsd": "LSD", "response_error": "response error"}
+AGAINST = (("denoising", "prior", "denoiser-small"), ("restoring", "joint", "denoised, then restored"))
 RECORDS = ("tumult_vinyl1_Runoff_139_BPM.ogg", "tumult_vinyl3_Vinyl_Dust2.ogg")
 Denoising = Callable[[Tensor], Tensor]
 Restoring = Callable[[Tensor], tuple[Tensor, Curve]]
@@ -194,37 +213,36 @@ def table(rows: dict[str, dict[str, float]], what: str) -> str:
         kind, name, snr, _ = place.split("/", 3)
         if kind == what:
             cells[name][int(snr)].append(figures)
-    shown = ("si_sdr", "lsd") if what == "denoising" else ("si_sdr", "lsd", "response_error")
-    heads = {"si_sdr": "SI-SDR", "lsd": "LSD", "response_error": "response error"}
-    lines = [
-        f"| {' / '.join(heads[one] for one in shown)}, dB | {' | '.join(f'{snr} dB' for snr in SNR_DB)} | seconds |"
-    ]
+    shown = measures(what)
+    titles = " / ".join(TITLES[one] for one in shown)
+    lines = [f"| {titles}, dB | {' | '.join(f'{snr} dB' for snr in SNR_DB)} | seconds |"]
     lines.append("| --- " * (len(SNR_DB) + 2) + "|")
-    for name, levels in cells.items():
-        row = [
-            " / ".join(f"{mean(one[each] for one in levels[snr]):.1f}" for each in shown) if snr in levels else ""
-            for snr in SNR_DB
-        ]
-        cost = mean(one["seconds"] for found in levels.values() for one in found)
-        lines.append(f"| {name} | {' | '.join(row)} | {cost:.2f} |")
+    for name, said in SHOWN[what].items():
+        if levels := cells.get(name):
+            row = [" / ".join(f"{mean(one[each] for one in levels[snr]):.1f}" for each in shown) for snr in SNR_DB]
+            cost = mean(one["seconds"] for found in levels.values() for one in found)
+            lines.append(f"| {said} | {' | '.join(row)} | {f'{cost:.2f}' if name != 'before' else '-'} |")
     return "\n".join(lines)
 
 
-def differences(rows: dict[str, dict[str, float]], what: str, ours: str) -> str:
-    """How much more one way measures than each other, clip by clip: means with 95 % intervals, as Markdown."""
-    shown = ("si_sdr", "lsd") if what == "denoising" else ("si_sdr", "lsd", "response_error")
-    lines = [f"| {ours} less | {' | '.join(f'{snr} dB' for snr in SNR_DB)} |", "| --- " * (len(SNR_DB) + 1) + "|"]
-    others = dict.fromkeys(place.split("/", 3)[1] for place in rows if place.startswith(what))
-    for other in others:
+def differences(rows: dict[str, dict[str, float]], what: str, ours: str, other: str) -> str:
+    """How much more one way measures than another, clip by clip: means with 95 % intervals, as Markdown."""
+    heads = [f"{snr} dB" for snr in SNR_DB]
+    lines = [f"| {ours} above {other}, dB | {' | '.join(heads)} |", "| --- " * (len(SNR_DB) + 1) + "|"]
+    for measure in measures(what):
         cells = []
         for snr in SNR_DB:
             ends = [place.split("/", 3)[3] for place in rows if place.startswith(f"{what}/{ours}/{snr}/")]
-            pairs = [(rows[f"{what}/{ours}/{snr}/{end}"], rows[f"{what}/{other}/{snr}/{end}"]) for end in ends]
-            found = [confidence([mine[each] - theirs[each] for mine, theirs in pairs]) for each in shown]
-            cells.append(" / ".join(f"{one.mean:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found))
-        if other != ours:
-            lines.append(f"| {other} | {' | '.join(cells)} |")
+            mine, theirs = ([rows[f"{what}/{way}/{snr}/{end}"][measure] for end in ends] for way in (ours, other))
+            one = confidence([a - b for a, b in zip(mine, theirs, strict=True)])
+            cells.append(f"{one.mean:+.1f} [{one.low:+.1f}, {one.high:+.1f}]")
+        lines.append(f"| {TITLES[measure]} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def measures(what: str) -> tuple[str, ...]:
+    """What is measured of denoising, or of restoring."""
+    return tuple(TITLES)[: 2 if what == "denoising" else 3]
 
 
 def main() -> None:
@@ -246,8 +264,8 @@ def main() -> None:
                 denoising(kept, clip, snr, name, denoiser)
             for name, restorer in undoing.items():
                 restoring(kept, clip, snr, name, restorer)
-    for what, ours in (("denoising", "prior"), ("restoring", "joint")):
-        print(table(kept.rows, what), differences(kept.rows, what, ours), sep="\n\n", end="\n\n")
+    for what, ours, other in AGAINST:
+        print(table(kept.rows, what), differences(kept.rows, what, ours, other), sep="\n\n", end="\n\n")
 
 
 if __name__ == "__main__":

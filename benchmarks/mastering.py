@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from babe2.stages.finalise import Finalise
 
 SECONDS = 10.0
 BANDS_HZ = ((12_000.0, 14_000.0), (16_200.0, 20_000.0))  # below the end of the clips, and above half of their rate
+NOTHING_DB = -119.0  # of all: a band in which nothing is
 WAYS = ("before", "master", "master, -14 LUFS", "master-as-published")
 
 
@@ -87,13 +89,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "loudness": "loudness, LUFS",
         "seconds": "seconds for 10 s",
     }
-    lines = [f"| | {' | '.join(WAYS)} |", "| --- " * (len(WAYS) + 1) + "|"]
+    heads = [WAYS[0], *(f"`{way}`" for way in WAYS[1:])]
+    lines = [f"| | {' | '.join(heads)} |", "| --- " * (len(WAYS) + 1) + "|"]
     for what, title in said.items():
         digits = 2 if what in ("true_peak", "seconds") else 1
         cells = []
         for way in WAYS:
             found = sorted(row[what] for row in rows if row["way"] == way)
-            cells.append(f"{found[0]:.{digits}f} to {found[-1]:.{digits}f}")
+            ends = dict.fromkeys(f"{end:.{digits}f}" for end in (found[0], found[-1]))
+            average = f", on average {mean(found):.2f}" if what == "seconds" else ""
+            nothing = found[-1] <= NOTHING_DB if what.endswith("khz") else what == "seconds" and not found[-1]
+            cells.append("-" if nothing else " to ".join(ends) + average)
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -68,7 +68,7 @@ def quality(rows: Sequence[dict[str, Any]], needed: dict[str, int]) -> Figure:
                 capsize=3,
                 label=f"{way} ({' and '.join(map(str, clips))} clips)",
             )
-        _dress(axes, f"{title}\n{'lower' if MEASURES[measure] else 'higher'} is better")
+        _dress(axes, f"{title}\n{'lower' if MEASURES[measure].less else 'higher'} is better")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=12, labelcolor=INK)
     about = "Evaluations per segment, those of paper and guided with their gradient; bars are 95 % intervals"

@@ -377,10 +377,16 @@ TABLES: dict[str, tuple[str, Callable[[Sequence[Row]], Iterator[list[object]]]]]
 }
 
 
+def table_of(rows: Sequence[Row], part: str) -> str:
+    """Returns the table of one part, empty where nothing of it was measured."""
+    heads, lines = TABLES[part]
+    found = [row for row in rows if row["part"] == part]
+    return table(heads, list(lines(found))) if found else ""
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Returns the tables of what was measured."""
-    found = {part: [row for row in rows if row["part"] == part] for part in PARTS}
-    return "\n\n".join(table(TABLES[part][0], list(TABLES[part][1](found[part]))) for part in PARTS if found[part])
+    return "\n\n".join(filter(None, (table_of(rows, part) for part in PARTS)))
 
 
 # The program

@@ -38,6 +38,7 @@ SHELLAC = Surface(
     hum=Hum(50.0, -10.0, 8.0),
     rumble_db=-6.0,
 )
+SAID = {"before": "before", "chain": "all four"}  # other ways by their names, which are those of stages
 Way = Callable[[Tensor], Tensor]
 
 
@@ -110,8 +111,8 @@ def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         cells = [f"{rows[head]['si_sdr']:.1f} / {rows[head]['lsd']:.1f}" for head in heads]
         cost = sum(rows[head]["seconds_each_second"] for head in heads) / len(heads)
         change = rows["clean"]["change_db"]
-        said = "none" if change <= -140 else f"{change:.0f} dB"
-        lines.append(f"| {name} | {' | '.join(cells)} | {said} | {cost:.2f} |")
+        told = ["none" if change <= -140 else f"{change:.0f} dB", f"{cost:.2f}"] if name != "before" else ["-", "-"]
+        lines.append(f"| {SAID.get(name, f'`{name}`')} | {' | '.join([*cells, *told])} |")
     return "\n".join(lines)
 
 

@@ -14,10 +14,10 @@ import datetime
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,10 +25,9 @@ from babe2 import Restorer
 from babe2.config import PIANO
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import INFORMED, OURS, Clip, as_truth, restoring, score, spoiled
+from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
 from babe2.evaluation.table import confidence
 from babe2.methods.guided import GuidedSettings
-from babe2.methods.nothing import Nothing
 from babe2.methods.paper import BORROWED
 from babe2.methods.undone import MARGIN
 
@@ -47,16 +46,26 @@ SOLVERS: dict[str, dict[str, Any]] = {
     "bandwise standard": {},
     "bandwise draft": {"preset": "draft"},
 }
-MEASURES = {  # and whether less is better
-    "lsd_recorded": True,
-    "si_sdr_gain": False,
-    "response_error": True,
-    "level_error": True,
-    "envelope_correlation": False,
-    "haze": True,
-    "ltas_distance": True,
-    "lsd_lost": True,
-    "cpu_seconds": True,
+
+
+class Measure(NamedTuple):
+    """What solvers are compared by."""
+
+    title: str
+    less: bool = True  # is better
+    digits: int = 1
+
+
+MEASURES = {
+    "lsd_recorded": Measure("LSD 0.1-3 kHz", digits=2),
+    "response_error": Measure("response error to 6 kHz", digits=2),
+    "level_error": Measure("level error 5-8 kHz"),
+    "haze": Measure("haze"),
+    "ltas_distance": Measure("LTAS distance", digits=2),
+    "envelope_correlation": Measure("envelope corr.", less=False, digits=2),
+    "lsd_lost": Measure("LSD above 3 kHz", digits=2),
+    "si_sdr_gain": Measure("SI-SDR gain", less=False),
+    "cpu_seconds": Measure("CPU s", digits=2),
 }
 
 
@@ -66,45 +75,43 @@ def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any
 
 
 def scored(restorer: Restorer, options: Mapping[str, Any], clip: Clip, seed: int) -> dict[str, Any]:
-    """Spoils a clip, restores it and returns the scores; `informed` is told the true response."""
+    """Spoils a clip, restores it and returns the scores."""
     assert restorer.reference is not None
     name, audio, rate = clip
     degraded = spoiled(name, as_truth(audio, rate), seed)
-    method = options.get("method", OURS)
-    told = {"response": degraded.degradation.response} if method == INFORMED else {}
     began = time.process_time()
-    audio, response = restoring(restorer, **options, **told)(degraded.observation, seed)
+    audio, response = restoring(restorer, **options)(degraded.observation, seed)
     taken = time.process_time() - began
-    found = method not in (INFORMED, Nothing.name)
-    scores = asdict(score(audio, response if found else None, degraded, restorer.reference).scores)
+    scores = asdict(score(audio, response, degraded, restorer.reference).scores)
     scores["haze"] = max(0.0, scores.pop("flatness_excess"))
     return {"cpu_seconds": round(taken, 2), **scores}
 
 
 def compared(rows: list[dict[str, Any]], measure: str, solver: str, against: str) -> str:
-    """Returns the mean, and its difference from another solver's on the same clips and seeds, with a 95 % interval."""
+    """Returns the mean, and a 95 % interval of its difference from another solver's on the same clips and seeds."""
     ours, theirs = (
         {(r["clip"], r["seed"]): r[measure] for r in rows if r["solver"] == name and r[measure] is not None}
         for name in (solver, against)
     )
     if not ours:
         return "-"
-    told = f"{sum(ours.values()) / len(ours):.2f}"
+    digits = MEASURES[measure].digits
+    told = f"{round(sum(ours.values()) / len(ours), digits) + 0.0:.{digits}f}"  # no -0.0
     shared = sorted(ours.keys() & theirs.keys())
-    if solver == against or len(shared) < 2:
+    if solver == against or len(shared) < 2 or measure == "cpu_seconds":
         return told
-    mean, low, high = confidence([ours[key] - theirs[key] for key in shared])
-    return f"{told} ({mean:+.2f} [{low:+.2f}, {high:+.2f}])"
+    _, low, high = confidence([ours[key] - theirs[key] for key in shared])
+    return f"{told} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
-def table(rows: list[dict[str, Any]], against: str, solvers: Iterable[str] = SOLVERS) -> str:
-    """Returns the table of all solvers."""
-    lines = [f"| solver (against {against} on the same clips) | clips | " + " | ".join(MEASURES) + " |"]
+def table(rows: list[dict[str, Any]], against: str) -> str:
+    """Returns the table of all solvers, in brackets how far each is from another one on the same clips."""
+    lines = ["| | clips | " + " | ".join(measure.title for measure in MEASURES.values()) + " |"]
     lines.append("|" + " --- |" * (len(MEASURES) + 2))
-    for solver in solvers:
+    for solver in dict.fromkeys(row["solver"] for row in rows):
         cells = [compared(rows, measure, solver, against) for measure in MEASURES]
         count = sum(r["solver"] == solver for r in rows)
-        lines.append(f"| {solver} | {count} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{solver}` | {count} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

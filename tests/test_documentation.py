@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import write_figures
 
 import babe2
 from babe2.commands.main import build_parser
@@ -49,6 +50,19 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
     for name in re.findall(r"`((?:babe2|benchmarks|docs|tests|recipes)/[\w/.-]+)`", page.read_text("utf-8")):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", write_figures.pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_tell_what_was_measured(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text == write_figures.filled(text), "Write them again: make figures"
+
+
+def test_all_figures_are_told_and_none_twice_on_a_page() -> None:
+    told = [write_figures.MARKED.findall(page.read_text("utf-8")) for page in write_figures.pages()]
+    names = [[name for _, name, _, _ in found] for found in told]
+    assert {name for found in names for name in found} == set(write_figures.FIGURES)
+    assert all(len(found) == len(set(found)) for found in names)
 
 
 def test_the_readme_can_be_read_in_one_go() -> None:

@@ -230,7 +230,7 @@ def _cells(found: Standings, bold: Callable[[str], str]) -> list[tuple[str, list
                 continue
             one = by_way[way]
             digits = 2 if measure.key == "envelope_correlation" else 1
-            mean, low, high = (f"{value:.{digits}f}" for value in one.value)
+            mean, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in one.value)  # no -0.0
             cells.append(bold(f"{mean} [{low}, {high}]") if one.behind.low <= 0 else f"{mean} [{low}, {high}]")
         if by_way:
             lines.append((measure.title, cells))
