@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -n auto --dist worksteal
 # What is not written down is compiled anew by every program that starts: 6 s of torch each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo example test check lint process whole browser installation slow soak architecture benchmark clean
+.PHONY: demo example test check lint process whole browser installation slow soak architecture figures docs benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python app.py
@@ -47,6 +47,17 @@ soak: .venv/ready # seeded attacks; SOAK="--seed 3 --count 1000 --minutes 60"
 
 architecture: .venv/ready
 	$(BIN)/python docs/draw_architecture.py
+
+figures: .venv/ready # into the pages that tell them, from benchmarks/results
+	$(BIN)/python benchmarks/write_figures.py
+
+docs: .venv/docs # the pages as a site in build/site, with the interface from the code; what leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Open build/site/index.html. To search it: python -m http.server --directory build/site"
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --no-compile --editable '.[docs]'
+	touch $@
 
 benchmark: .venv/ready
 	$(BIN)/python benchmarks/evaluation.py

@@ -31,7 +31,7 @@ import yaml
 from measuring import RESULTS
 
 from babe2.evaluation import table as synthetic
-from babe2.evaluation.contest.standings import MEASURES, markdown, standings
+from babe2.evaluation.contest.standings import MEASURES, Standings, markdown, standings
 from babe2.evaluation.measures import LEVELS_HZ, PRESENCE_HZ
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +89,12 @@ def contest() -> list[dict[str, Any]]:
     return rows
 
 
+@cache
+def ranked() -> Standings:
+    """How the ways of the newest contest stand."""
+    return standings(contest())
+
+
 # Tables
 
 
@@ -107,7 +113,7 @@ WAYS = {"none": "the recording", "ltas-eq": "`ltas-eq`", "babe2:draft": "`draft`
 
 def by_preset() -> str:
     """The contest in brief: ways down, a few measures across."""
-    found = standings(contest())
+    found = ranked()
     cells = {(one.way, key): one.value for key in (*SHORT, "seconds") for one in found.by_measure[key]}
     titles = {measure.key: measure.title for measure in MEASURES}
 
@@ -123,7 +129,7 @@ def by_preset() -> str:
 
 def by_family() -> str:
     """How far `standard` is from the truth behind each kind of machine, and the recording before it."""
-    found = standings(contest()).by_family
+    found = ranked().by_family
     heads = {"lsd_band": "LSD to the band's end", "presence_error": "level error 2-5.5 kHz"}
     heads |= {"level_error": "level error 5-8 kHz"}
     lines = []
@@ -263,7 +269,7 @@ def joint_differences(number: int) -> str:
 
 
 FIGURES: dict[str, Callable[[], str]] = {
-    "standings": lambda: markdown(standings(contest())).strip(),
+    "standings": lambda: markdown(ranked()).strip(),
     "presets of piano-small": by_preset,
     "machines": by_family,
     "methods": lambda: solvers.table(newest("methods")["rows"], "babe2"),

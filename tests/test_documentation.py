@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import site_pages
 import write_figures
+import yaml
 
 import babe2
 from babe2.commands.main import build_parser
@@ -50,6 +53,44 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
     for name in re.findall(r"`((?:babe2|benchmarks|docs|tests|recipes)/[\w/.-]+)`", page.read_text("utf-8")):
         assert (ROOT / name).exists(), name
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as forges and the site make it."""
+    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_anchor_is_that_of_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text("utf-8")):
+        text = (page.parent / target if target else page).read_text("utf-8")
+        assert anchor in map(slug, re.findall(r"^#+ (.*)$", text, re.MULTILINE)), f"{target}#{anchor}"
+
+
+def test_every_page_has_one_place_in_the_site() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    places = re.findall(r"[\w/.-]+\.md", str(nav))
+    assert len(places) == len(set(places))
+    pages = {path for path in PAGES if path.parent == ROOT / "docs"} | site_pages.brought()
+    assert {site_pages.source(uri) for uri in places} == {path for path in pages if path.suffix == ".md"}
+
+
+def test_links_out_of_the_docs_lead_to_what_is_brought_into_the_site() -> None:
+    def moved(text: str, uri: str) -> str:
+        return site_pages.moved(f"[a]({text})", uri).removeprefix("[a](").removesuffix(")")
+
+    assert moved("../CONTRIBUTING.md#set-up", "api.md") == "repository/CONTRIBUTING.md#set-up"
+    assert moved("docs/api.md", "index.md") == "api.md"
+    assert moved("../docs/api.md", "repository/examples/README.md") == "../../api.md"
+    assert moved("../README.md", "api.md") == "index.md"
+    for same in ("page.md#for-programs", "https://example.org/x.md", "#here"):
+        assert moved(same, "api.md") == same
+
+
+def test_the_interface_names_what_there_is() -> None:
+    for name in re.findall(r"^::: (.+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE):
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
 
 
 @pytest.mark.parametrize("page", write_figures.pages(), ids=lambda page: str(page.relative_to(ROOT)))
