@@ -25,7 +25,7 @@ from babe2 import Restorer
 from babe2.config import PIANO
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import Clip, as_truth, restoring, score, spoiled
+from babe2.evaluation.synthetic import Clip, as_truth, reference_of, restoring, score, spoiled
 from babe2.evaluation.table import confidence
 from babe2.methods.guided import GuidedSettings
 from babe2.methods.paper import BORROWED
@@ -76,13 +76,12 @@ def row(restorer: Restorer, solver: str, clip: Clip, seed: int) -> dict[str, Any
 
 def scored(restorer: Restorer, options: Mapping[str, Any], clip: Clip, seed: int) -> dict[str, Any]:
     """Spoils a clip, restores it and returns the scores."""
-    assert restorer.reference is not None
     name, audio, rate = clip
     degraded = spoiled(name, as_truth(audio, rate), seed)
     began = time.process_time()
     audio, response = restoring(restorer, **options)(degraded.observation, seed)
     taken = time.process_time() - began
-    scores = asdict(score(audio, response, degraded, restorer.reference).scores)
+    scores = asdict(score(audio, response, degraded, reference_of(restorer)).scores)
     scores["haze"] = max(0.0, scores.pop("flatness_excess"))
     return {"cpu_seconds": round(taken, 2), **scores}
 

@@ -24,7 +24,7 @@ DRAWS = 200  # of the weights of clips, for an interval
 LEVEL = 0.95  # of the intervals
 
 
-class Interval(NamedTuple):
+class Estimate(NamedTuple):
     """A value of some clips, and the bounds of what it would be of endlessly many like them, with a confidence of 95 %.
 
     The bounds are None where there is but one clip, which tells nothing.
@@ -153,9 +153,9 @@ class Reference:
 class Distances(NamedTuple):
     """How far a set lies from the reference."""
 
-    frechet: Interval
+    frechet: Estimate
     infinity: float | None  # the Frechet distance of endlessly many rows
-    kernel: Interval
+    kernel: Estimate
     rows: int
 
 
@@ -184,11 +184,11 @@ def distances(clips: Sequence[Rows], reference: Reference, seed: int = 0) -> Dis
     )
 
 
-def _interval(value: float, draws: Sequence[float]) -> Interval:
+def _interval(value: float, draws: Sequence[float]) -> Estimate:
     if not draws:
-        return Interval(value, None, None)
+        return Estimate(value, None, None)
     high, low = 2 * value - np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Interval(value, float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from babe2.evaluation.frechet import Interval
+from babe2.evaluation.frechet import Estimate
 from babe2.evaluation.notes import Agreement
 from babe2.evaluation.recordings import Evaluation, Method
 
@@ -48,9 +48,9 @@ def columns_of(evaluation: Evaluation) -> list[Column]:
     return [column for column in found if any(each.get(column.key) is not None for each in values)]
 
 
-def cells_of(method: Method) -> dict[str, Interval | None]:
+def cells_of(method: Method) -> dict[str, Estimate | None]:
     """What each measure says of a method; None where it says nothing."""
-    found: dict[str, Interval | None] = {}
+    found: dict[str, Estimate | None] = {}
     for name, each in method.distances.items():
         found[f"fad_{name}"], found[f"kad_{name}"] = each.frechet, each.kernel
         found[f"fad_infinity_{name}"] = _alone(each.infinity)
@@ -63,11 +63,11 @@ def cells_of(method: Method) -> dict[str, Interval | None]:
     }
 
 
-def _alone(value: float | None) -> Interval | None:
-    return None if value is None else Interval(value, None, None)
+def _alone(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(value, None, None)
 
 
-def _events(name: str, found: Agreement | None) -> dict[str, Interval | None]:
+def _events(name: str, found: Agreement | None) -> dict[str, Estimate | None]:
     if found is None:
         return {}
     share = found.kept_share
@@ -77,7 +77,7 @@ def _events(name: str, found: Agreement | None) -> dict[str, Interval | None]:
     }
 
 
-def best_of(column: Column, methods: Sequence[Mapping[str, Interval | None]]) -> float | None:
+def best_of(column: Column, methods: Sequence[Mapping[str, Estimate | None]]) -> float | None:
     """The best value of a column, rounded as it is shown; None where no direction is better."""
     values = [round(cell.value, column.digits) for each in methods if (cell := each.get(column.key)) is not None]
     if not values or not column.wanted:
@@ -108,7 +108,7 @@ def _safe(name: str) -> str:
 
 
 def _cell(
-    column: Column, own: Mapping[str, Interval | None], cells: Sequence[Mapping[str, Interval | None]], whole: bool
+    column: Column, own: Mapping[str, Estimate | None], cells: Sequence[Mapping[str, Estimate | None]], whole: bool
 ) -> str:
     cell = own.get(column.key)
     if cell is None:

@@ -27,7 +27,7 @@ from babe2.dsp.tape import Streamed
 from babe2.errors import RestorationError
 from babe2.evaluation.embeddings.base import FAINTEST, Embedding, embedded
 from babe2.evaluation.embeddings.basic_pitch import Heard, Transcriber
-from babe2.evaluation.frechet import Distances, Interval, Reference, distances
+from babe2.evaluation.frechet import Distances, Estimate, Reference, distances
 from babe2.evaluation.measures import colour_distance
 from babe2.evaluation.notes import (
     LEVEL,
@@ -151,11 +151,11 @@ class Method:
     recordings: int
     seconds: float
     distances: Mapping[str, Distances]  # by the embedding's name
-    ltas_distance: Interval  # dB, on average over its recordings
+    ltas_distance: Estimate  # dB, on average over its recordings
     ltas_distance_of_set: float  # dB, of the average spectrum of all
     onsets: Agreement | None  # None of the recordings themselves
     notes: Agreement | None
-    pitch: Interval | None
+    pitch: Estimate | None
     spectra: Mapping[str, Tensor]  # (F,) by recording, at unit level
 
 
@@ -236,9 +236,9 @@ def evaluate_recordings(
     )
 
 
-def _over_recordings(values: Sequence[float], seed: int) -> Interval:
+def _over_recordings(values: Sequence[float], seed: int) -> Estimate:
     mean, low, high = confidence(values, seed)
-    return Interval(mean, low, high) if len(values) > 1 else Interval(mean, None, None)
+    return Estimate(mean, low, high) if len(values) > 1 else Estimate(mean, None, None)
 
 
 def _all(sets: Mapping[str, Mapping[str, Source]]) -> Iterator[Source]:

@@ -174,9 +174,7 @@ def evaluate_synthetic(
     reference. Besides, each clip is restored unspoiled, and one twice. Further `methods` are compared with ours by
     their names; "informed" is told the true response. `overrides` are settings, of which each method takes its own.
     """
-    reference = restorer.reference
-    if reference is None:
-        raise RestorationError("This checkpoint holds no average spectrum to compare with. Choose one that does.")
+    reference = reference_of(restorer)
     if not clips or not seeds:
         raise RestorationError("There is nothing to evaluate. Give one clip and one seed, or more.")
     options = {"preset": preset, "cancelled": cancelled}
@@ -207,6 +205,13 @@ def evaluate_synthetic(
     again, _ = blind(results[0].degraded.observation, seeds[0])
     repeatable = torch.equal(matched(again, truths[0][1]), results[0].ours.audio)
     return Evaluation(tuple(results), tuple(clean), repeatable)
+
+
+def reference_of(restorer: Restorer) -> ReferenceLtas:
+    """The average spectrum that distances are measured to."""
+    if restorer.reference is None:
+        raise RestorationError("This checkpoint holds no average spectrum to compare with. Choose one that does.")
+    return restorer.reference
 
 
 def further(methods: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from music import music
 from babe2.commands.judging import recordings, table1
 from babe2.commands.main import main
 from babe2.dsp.spectra import ReferenceLtas
-from babe2.evaluation.frechet import Distances, Interval
+from babe2.evaluation.frechet import Distances, Estimate
 from babe2.evaluation.measures import ltas_distance
 from babe2.evaluation.ranking import latex, markdown
 from babe2.evaluation.recordings import Evaluation, Method, Source, evaluate_recordings
@@ -201,8 +201,8 @@ def test_rows_of_several_checkpoints_say_which_and_the_papers_rows_are_its_varia
 
 
 def method(name: str, fad: float, ltas: float) -> Method:
-    heard = {"vggish": Distances(Interval(fad, fad - 0.5, fad - 0.1), None, Interval(0.1, None, None), 9)}
-    return Method(name, 2, 60.0, heard, Interval(ltas, ltas - 1, ltas + 1), ltas, None, None, None, {})
+    heard = {"vggish": Distances(Estimate(fad, fad - 0.5, fad - 0.1), None, Estimate(0.1, None, None), 9)}
+    return Method(name, 2, 60.0, heard, Estimate(ltas, ltas - 1, ltas + 1), ltas, None, None, None, {})
 
 
 def test_the_best_of_each_column_is_bold_and_names_cannot_break_a_table() -> None:

@@ -18,7 +18,7 @@ from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.contest.rows import RATIO, USUAL, Case, Kept, Row, Way
 from babe2.evaluation.contest.run import run, tasks_of
 from babe2.evaluation.contest.standings import as_dict, csv_text, latex, markdown, standings
-from babe2.evaluation.synthetic import INFORMED
+from babe2.evaluation.synthetic import INFORMED, reference_of
 from babe2.extras import require
 from babe2.methods import names
 from babe2.restorer import Restorer
@@ -90,8 +90,7 @@ def run_methods(options: argparse.Namespace) -> int:
 
 def check(restorer: Restorer, ways: list[Way], settings: dict[str, Any]) -> None:
     """Refuses what no recording could be restored with, before the first one is."""
-    if restorer.reference is None:
-        raise RestorationError("This checkpoint holds no average spectrum to compare with. Choose one that does.")
+    reference_of(restorer)
     known: set[str] = set()
     for way in ways:
         if way.method == RATIO:

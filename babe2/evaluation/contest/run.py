@@ -21,7 +21,17 @@ from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.baselines import third_octave_ratio
 from babe2.evaluation.contest.rows import RATIO, Case, Kept, Row, Way
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import INFORMED, Clip, Degraded, Rendition, as_truth, restoring, score, spoiled
+from babe2.evaluation.synthetic import (
+    INFORMED,
+    Clip,
+    Degraded,
+    Rendition,
+    as_truth,
+    reference_of,
+    restoring,
+    score,
+    spoiled,
+)
 from babe2.restorer import Restorer
 
 MakeRestorer = Callable[[], Restorer]
@@ -82,8 +92,7 @@ def scored(restorer: Restorer, task: Task, cancelled: Cancel) -> Iterator[Row]:
     """A row for each way, as it is done."""
     clip, family, seed = task.case
     degraded = spoiled(clip, torch.from_numpy(task.truth), seed, family)
-    reference = restorer.reference
-    assert reference is not None
+    reference = reference_of(restorer)
     for way in task.ways:
         began = time.process_time()
         made = rendition(restorer, way, degraded, reference, cancelled, task.settings)
