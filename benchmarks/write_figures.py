@@ -173,7 +173,8 @@ def families() -> str:
     lines = []
     for key in FAMILIES:
         cells = [rows[key][name] and f"{rows[key][name]['mean']:.1f}" for name in tuple(COLUMNS)[:-1]]
-        lines.append([rows[key]["title"], *(cell or "-" for cell in cells), interval(*rows[key]["ours"].values(), 1)])
+        ours = interval(**rows[key]["ours"], digits=1)
+        lines.append([rows[key]["title"], *(cell or "-" for cell in cells), ours])
     return grid(["measure", *COLUMNS.values()], lines)
 
 
