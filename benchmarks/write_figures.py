@@ -66,8 +66,8 @@ def filled(text: str) -> str:
 
 @cache
 def newest(kind: str) -> Any:
-    """The newest results of a kind, as they lie in their file."""
-    return json.loads(max(RESULTS.glob(f"*-{kind}.json")).read_text("utf-8"))
+    """The newest results of a kind, as they lie in their file; a name may go on with the machine."""
+    return json.loads(max(RESULTS.glob(f"*-{kind}*.json")).read_text("utf-8"))
 
 
 @cache

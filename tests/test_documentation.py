@@ -106,6 +106,12 @@ def test_all_figures_are_told_and_none_twice_on_a_page() -> None:
     assert all(len(found) == len(set(found)) for found in names)
 
 
+def test_no_kind_of_results_is_left_untold() -> None:
+    told = Path(write_figures.__file__).read_text("utf-8")
+    kinds = {path.stem.split("-", 3)[3] for path in write_figures.RESULTS.iterdir()}
+    assert {kind for kind in kinds if f'"{kind}"' not in told and f"*-{kind}.csv" not in told} == set()
+
+
 def test_the_readme_can_be_read_in_one_go() -> None:
     _, _, text = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)
     assert len(text.splitlines()) <= 130
