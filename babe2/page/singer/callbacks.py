@@ -180,16 +180,16 @@ class Singer:
         lesson = self.school.find(token)
         was_chosen = lesson is not None and chosen in {one.name for one in OWN.beside(lesson.own)}
         self.school.dismiss(token)
-        hidden = gr.update(visible=False)
+        hidden, choices = gr.update(visible=False), self.cards.choices()
         return {
             "token": None,
             **dict.fromkeys(["heard", "verdict", "standing", "curve", "skipped", "problem", "published"], ""),
             **dict.fromkeys(["learning", "hearing", "keeping", "forget", "stop"], hidden),
             "others": self.school.busy(None),
             "timer": gr.Timer(active=False),
-            "checkpoint": gr.update(
-                choices=self.cards.choices(), **({"value": DEFAULT_CHECKPOINT} if was_chosen else {})
-            ),
+            "checkpoint": gr.update(choices=choices, value=DEFAULT_CHECKPOINT)
+            if was_chosen
+            else gr.update(choices=choices),
         }
 
     # What was learned

@@ -33,15 +33,17 @@ RUN, SAID = "run", "said"
 INTERRUPTED = (130, 143, -15, -9)
 DECAY_SHARE = 0.5  # of the minutes, over which the learning rates fall to nothing at the end
 CHECKS, REPORTS = 4, 300  # on the way, about: restorations, and points of the loss
-# A program whose input ends is asked to stop as by Ctrl-C: so it stops too when the page goes, in whatever manner.
-# It gives way to restorations.
+# A program whose input ends is asked to stop as by Ctrl-C, and again when it takes long: so it stops too when the page
+# goes, in whatever manner. It gives way to restorations.
 UNDER_WATCH = """
-import os, runpy, signal, sys, threading, _thread
+import os, runpy, threading, time, _thread
 if hasattr(os, "nice"):
     os.nice(5)
 def watch():
-    sys.stdin.buffer.read()
-    _thread.interrupt_main(signal.SIGINT)
+    os.read(0, 1)
+    _thread.interrupt_main()
+    time.sleep(300)
+    _thread.interrupt_main()
 threading.Thread(target=watch, daemon=True).start()
 runpy.run_module("babe2", run_name="__main__", alter_sys=True)
 """

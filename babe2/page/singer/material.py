@@ -66,7 +66,7 @@ def end_hz(found: Mapping[str, Any]) -> float | None:
     """Up to where a recording's band reaches, Hz, by what `analyse` found beside a reference; None where none is."""
     known = _beside_reference(found)
     if not _is_dull(known):
-        return found["bandwidth_high_hz"]  # type: ignore[no-any-return]
+        return found["bandwidth_high_hz"]
     dull = [ratio < DULL_DB and hertz > MIDDLE_HZ for hertz, ratio in known]
     ends = [known[i][0] for i in range(len(known)) if all(dull[i : i + DULL_BANDS])]
     return min([*ends, TREBLE_HZ[0]])
