@@ -55,7 +55,7 @@ def gallery(cards: list[Card], folder: Path) -> str:
         f'<span class="did">{escape(card.did)}</span></span></button></li>'
         for card in cards
     )
-    credits = "".join(f"<li>{escape(card.title)}: {escape(card.credit)}</li>" for card in cards)
+    credits = "".join(f"<li>{escape(card.credit)}</li>" for card in cards)
     return (
         '<section class="gallery" aria-labelledby="gallery-title"><h2 id="gallery-title">Or hear one of these</h2>'
         f'<ul class="cards">{buttons}</ul><details><summary>What the pictures show, and credits</summary>'
