@@ -30,11 +30,11 @@ from babe2.page.cleaning import CLEANING, RESTORE, choices
 from babe2.page.endpoints import Endpoints, add_endpoints
 from babe2.page.excerpt import EXCERPT_SECONDS, strip_parts
 from babe2.page.glossary import PRESETS
-from babe2.page.line import RESTORATION
 from babe2.page.outcome import IMAGINED, KINDS
-from babe2.page.singer.block import add_singer
+from babe2.page.singer.block import lay_out_singer, wire_singer
 from babe2.page.singer.callbacks import Singer
 from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
+from babe2.page.underway.line import RESTORATION
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
@@ -324,6 +324,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                             if about.group == group
                         ]
     box = lay_out_box(box_callbacks)
+    section = lay_out_singer(cards) if singer_is_allowed() else None
     gr.HTML(markup.foot(os.environ.get("SPACE_ID")), js_on_load=markup.COPY, elem_id="foot", padding=False)
     with gr.Group(elem_id="bar"):  # always in view
         gr.HTML('<p id="refusal" role="alert"></p>', elem_id="refused", padding=False)  # page.js fills it
@@ -415,8 +416,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 
-    if singer_is_allowed():
-        add_singer(Singer(cards), demo, checkpoint, shown)
+    if section:
+        wire_singer(Singer(cards), section, checkpoint, shown, demo)
     taken = Chosen(parts, [seed, brightness, like, certainty, stages], chosen, certainty, [checkpoint.change, *touched])
     wire_box(box_callbacks, box, taken, shown, demo, AT_ONCE)
     add_endpoints(Endpoints(cards, LONGEST), AT_ONCE)

@@ -27,13 +27,13 @@ from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
-from babe2.page.line import before
-from babe2.page.live import Live
 from babe2.page.messages import on_the_page
 from babe2.page.outcome import Earlier, Outcome, drawn
 from babe2.page.own_chain import is_whole, text_of, whole_presets
 from babe2.page.results import Results
-from babe2.page.stop import Stop
+from babe2.page.underway.line import before
+from babe2.page.underway.live import Live
+from babe2.page.underway.stop import Stop
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks

@@ -15,11 +15,11 @@ from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import CheckpointCards, checked_preset
 from babe2.page.cleaning import Cleaned, cleaned
 from babe2.page.excerpt import Excerpt, checked_recording, checked_seed
-from babe2.page.job import Moment, follow_chain
 from babe2.page.outcome import Outcome, Restored
 from babe2.page.own_chain import chain_of, is_whole
-from babe2.page.stop import Stop
-from babe2.page.zerogpu import check_lease, restored
+from babe2.page.underway.job import Moment, follow_chain
+from babe2.page.underway.stop import Stop
+from babe2.page.underway.zerogpu import check_lease, restored
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 

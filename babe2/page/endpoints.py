@@ -14,12 +14,12 @@ from babe2.config import DEFAULT_CHECKPOINT
 from babe2.page.checkpoint_cards import CheckpointCards, checked_preset
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, checked_seed
 from babe2.page.first_look import first_look
-from babe2.page.job import Moment
-from babe2.page.line import RESTORATION
 from babe2.page.messages import in_a_sentence
 from babe2.page.outcome import as_long
-from babe2.page.stop import Stop
-from babe2.page.zerogpu import check_lease, restored
+from babe2.page.underway.job import Moment
+from babe2.page.underway.line import RESTORATION
+from babe2.page.underway.stop import Stop
+from babe2.page.underway.zerogpu import check_lease, restored
 from babe2.report import figures
 from babe2.report.recipe import fingerprint
 from babe2.wording import plain_name

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from babe2 import Cancelled, Restoration, RestorationError, Restorer, audio
-from babe2.page.job import Moment, follow
+from babe2.page.underway.job import Moment, follow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 

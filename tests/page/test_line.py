@@ -7,7 +7,7 @@ from typing import Any
 
 from gradio.queueing import EventQueue
 
-from babe2.page.line import RESTORATION, before, waits
+from babe2.page.underway.line import RESTORATION, before, waits
 
 
 def test_all_who_restore_are_in_one_line_programs_among_them() -> None:

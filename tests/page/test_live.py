@@ -9,8 +9,8 @@ import numpy as np
 import soundfile as sf
 
 from babe2.audio import Recording
-from babe2.page.job import Moment
-from babe2.page.live import PAUSE, SHARE, Live
+from babe2.page.underway.job import Moment
+from babe2.page.underway.live import PAUSE, SHARE, Live
 from babe2.recordings.chunks import Tags
 
 RATE = 8000  # Hz

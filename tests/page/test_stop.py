@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from babe2.page.stop import Stop
+from babe2.page.underway.stop import Stop
 
 
 def test_a_run_goes_on_until_it_is_asked_to_stop() -> None:

@@ -16,9 +16,9 @@ import torch
 from babe2 import Cancelled, Restoration, RestorationError, audio
 from babe2.page.checkpoint_cards import restorer_of
 from babe2.page.excerpt import Excerpt
-from babe2.page.job import Moment
-from babe2.page.stop import Stop
-from babe2.page.zerogpu import card_seconds, check_lease, restored
+from babe2.page.underway.job import Moment
+from babe2.page.underway.stop import Stop
+from babe2.page.underway.zerogpu import card_seconds, check_lease, restored
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"
 OPTIONS: dict[str, Any] = {"preset": "draft", "seed": 3, "steps": 3}
@@ -99,7 +99,7 @@ def test_what_needs_a_card_longer_than_it_is_lent_is_told_before_it_is_asked_for
     sound: audio.Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_lease(replace(sound, sample_rate=1), {"preset": "paper"})  # where no card is lent all may be long
-    monkeypatch.setattr("babe2.page.zerogpu.spaces", object())
+    monkeypatch.setattr("babe2.page.underway.zerogpu.spaces", object())
     check_lease(sound, {"preset": "paper"})
     with pytest.raises(RestorationError, match=r"enough for 33 s of sound in the preset standard\. Choose a shorter"):
         check_lease(replace(sound, sample_rate=100), {"preset": "standard"})

@@ -10,8 +10,8 @@ import gradio as gr
 
 from babe2.page.box.callbacks import HOW_MUCH, BoxCallbacks
 from babe2.page.box.shown import GO, table_parts, table_script
-from babe2.page.line import RESTORATION
 from babe2.page.outcome import KINDS
+from babe2.page.underway.line import RESTORATION
 from babe2.wording import clock
 
 Parts = Mapping[str, Any]

@@ -22,11 +22,11 @@ from babe2.page.choice import Begun, Choice, Maker, Progress
 from babe2.page.cleaning import AS_NEEDED, RESTORE, links_of, stages_needed
 from babe2.page.excerpt import EXCERPT_SECONDS
 from babe2.page.first_look import check_sounding
-from babe2.page.line import before, waits
 from babe2.page.messages import on_the_page, sentence_of
 from babe2.page.own_chain import is_whole
 from babe2.page.results import Held
-from babe2.page.stop import Stop
+from babe2.page.underway.line import before, waits
+from babe2.page.underway.stop import Stop
 from babe2.wording import format_duration, format_length
 
 KEPT_SECONDS = 6 * 3600.0  # after a box was last looked into

@@ -20,7 +20,7 @@ from babe2.page.choice import Choice, Wishes
 from babe2.page.excerpt import Excerpt
 from babe2.page.messages import sentence_of
 from babe2.page.outcome import Outcome
-from babe2.page.stop import Stop
+from babe2.page.underway.stop import Stop
 from babe2.wording import clock, plain_name
 
 

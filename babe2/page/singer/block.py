@@ -23,17 +23,8 @@ RIGHTS = "I may use these recordings for this, and publish what was learned from
 Shown = Callable[[Callable[..., Any], Mapping[str, Any]], dict[str, Any]]
 
 
-def add_singer(singer: Singer, demo: gr.Blocks, checkpoint: gr.Dropdown, shown: Shown) -> None:
-    """Within `gr.Blocks`: the section, whose checkpoints become choices of `checkpoint`.
-
-    `shown` makes function and outputs of a callback that yields new values of parts by their names.
-    """
-    parts = {"checkpoint": checkpoint} | _parts(singer.cards)
-    _wire(singer, demo, parts, shown)
-
-
-def _parts(cards: CheckpointCards) -> dict[str, Any]:
-    """The section, laid out: its parts by name."""
+def lay_out_singer(cards: CheckpointCards) -> dict[str, Any]:
+    """Within `gr.Blocks`, where the section is to stand; returns its parts by name."""
     token = gr.BrowserState(None, storage_key=STORED)
     timer = gr.Timer(PERIOD_SECONDS, active=False)
     with gr.Accordion("Bring your own singer or pianist", open=False, elem_id="singer"):
@@ -112,8 +103,15 @@ def _parts(cards: CheckpointCards) -> dict[str, Any]:
     return {name: part for name, part in locals().items() if isinstance(part, gr.blocks.Block)}
 
 
-def _wire(singer: Singer, demo: gr.Blocks, parts: dict[str, Any], shown: Shown) -> None:
-    """What happens when somebody touches a part."""
+def wire_singer(
+    singer: Singer, section: Mapping[str, Any], checkpoint: gr.Dropdown, shown: Shown, demo: gr.Blocks
+) -> None:
+    """Within `gr.Blocks`, behind all layout: what happens when somebody touches a part of the section, whose
+    checkpoints become choices of `checkpoint`.
+
+    `shown` makes function and outputs of a callback that yields new values of parts by their names.
+    """
+    parts = {"checkpoint": checkpoint, **section}
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     at_once = private | {"queue": False}
     of = parts.__getitem__

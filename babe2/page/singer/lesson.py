@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import babe2
 from babe2.checkpoints.checkpoint import WEIGHTS
 from babe2.errors import RestorationError
 from babe2.page.checkpoint_cards import DEVICE
@@ -112,7 +111,7 @@ class Lesson:
                 return
             if self.has_begun and self.wish is not None and self.wish.checkpoint != wish.checkpoint:
                 raise RestorationError("This was begun from another checkpoint. Go on from that one, or forget it all.")
-            root = str(Path(babe2.__file__).parents[1])
+            root = str(Path(__file__).parents[3])  # where this babe2 lies
             environment = os.environ | {
                 "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
                 "PYTHONUNBUFFERED": "1",

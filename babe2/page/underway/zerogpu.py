@@ -11,8 +11,8 @@ from babe2.audio import Recording
 from babe2.certainty.map import runs
 from babe2.errors import RestorationError
 from babe2.page.checkpoint_cards import checked_preset, restorer_of
-from babe2.page.job import Moment, follow
-from babe2.page.stop import Stop
+from babe2.page.underway.job import Moment, follow
+from babe2.page.underway.stop import Stop
 from babe2.restoration import Restoration
 from babe2.wording import format_duration
 

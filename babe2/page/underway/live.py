@@ -12,8 +12,8 @@ import torch
 
 from babe2 import audio
 from babe2.dsp.resampling import resample
-from babe2.page.job import Moment
 from babe2.page.outcome import drawn, sounds_to_compare
+from babe2.page.underway.job import Moment
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import RESTORED, desk_tracks
