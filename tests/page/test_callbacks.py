@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from gradio import EventData
 from matplotlib.image import imread
 
 from babe2 import audio
@@ -119,8 +120,20 @@ def test_an_example_has_all_that_a_run_would_have(callbacks: Callbacks) -> None:
     *_, last = updates(callbacks.look(EXAMPLE, "piano-small", None, False))
     assert {"kept", "desk", "spectrograms", "response_picture", "numbers", "report"} <= last.keys()
     assert all(last[part]["visible"] for part in ("before_tab", "response_tab", "numbers_tab", "take"))
-    assert "restored beforehand" in last["warnings"] and "It gained" in last["warnings"] and last["status"] == ""
+    assert last["warnings"].startswith("## It gained") and "restored beforehand" in last["warnings"]
+    assert last["status"] == "" and not last["entire"]["visible"]
     assert [track["key"] for track in last["desk"]["tracks"]] == ["recording", "ltas_eq", "restored", "added"]
+
+
+def test_an_example_of_the_gallery_is_heard_at_once_and_nothing_else_is_taken(callbacks: Callbacks) -> None:
+    taken = callbacks.take_example(EventData(None, {"name": "clip"}))
+    assert taken == {"recording": str(EXAMPLES / "clip.flac")}
+    for name in ("variation", "../README", "", None):
+        assert callbacks.take_example(EventData(None, {"name": name})) == {}
+    _, first, *_, last = updates(callbacks.look(taken["recording"], "piano-small", None, False))
+    assert [track["key"] for track in first["desk"]["tracks"]] == ["recording", "restored", "added"]
+    assert "by the chain Master" in last["warnings"] and last["kept"].chain.title == "Master"
+    assert [track["title"] for track in callbacks.shown_first["tracks"]][:2] == ["Before", "After"]
 
 
 def test_another_place_of_an_example_is_not_restored_and_the_whole_is_again(callbacks: Callbacks) -> None:
@@ -229,6 +242,9 @@ def titles(update: Any) -> dict[str, str]:
 
 def test_runs_before_stay_to_be_compared_by_the_name_of_their_method(callbacks: Callbacks) -> None:
     first = run(callbacks)
+    assert first["entire"]["visible"]  # there is more of it
+    _, place, *_, all_of_it = updates(callbacks.take_all(False, *chosen()))
+    assert place["whole"] and all_of_it["time_needed"].startswith("12 s of sound")
     second = run(callbacks, token=first["mine"], method="ltas-eq")
     assert "imagined" not in second["warnings"] and second["response_tab"]["visible"]
     assert titles(second) == {
