@@ -386,7 +386,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     moved = strip.input(None, None, place, js=LAID, **private)
     touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
     for step in (elsewhere, moved.then(**again, **latest)):
-        step.then(inputs=timed, **shown(callbacks.time), **private)
+        step.then(inputs=timed, **shown(callbacks.time), **latest)
         step.then(inputs=wished, **shown(callbacks.take_example_home), **private)
     gr.on(touched, inputs=timed, **shown(callbacks.time), **latest)
 
