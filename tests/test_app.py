@@ -1073,6 +1073,8 @@ def test_twenty_programs_and_three_browsers_hear_each_their_own(
         wish = {"preset": "draft", "duration": 5, "api_name": "/restore"}
         pairs = zip(clients, sounds, strict=False)
         jobs = [client.submit(handle_file(str(sound)), **wish) for client, sound in pairs]
+        while any(job.status().code.name in ("STARTING", "JOINING_QUEUE") for job in jobs):
+            time.sleep(0.2)  # the programs are in line first
         for page in pages:
             page.click("#restore")
         places = told_places(pages)
