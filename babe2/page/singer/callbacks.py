@@ -63,6 +63,7 @@ class Singer:
         lesson = self.school.find(token)
         if lesson is None:
             return {"others": self.school.busy(None)}
+        lesson.shown = None  # the new page has heard nothing yet
         own = {"checkpoint": gr.update(choices=self.cards.choices(lesson.own))} if lesson.own else {}
         return {**self._material(lesson), **self._standing(lesson), **own}
 
@@ -82,6 +83,7 @@ class Singer:
             "standing": standing(lesson),
             "curve": curve(lesson.progress()),
             "others": self.school.busy(lesson),
+            "base": gr.update(interactive=True),
             "hearing": gr.update(visible=bool(sounds)),
             "begin": gr.update(value="Go on" if lesson.has_begun else "Learn", visible=not busy, interactive=True),
             "stop": gr.update(visible=busy, interactive=not lesson.is_stopping),
@@ -90,6 +92,8 @@ class Singer:
             "timer": gr.Timer(active=busy),
             "skipped": "\n".join(f"- {escape(words, quote=False)}" for words in lesson.skipped()),
         }
+        if lesson.has_begun and lesson.wish is not None:  # it goes on from what it was begun from
+            update["base"] = gr.update(value=lesson.wish.checkpoint, interactive=False)
         if sounds and sounds["restored"].name != lesson.shown:
             lesson.shown = sounds["restored"].name
             update |= {f"{name}_sound": str(path) for name, path in sounds.items()}

@@ -27,6 +27,7 @@ from babe2.page.singer.material import HELD, LEARN, Heard, divide
 from babe2.process import choose_device
 from babe2.training.progress import LOG
 
+ROOT = Path(__file__).parents[3]  # from where babe2 is imported
 RUN, SAID = "run", "said"
 # Exit statuses after a signal to stop: after one, after a second one, and where it was not handled.
 INTERRUPTED = (130, 143, -15, -9)
@@ -111,9 +112,8 @@ class Lesson:
                 return
             if self.has_begun and self.wish is not None and self.wish.checkpoint != wish.checkpoint:
                 raise RestorationError("This was begun from another checkpoint. Go on from that one, or forget it all.")
-            root = str(Path(__file__).parents[3])  # where this babe2 lies
             environment = os.environ | {
-                "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
                 "PYTHONUNBUFFERED": "1",
             }
             with (self.folder / SAID).open("wb") as said:
