@@ -382,7 +382,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     again: dict[str, Any] = {"inputs": [*seen, mine, dark], **shown(callbacks.look_again)}
     elsewhere = gr.on([checkpoint.change, *places], **again, **latest)
-    gr.on([strip.change, *(field.change for field in place)], None, place, js=LAY, **private)
+    laid = [strip.change, whole.change, start.change, duration.change]
+    gr.on(laid, None, place, js=LAY, **private)
     moved = strip.input(None, None, place, js=LAID, **private)
     touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
     for step in (elsewhere, moved.then(**again, **latest)):
