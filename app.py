@@ -360,7 +360,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
         return {"fn": again if isgeneratorfunction(work) else once, "outputs": list(parts.values())}
 
-    place = [whole, start, duration]
+    place: list[Any] = [whole, start, duration]
     chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]
     timed = [certainty, *chosen]
     seen = [recording, checkpoint, *place, kept]
