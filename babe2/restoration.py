@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from babe2.audio import write_blocks
 from babe2.certainty.fade import Faded, check_imagined
@@ -21,6 +23,8 @@ from babe2.provenance import SOFTWARE, Provenance
 from babe2.recordings.chunks import Tags
 from babe2.recordings.journal import Storage
 from babe2.recordings.recorded import Audio, OnBlock, Recorded, counted
+
+STATED = 0.9  # how probably the true response lies within the stated uncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class Restoration:
     seed: int | None  # None when the noise was given
     report: dict[str, Any]  # for machines: settings, checkpoint, segments, versions, warnings
     ltas_response: SampledCurve | None = None  # what LTAS-EQ had taken off before (section 3.4)
-    uncertainty: SampledCurve | None = None  # dB, within which nine in ten true responses lie; None: nobody can say
+    uncertainty: SampledCurve | None = None  # dB, within which STATED of true responses lie; None: nobody can say
     certainty: CertaintyMap | None = field(default=None, repr=False)  # where it was asked for
     history: tuple[tuple[float, Curve], ...] = ()  # (sigma, response) after each step of the first run
     seconds: float | None = None  # that are finished, where it was stopped
@@ -46,6 +50,26 @@ class Restoration:
     def response(self) -> Curve:
         """How the old machine coloured the recording: the equalizer behind what LTAS-EQ took off (Eq. 11)."""
         return behind(self.equalizer, self.ltas_response)
+
+    def response_interval(self, frequencies: Tensor, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Between which gains (F,), dB, the true response lies at frequencies (F,), Hz, with a probability of `level`.
+
+        Errors are taken for normally distributed where another probability is asked for than the stated 0.9. A response
+        that was given is sure: both are its gains.
+        """
+        if not 0 < level < 1:
+            raise RestorationError(f"A level is a probability between 0 and 1, so it cannot be {level!r:.80}.")
+        gain = self.response.gain_db(frequencies)
+        if "response" in self.report:
+            return gain, gain
+        if self.uncertainty is None:
+            raise RestorationError(
+                "How sure this response is cannot be said: its method states none. Restore with the method bandwise."
+            )
+        likely = NormalDist()
+        wider = likely.inv_cdf((1 + level) / 2) / likely.inv_cdf((1 + STATED) / 2)
+        within = wider * self.uncertainty.gain_db(frequencies)
+        return gain - within, gain + within
 
     @property
     def provenance(self) -> Provenance:

@@ -865,3 +865,20 @@ def test_a_reference_that_says_nothing_is_refused_in_a_sentence(babbler: Restore
     sound = piano(1.0) if what == "short" else torch.zeros(1, 8 * SMALL_RATE)
     with pytest.raises(RestorationError, match="5 s or more"):
         babbler.reference_of(sound, SMALL_RATE)
+
+
+def test_a_response_lies_within_an_interval_that_widens_with_how_sure_one_wants_to_be(compact: Restorer) -> None:
+    hertz = torch.tensor([200.0, 1000.0, 3000.0])
+    made = compact.restore(music(1.5), SMALL_RATE, **COMPACT_QUICK)
+    unsure = replace(made, uncertainty=SampledCurve(torch.tensor([100.0, 4000.0]), torch.tensor([2.0, 2.0])))
+    low, high = unsure.response_interval(hertz)
+    torch.testing.assert_close(high - low, torch.full_like(low, 4.0))
+    torch.testing.assert_close((low + high) / 2, made.response.gain_db(hertz))
+    low, high = unsure.response_interval(hertz, 0.5)  # 0.6745 of a normal error's spread for 1.6449 of it
+    torch.testing.assert_close(high - low, torch.full_like(low, 4 * 0.67449 / 1.64485), atol=1e-4, rtol=0)
+    with pytest.raises(RestorationError, match="cannot be said"):
+        replace(made, uncertainty=None).response_interval(hertz)
+    with pytest.raises(RestorationError, match="between 0 and 1"):
+        made.response_interval(hertz, 1.0)
+    low, high = compact.restore(music(1.5), SMALL_RATE, response=FLAT, **COMPACT_QUICK).response_interval(hertz)
+    assert low.tolist() == high.tolist() == [0, 0, 0]
