@@ -33,8 +33,8 @@ process: .venv/ready # programs of their own, trainings, and every setting of ev
 whole: .venv/ready lint # `test` and `process` in one turn, so that the tests are gathered once
 	$(PYTEST) -m "not (slow or browser)"
 
-browser: .venv/ready # the page, and what is heard in a browser, which needs the machine to itself
-	$(BIN)/pytest -m "browser and not slow" $$(grep -rlw browser tests --include='test_*.py')
+browser: .venv/ready # the page, what is heard in a browser, and programs that visit: few at once, or they are too slow
+	$(BIN)/pytest -n 2 --dist loadfile -m "browser and not slow" $$(grep -rlwE 'browser|house' tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
 	$(BIN)/pytest -m slow tests/test_installation.py
