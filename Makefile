@@ -34,7 +34,7 @@ whole: .venv/ready lint # `test` and `process` in one turn, so that the tests ar
 	$(PYTEST) -m "not (slow or browser)"
 
 browser: .venv/ready # the page, what is heard in a browser, and programs that visit: few at once, or they are too slow
-	$(BIN)/pytest -n 2 --dist loadfile -m "browser and not slow" $$(grep -rlwE 'browser|house' tests --include='test_*.py')
+	$(BIN)/pytest -n 2 --dist loadfile -m "browser and not slow" $$(grep -rl '^pytest_plugins' tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
 	$(BIN)/pytest -m slow tests/test_installation.py
