@@ -34,6 +34,7 @@ from babe2.page.outcome import IMAGINED, KINDS
 from babe2.page.singer.block import lay_out_singer, wire_singer
 from babe2.page.singer.callbacks import Singer
 from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
+from babe2.page.theme import THEME
 from babe2.page.underway.line import RESTORATION
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
@@ -61,72 +62,6 @@ READS = "films" if has("formats") else "sound"  # a film's sound, too
 # Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
 FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
 HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
-
-ACCENT, ACCENT_BY_NIGHT = "#9a4a00", "#f2a65a"  # deep amber; everything else is paper and ink, or shellac by night
-THEME = gr.themes.Base(
-    primary_hue="amber",
-    neutral_hue="stone",
-    font=["system-ui", "sans-serif"],  # nothing is fetched from elsewhere
-    font_mono=["ui-monospace", "monospace"],
-    radius_size="sm",
-).set(  # every text stands out from its ground by 4.5 to 1 or more
-    body_background_fill="#f6efe2",
-    body_background_fill_dark="#15100d",
-    body_text_color="#2b2018",
-    body_text_color_dark="#f1e7d8",
-    background_fill_primary="#fffaf1",
-    background_fill_primary_dark="#1f1814",
-    background_fill_secondary="#f3e9d8",
-    background_fill_secondary_dark="#2a201a",
-    border_color_primary="#e0d2bb",
-    border_color_primary_dark="#463830",
-    border_color_accent=ACCENT,
-    border_color_accent_dark=ACCENT_BY_NIGHT,
-    block_background_fill="*background_fill_primary",
-    block_background_fill_dark="*background_fill_primary",
-    block_border_color="*border_color_primary",
-    block_border_color_dark="*border_color_primary",
-    block_shadow="none",
-    block_label_background_fill="*background_fill_primary",
-    block_label_background_fill_dark="*background_fill_primary",
-    panel_background_fill="*background_fill_primary",
-    panel_background_fill_dark="*background_fill_primary",
-    input_background_fill="#fffdf8",
-    input_background_fill_dark="#261d18",
-    input_border_width="1px",
-    input_border_color="*border_color_primary",
-    input_border_color_dark="*border_color_primary",
-    checkbox_label_background_fill="*background_fill_primary",
-    checkbox_label_background_fill_dark="*background_fill_secondary",
-    color_accent=ACCENT,
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_400",
-    block_info_text_color="*neutral_600",
-    block_info_text_color_dark="*neutral_400",
-    block_label_text_color="*neutral_700",
-    block_label_text_color_dark="*neutral_300",
-    block_title_text_color="*neutral_700",
-    block_title_text_color_dark="*neutral_200",
-    input_placeholder_color="*neutral_500",  # what stands there counts
-    input_placeholder_color_dark="*neutral_400",
-    button_primary_background_fill=ACCENT,
-    button_primary_background_fill_hover="#7d3c00",
-    button_primary_background_fill_dark="#a85400",
-    button_primary_background_fill_hover_dark=ACCENT,
-    button_primary_text_color="white",
-    button_primary_text_color_dark="white",
-    button_secondary_background_fill="*background_fill_secondary",
-    button_secondary_background_fill_dark="*background_fill_secondary",
-    button_secondary_background_fill_hover="*border_color_primary",
-    button_secondary_background_fill_hover_dark="*border_color_primary",
-    button_secondary_text_color="*body_text_color",
-    button_secondary_text_color_dark="*body_text_color",
-    checkbox_background_color_selected=ACCENT,
-    checkbox_border_color_selected=ACCENT,
-    slider_color=ACCENT,
-    link_text_color="#8a4300",
-    link_text_color_dark=ACCENT_BY_NIGHT,
-)
 
 callbacks = Callbacks(
     CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1"), LONGEST, EXAMPLES
