@@ -131,7 +131,7 @@ function onKey(event) {
 document.addEventListener("playhead", ({ target }) => { // of a desk that plays some of it
   const at = target.desk?.state() === "ready" ? target.desk.seconds() : null;
   part("playhead").hidden = at === null;
-  if (at !== null) part("playhead").style.left = `${100 * at / (total() || 1)}%`;
+  if (at !== null) part("playhead").style.transform = `translateX(${at / (total() || 1) * part("film").clientWidth}px)`;
 });
 
 onPointer();

@@ -476,10 +476,11 @@ function placePlayhead() {
     reveal(frame); // comes back here
     return;
   }
-  part("playhead").style.left = percent(share(frame));
+  part("playhead").style.transform = `translateX(${share(frame) * part("timeline").clientWidth}px)`; // nothing is laid out anew
   element.dispatchEvent(new CustomEvent("playhead", { detail: frame / length, bubbles: true })); // for pictures beside the desk
   const words = `${time(frame)} of ${time(length)}`;
-  part("clock").textContent = `${time(frame)} / ${time(length)}`;
+  const clock = `${time(frame)} / ${time(length)}`;
+  if (part("clock").textContent !== clock) part("clock").textContent = clock; // ten times a second, not sixty
   const slider = part("timeline"), whole = Math.floor(frame / rate);
   if (deck && Number(slider.getAttribute("aria-valuenow")) === whole) return; // spares a screen reader the tenths
   slider.setAttribute("aria-valuenow", whole);
@@ -823,7 +824,7 @@ function onControls() {
   for (const name of ["first", "second"]) part(name).addEventListener("change", choosePair);
   part("planned").addEventListener("change", refresh);
   part("desk").addEventListener("keydown", onKey);
-  new ResizeObserver(paint).observe(part("wave"));
+  new ResizeObserver(() => { paint(); placePlayhead(); }).observe(part("wave"));
   new MutationObserver(paint).observe(document.body, { attributeFilter: ["class"] });
 }
 
