@@ -30,7 +30,7 @@ from babe2.networks.models import MODELS
 from babe2.prior import PublishedPrior
 from babe2.sampler import Noise
 
-pytest.register_assert_rewrite("browser", "house")  # which tests import before they are plugins
+pytest.register_assert_rewrite("browser", "house", "visitor")  # which tests import before they are plugins
 
 # Pictures this small are done before a second thread has started, and on a busy machine it may start seconds late;
 # threads of programs that tests start wait for one another, while other tests use their core.
