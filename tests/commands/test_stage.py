@@ -13,8 +13,8 @@ from conftest import CHECKPOINT
 from music import chord
 from soften import Soften
 
-from babe2.commands.folders import TABLE
 from babe2.commands.main import main
+from babe2.report.figures_table import TABLE
 from babe2.stages import STAGES
 
 CHAIN = f"""\
