@@ -31,7 +31,7 @@ FLAGS = [
 ]
 # What Gradio's own client says whenever a stream ends, when a page is left while it asks for something, and when a part
 # of the page is taken away.
-HARMLESS = ("Method not implemented.", "AbortError", "svelte.dev/e/derived_inert")
+HARMLESS = ("Method not implemented.", "AbortError", "Connection errored out", "svelte.dev/e/derived_inert")
 HERE = {"127.0.0.1", "localhost", ""}  # "" is that of data: and blob: addresses
 
 
