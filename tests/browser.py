@@ -6,11 +6,14 @@ asked for anything that is not on this machine, fails its test.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,12 +39,15 @@ HERE = {"127.0.0.1", "localhost", ""}  # "" is that of data: and blob: addresses
 
 
 def chromium() -> str:
-    """Where Chromium is; root gets it installed where it is missing."""
+    """Where Chromium is; root gets it installed where it is missing, by one process while others wait."""
     if found := _found():
         return found
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update"], check=False, capture_output=True)
-        subprocess.run(INSTALL.split(), check=False, capture_output=True)
+        with (Path(tempfile.gettempdir()) / "babe2-chromium.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _found():
+                subprocess.run(["apt-get", "update"], check=False, capture_output=True)
+                subprocess.run(INSTALL.split(), check=False, capture_output=True)
     return _found() or pytest.fail(f"These tests drive a real browser, and there is none. Install it: sudo {INSTALL}")
 
 
