@@ -23,6 +23,7 @@ import declicking
 import evaluation
 import harm
 import joint
+import jury
 import mastering
 import restoration
 import shellac
@@ -280,6 +281,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "kinds of machines": kinds_of_machines,
     "denoiser-small": denoiser_small,
     "response-estimator": estimator,
+    "jury": lambda: jury.table(newest("jury")["rows"]),
     "certainty": lambda: certainty.table(newest("certainty")["rows"]),
     "certainty of what is measured": lambda: certainty.table_of_undone(newest("certainty")["rows"]),
     "denoising": partial(jointly, "denoising"),
