@@ -24,6 +24,7 @@ from gradio_client import Client
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "old_variation.flac"
+TWELVE_SECONDS = ROOT / "examples" / "variation.flac"  # which was not restored beforehand
 PATIENCE = 90_000  # ms; a busy machine is slow
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from axe import complaints_of_axe
-from house import EXAMPLE, PATIENCE, ROOT, House
+from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House
 from playwright.sync_api import Page, expect
 from visitor import (
     DONE,
@@ -37,7 +37,6 @@ from visitor import (
 pytest_plugins = ["browser", "house"]
 
 EXAMPLE_NAME = "Piano, as a horn of 1910 heard it"
-TWELVE_SECONDS = ROOT / "examples" / "variation.flac"  # which was not restored beforehand
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from axe import complaints_of_axe
 from gradio_client import handle_file
-from house import EXAMPLE, PATIENCE, ROOT, House, assert_idle, housed
+from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House, assert_idle, housed
 from playwright.sync_api import Browser, Page, expect
 from visitor import (
     DONE,
@@ -35,7 +35,6 @@ from visitor import (
 
 pytest_plugins = ["browser", "house"]
 
-TWELVE_SECONDS = ROOT / "examples" / "variation.flac"  # which was not restored beforehand
 reads_films = pytest.mark.skipif(find_spec("av") is None, reason="the extra formats is not installed")
 
 

@@ -517,19 +517,16 @@ class Callbacks:
     # Taking it home
 
     @on_the_page
-    def take_home(
-        self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool, imagined: float = 1.0
-    ) -> Iterator[Update]:
-        """Makes the file anew, as it is wished for now; the evidence pack of another one goes."""
+    def take_home(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
+        """Makes the file anew, as is wished for now (`Outcome.take_home`); the evidence pack of another one goes."""
         if outcome is None:
             return
-        wishes = (amount, kind, rate, loud, imagined)
         others = [] if self.packed.get(outcome) == wishes else ["pack", "papers"]  # somebody may have been quick
         waiting = dict.fromkeys(["file", "chain_taken"], gr.update(interactive=False))
         yield {**waiting, **dict.fromkeys(others, gr.update(visible=False)), "said": ""}
         with private_folder() as folder:
             restorer = self.cards.restorer(outcome.checkpoint)
-            home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
+            home = outcome.take_home(folder, restorer, *wishes)
             yield {
                 "file": gr.update(value=str(home.file), interactive=True),
                 "chain_taken": gr.update(value=str(home.chain_file()), interactive=True),
@@ -558,9 +555,7 @@ class Callbacks:
             yield {"desk": outcome.desk(folder, *self._heard(outcome), before, amount, imagined=imagined)}
 
     @on_the_page
-    def make_pack(
-        self, outcome: Outcome | None, amount: float, kind: str, rate: str, loud: bool, imagined: float = 1.0
-    ) -> Iterator[Update]:
+    def make_pack(self, outcome: Outcome | None, *wishes: Any) -> Iterator[Update]:
         """Packs the file with all that tells how it came about, which takes some seconds."""
         if outcome is None:
             return
@@ -569,10 +564,10 @@ class Callbacks:
         try:
             with private_folder() as folder:
                 restorer = self.cards.restorer(outcome.checkpoint)
-                home = outcome.take_home(folder, restorer, amount, kind, rate, loud, imagined)
+                home = outcome.take_home(folder, restorer, *wishes)
                 papers = home.papers(**self.cards.rights(outcome.checkpoint))
                 beside = [home.report_page(papers), *home.pictures_and_numbers(papers)]
-                self.packed[outcome] = (amount, kind, rate, loud, imagined)
+                self.packed[outcome] = wishes
                 yield {
                     "pack": gr.update(value=str(home.pack(papers)), visible=True),
                     "papers": gr.update(value=list(map(str, beside)), visible=True),
