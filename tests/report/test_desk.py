@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Route
 
 from babe2.dsp.loudness import integrated_loudness
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
@@ -143,6 +143,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     values: dict[str, Callable[[], Any]] = {
         "ramps": lambda: desk_tracks(RAMPS, RATE, folder),
         "newer": lambda: desk_tracks(RAMPS | {RESTORED: -RAMP / 4}, RATE, folder) | {"note": "newer"},
+        "wished": lambda: desk_tracks(RAMPS | {RESTORED: -RAMP / 3}, RATE, folder, select=RESTORED),
         "noises": lambda: desk_tracks(noises(), RATE, folder),
         "single": lambda: desk_tracks({RECORDING: RAMP}, RATE, folder),
         "broken": broken,
@@ -293,6 +294,22 @@ def test_a_newer_restoration_takes_over_without_losing_the_position(desk: Desk) 
     newer = np.isclose(samples * 2**20 / np.maximum(indices, 1), -0.25, atol=5e-7)
     assert newer[-1000:].all() and desk.ask("track()") == RESTORED
     np.testing.assert_allclose(samples[newer] * -(2**22), indices[newer], atol=0.5)
+
+
+def test_a_wish_outlives_the_value_that_was_overtaken(desk: Desk) -> None:
+    desk.lay("ramps")
+    held: list[Route] = []
+    late = 2  # of the sounds that are wished for two are not on the desk yet
+    desk.page.route("**/*.wav", lambda route: held.append(route) if len(held) < late else route.continue_())
+    desk.page.evaluate("document.querySelector('#wished').click()")
+    while len(held) < late:
+        desk.page.wait_for_timeout(20)
+    desk.page.evaluate("document.querySelector('#newer').click()")
+    desk.part("note").filter(has_text="newer").wait_for()
+    for route in held:
+        route.continue_()
+    desk.page.unroute("**/*.wav")
+    assert desk.ask("track()") == RESTORED
 
 
 def test_the_keyboard_alone_does_everything(desk: Desk) -> None:

@@ -37,6 +37,7 @@ let certainty = null, reached = null; // what is known of that, and the frame up
 let painting = 0, developing = 0; // the next picture, and the next piece of work on spectrograms
 let test = null; // the blind test, while there is one
 let waiting = null; // a value that came during a blind test
+let wished = null; // the key of the track that is to be heard, told by a value that may not have been laid here yet
 
 // The deck: the reel in motion
 
@@ -199,7 +200,7 @@ function toggleLoop(on = !looping) {
 
 function choose(i) {
   if (i >= tracks.length || test) return;
-  current = i;
+  [current, wished] = [i, null];
   deck?.mix();
   refresh();
   say(tracks[i].title);
@@ -843,6 +844,7 @@ function choosePair(event) {
 let arrivals = 0;
 
 async function load(value) {
+  wished = value?.select ?? wished; // also where a newer one without a wish comes before this one's sound
   if (test) { waiting = value; return; } // nothing changes under a listener who is being tested
   waiting = null;
   const arrival = ++arrivals;
@@ -913,8 +915,9 @@ function lay(arrived, at, value) {
   reached = value.reached == null ? null : value.reached * rate;
   if (view?.end > length) view = null;
   current = Math.max(0, tracks.findIndex((track) => track.key === key));
-  const wanted = tracks.findIndex((track) => track.key === value.select);
+  const wanted = tracks.findIndex((track) => track.key === wished);
   if (wanted >= 0 && !deck) current = wanted; // nobody who listens is interrupted
+  wished = null;
   const shown = [...part("tracks").children].map((button) => button.dataset.name);
   if (shown.join() !== tracks.map((track) => track.key).join()) { // else a focused one keeps the focus
     part("tracks").replaceChildren(...tracks.map(trackButton));
