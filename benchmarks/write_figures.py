@@ -142,6 +142,24 @@ def by_family() -> str:
     return grid(["dB", *heads.values(), "response error (LTAS-EQ's)"], lines)
 
 
+SLOW = ("ltas-eq", "babe2:draft", "babe2", "babe", "babe2:paper")
+
+
+def slow_ways() -> str:
+    """The ways that take minutes a clip beside the others, by kind of machine: one clip behind each, so no interval."""
+    with max(RESULTS.glob("*-slow-ways.csv")).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    cells = {(row["family"], row["way"]): row for row in rows}
+    lines = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        of_way = (cells[family, way] for way in SLOW)
+        pairs = (f"{float(row['lsd_band']):.1f} / {float(row['response_error_band']):.1f}" for row in of_way)
+        lines.append([f"`{family}`", *pairs])
+    seconds = (mean(float(row["seconds"]) for row in rows if row["way"] == way) for way in SLOW)
+    heads = ["LSD / response error, dB", *(f"`{way}`" for way in SLOW)]
+    return grid(heads, [*lines, ["seconds for a clip", *(f"{value:.1f}" for value in seconds)]])
+
+
 COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ratio": "ratio", "ours": "ours [95 %]"}
 FAMILIES = ("response_error_band", "lsd_band", "level_2", "presence_error", "level_3", "level_error")
 
@@ -278,6 +296,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "solvers": lambda: solvers.table(newest("solvers")["rows"], "paper"),
     "piano-small": piano_small,
     "families": families,
+    "slow ways": slow_ways,
     "kinds of machines": kinds_of_machines,
     "denoiser-small": denoiser_small,
     "response-estimator": estimator,
