@@ -243,9 +243,18 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                 )
                 seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same sound")
                 gr.Markdown("What is left empty is as the preset has it, in grey. The paper's symbols are in brackets.")
+                sought = gr.Textbox(
+                    label="Find a setting",
+                    placeholder="noise, bass, steps",
+                    info="A word of its name or of what it does",
+                    elem_id="sought",
+                    max_lines=1,
+                )
+                unknown = gr.Markdown("No setting tells of that. Fewer letters find more.", visible=False)
                 defaults, texts = cards.settings(DEFAULT_CHECKPOINT, "standard"), []
-                for group in GROUPS:
-                    with gr.Accordion(group, open=False):
+                groups = [gr.Accordion(group, open=False) for group in GROUPS]
+                for i, group in enumerate(GROUPS):
+                    with groups[i]:
                         texts += [
                             gr.Textbox(
                                 label=about.label,
@@ -279,7 +288,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     }
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     at_once = private | {"queue": False}
-    latest = private | {"trigger_mode": "always_last"}
+    # Only one answer to an event may ask for the latest: two would call each other without end, once both were late.
+    latest, each_time = private | {"trigger_mode": "always_last"}, private | {"trigger_mode": "multiple"}
 
     def shown(work: Callable[..., Any], parts: Mapping[str, Any] = parts) -> dict[str, Any]:
         """A callback's function and outputs: the values that it yields by name go to the parts of these names."""
@@ -304,16 +314,18 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
     gallery.click(**shown(callbacks.take_example), **private)
     another.upload(lambda path: path, [another], [recording], **private)
-    recording.change(callbacks.leave, **at_once)
+    recording.change(callbacks.leave, **at_once, trigger_mode="multiple")
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
-    recording.change(inputs=[recording], **shown(callbacks.unroll), **latest)
+    recording.change(inputs=[recording], **shown(callbacks.unroll), **each_time)
     first.then(inputs=timed, **shown(callbacks.time), **private)
     first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
     demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
     dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
-    checkpoint.change(callbacks.card, [checkpoint], [card], **private)
-    asked, meant = [checkpoint, preset, method], [method, brightness, like_place, *texts]
-    gr.on([checkpoint.change, preset.change, method.input], callbacks.preset_values, asked, meant, **latest)
+    checkpoint.change(callbacks.card, [checkpoint], [card], **each_time)
+    asked, meant = [checkpoint, preset, method, sought], [method, brightness, like_place, unknown, *groups, *texts]
+    offered = [checkpoint.change, preset.change, method.input]
+    gr.on(offered, callbacks.preset_values, asked, meant, **each_time)
+    sought.change(callbacks.preset_values, asked, meant, **latest)
     places = [whole.input, *(each for field in (start, duration) for each in (field.blur, field.submit))]
     again: dict[str, Any] = {"inputs": [*seen, mine, dark], **shown(callbacks.look_again)}
     elsewhere = gr.on([checkpoint.change, *places], **again, **latest)
@@ -345,10 +357,14 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
     run.then(inputs=wished, **shown(callbacks.take_home), **private)
-    wishes = [amount.change, kind.change, rate.change, loud.change, imagined.change]
-    gr.on(wishes, inputs=wished, **shown(callbacks.take_home), **latest)
-    slid = [amount.change, imagined.change]
-    gr.on(slid, inputs=[kept, mine, amount, imagined], **shown(callbacks.hear_amount), **latest)
+    slid = gr.on(
+        [amount.change, imagined.change],
+        inputs=[kept, mine, amount, imagined],
+        **shown(callbacks.hear_amount),
+        **latest,
+    )
+    slid.then(inputs=wished, **shown(callbacks.take_home), **latest)
+    gr.on([kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 

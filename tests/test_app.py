@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from axe import complaints_of_axe
-from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House
+from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House, assert_idle
 from playwright.sync_api import Page, expect
 from visitor import (
     DONE,
@@ -92,7 +92,9 @@ def test_the_file_is_as_long_and_fine_as_the_recording(restored_page: Page, reco
     assert sound.subtype == "PCM_24" and "Grüße an Clara.restored" in file.name
 
 
-def test_the_amount_of_the_keyboard_is_what_is_heard_and_taken(restored_page: Page, recording: Path) -> None:
+def test_the_amount_of_the_keyboard_is_what_is_heard_and_taken(
+    restored_page: Page, house: House, recording: Path
+) -> None:
     page = restored_page
     whole, before = soundfile.read(taken(page, "file"))[0], soundfile.read(recording)[0]
     slider = page.locator("#amount input[type=range]")
@@ -108,6 +110,7 @@ def test_the_amount_of_the_keyboard_is_what_is_heard_and_taken(restored_page: Pa
     page.keyboard.press("End")
     expect(page.locator("#desk [data-name=restored] .title")).to_have_text("Restored", timeout=PATIENCE)
     taken_when(page, lambda file: share_of(whole, before, file) > 0.99)
+    assert_idle(house)  # nothing asks for itself again
 
 
 def test_it_can_be_taken_as_loud_as_it_was_heard(restored_page: Page, recording: Path) -> None:
@@ -211,6 +214,22 @@ def test_a_wrong_setting_is_told_and_stays_to_be_read(restored_page: Page) -> No
     page.keyboard.press("Tab")
     expect(page.locator("#problem")).to_be_hidden(timeout=PATIENCE)
     expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
+
+
+def test_a_setting_is_found_by_a_word(restored_page: Page) -> None:
+    page = restored_page
+    set_to(page)  # opens More
+    sought = page.locator("#sought").get_by_role("textbox")
+    sought.fill("churn")
+    expect(page.locator("#set-churn_noise")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#set-steps")).to_be_hidden(timeout=PATIENCE)
+    sought.fill("banana")
+    expect(page.get_by_text("No setting tells of that")).to_be_visible(timeout=PATIENCE)
+    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    sought.fill("steps")
+    expect(page.locator("#set-steps").get_by_role("textbox")).to_have_value("3", timeout=PATIENCE)
+    sought.fill("")
+    expect(page.locator("#set-churn_noise")).to_be_visible(timeout=PATIENCE)  # again, and its group is still open
 
 
 @pytest.mark.parametrize("state", ["looked", "running", "done"])

@@ -18,12 +18,12 @@ import gradio as gr
 
 from babe2 import audio
 from babe2.certainty.map import runs
-from babe2.config import DEFAULT_CHECKPOINT
+from babe2.config import DEFAULT_CHECKPOINT, GROUPS
 from babe2.errors import RestorationError
 from babe2.methods import BABE2
 from babe2.page.beforehand import Card, Example
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, restorer_of
-from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes
+from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes, tells_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
@@ -282,19 +282,24 @@ class Callbacks:
         yield place
         yield from self.time(certainty, recording, what, chain, method, checkpoint, preset, True, *others)
 
-    def preset_values(self, checkpoint: str, preset: str, method: str) -> list[Any]:
-        """The methods there are, whether they can be told how it is to sound, and what the empty fields mean.
+    def preset_values(self, checkpoint: str, preset: str, method: str, sought: str = "") -> list[Any]:
+        """The methods there are, whether they can be told how it is to sound, whether any setting is as is sought, and
+        the groups of settings with what their empty fields mean.
 
-        A setting that the method would not use has no field.
+        A setting that the method would not use has no field, nor has one that tells nothing of what is sought.
         """
         methods = self.cards.methods(checkpoint, preset)
         method = method if method in methods else BABE2
         settings, told = self.cards.settings(checkpoint, preset, method), methods[method].takes_brightness
+        found = [name for name in SETTINGS if name in settings and tells_of(name, sought)]
+        groups = {SETTINGS[name].group for name in found}
         return [
             gr.update(choices=self.cards.method_choices(checkpoint, preset), value=method),
             gr.update(visible=told),
             gr.update(visible=told),
-            *(gr.update(placeholder=settings.get(name, ""), visible=name in settings) for name in SETTINGS),
+            gr.update(visible=not found),
+            *(gr.update(open=group in groups) if sought.strip() else gr.skip() for group in GROUPS),
+            *(gr.update(placeholder=settings.get(name, ""), visible=name in found) for name in SETTINGS),
         ]
 
     def _seen(self, recording: str, checkpoint: str) -> FirstLook:

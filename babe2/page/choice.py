@@ -32,6 +32,13 @@ SETTINGS = {  # that a visitor may choose, in the order of their groups
 LONGEST_REFERENCE = 300.0  # seconds of a reference are listened to
 
 
+def tells_of(name: str, sought: str) -> bool:
+    """Whether a setting's name and what is said of it hold all that somebody seeks, word by word."""
+    about = SETTINGS[name]
+    said = f"{name} {about.group} {about.label} {about.help}".casefold()
+    return all(word in said for word in sought.casefold().split())
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a visitor chose, as the form's fields hold it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile as sf
@@ -21,6 +22,7 @@ from babe2.chains import Chain, Chained, Link
 from babe2.chains.work import Step
 from babe2.checkpoints.shelf import Shelf
 from babe2.commands.main import main
+from babe2.config import GROUPS
 from babe2.dsp.tape import MemoryTape
 from babe2.extras import EXTRAS
 from babe2.page.callbacks import Callbacks, looked_at, part_of, progress_bar
@@ -362,13 +364,42 @@ def test_a_parted_recording_has_both_tracks_on_the_desk() -> None:
 
 
 def test_the_methods_are_those_that_a_checkpoint_can_do(callbacks: Callbacks) -> None:
-    by_name, bright, _, *texts = callbacks.preset_values("piano-small", "standard", "ltas-eq")
+    by_name, bright, _, unknown, _, texts = laid_out(callbacks.preset_values("piano-small", "standard", "ltas-eq"))
     assert by_name["value"] == "ltas-eq" and not bright["visible"]
     names = [name for _, name in by_name["choices"]]
     assert names == ["babe2", "paper", "guided", "closed-form", "babe", "ltas-eq", "none"]  # bandwise is its babe2
-    assert texts[list(SETTINGS).index("ltas_fft")]["visible"] and not texts[list(SETTINGS).index("steps")]["visible"]
+    assert not unknown["visible"]
+    assert texts["ltas_fft"]["visible"] and not texts["steps"]["visible"]
     by_name, *_ = callbacks.preset_values("voice", "paper", "guided")
     assert by_name["value"] == "babe2" and [name for _, name in by_name["choices"]] == ["babe2", "ltas-eq", "none"]
+
+
+@pytest.mark.parametrize(
+    ("sought", "some", "other"), [("Noise start", "sigma_start", "steps"), ("keep_low", "keep_low_band", "steps")]
+)
+def test_a_setting_is_found_by_what_is_said_of_it(callbacks: Callbacks, sought: str, some: str, other: str) -> None:
+    *_, unknown, groups, texts = laid_out(callbacks.preset_values("piano-small", "standard", "babe2", sought))
+    assert texts[some]["visible"] and not texts[other]["visible"] and not unknown["visible"]
+    shown = {SETTINGS[name].group for name, text in texts.items() if text["visible"]}
+    assert {name for name, group in groups.items() if group["open"]} == shown
+
+
+def test_who_seeks_what_no_setting_tells_of_is_told_so(callbacks: Callbacks) -> None:
+    *_, unknown, groups, texts = laid_out(callbacks.preset_values("piano-small", "standard", "babe2", "banana"))
+    assert unknown["visible"] and not any(text["visible"] for text in texts.values())
+    assert not any(group["open"] for group in groups.values())
+
+
+def test_groups_are_left_open_or_closed_where_nothing_is_sought(callbacks: Callbacks) -> None:
+    *_, groups, texts = laid_out(callbacks.preset_values("piano-small", "standard", "babe2", " "))
+    assert all(group == gr.skip() for group in groups.values()) and texts["steps"]["visible"]
+
+
+def laid_out(values: list[Any]) -> list[Any]:
+    """What `preset_values` gives, groups and settings by name."""
+    firsts, fields = values[: -len(GROUPS) - len(SETTINGS)], values[-len(GROUPS) - len(SETTINGS) :]
+    groups, texts = fields[: len(GROUPS)], fields[len(GROUPS) :]
+    return [*firsts, dict(zip(GROUPS, groups, strict=True)), dict(zip(SETTINGS, texts, strict=True))]
 
 
 def test_a_choice_ticks_its_stages_and_what_a_recording_needs_is_told(callbacks: Callbacks) -> None:

@@ -92,8 +92,8 @@ def wire_box(callbacks: BoxCallbacks, box: Parts, page: Chosen, shown: Shown, de
     added = box["files"].upload(inputs=[box["files"], token], **shown(callbacks.add, box), **private)
     added.then(inputs=timed, **shown(callbacks.time, box), **private)
     box["empty"].click(inputs=[token], **shown(callbacks.empty, box), **private)
-    latest = private | {"trigger_mode": "always_last"}
-    gr.on([*page.touched, how_much.input], inputs=timed, **shown(callbacks.time, box), **latest)
+    touched = [*page.touched, how_much.input]  # the page asks for the latest itself, and only one may
+    gr.on(touched, inputs=timed, **shown(callbacks.time, box), **private, trigger_mode="multiple")
 
     asked = [token, how_much, box["kind"], *page.wished, *page.chosen]
     box["go"].click(inputs=asked, **shown(callbacks.begin, box), **private)
