@@ -71,6 +71,12 @@ def newest(kind: str) -> Any:
     return json.loads(max(RESULTS.glob(f"*-{kind}*.json")).read_text("utf-8"))
 
 
+def newest_lines(kind: str) -> list[dict[str, str]]:
+    """The same of results in a table of their own, as text."""
+    with max(RESULTS.glob(f"*-{kind}.csv")).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @cache
 def kept(name: str) -> Any:
     """Figures of figures.yaml."""
@@ -81,12 +87,11 @@ def kept(name: str) -> Any:
 def contest() -> list[dict[str, Any]]:
     """The rows of the newest contest, as they were when its table was written."""
     rows = []
-    with max(RESULTS.glob("*-contest.csv")).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            about = {name: row.pop(name) for name in ("clip", "family", "seed", "way")}
-            scores = {name: float(value) if value else None for name, value in row.items()}
-            levels = [scores["presence"] if band == PRESENCE_HZ else None for band in LEVELS_HZ]
-            rows.append(about | scores | {"levels": levels})
+    for row in newest_lines("contest"):
+        about = {name: row.pop(name) for name in ("clip", "family", "seed", "way")}
+        scores = {name: float(value) if value else None for name, value in row.items()}
+        levels = [scores["presence"] if band == PRESENCE_HZ else None for band in LEVELS_HZ]
+        rows.append(about | scores | {"levels": levels})
     return rows
 
 
@@ -147,8 +152,7 @@ SLOW = ("ltas-eq", "babe2:draft", "babe2", "babe", "babe2:paper")
 
 def slow_ways() -> str:
     """The ways that take minutes a clip beside the others, by kind of machine: one clip behind each, so no interval."""
-    with max(RESULTS.glob("*-slow-ways.csv")).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = newest_lines("slow-ways")
     cells = {(row["family"], row["way"]): row for row in rows}
     lines = []
     for family in dict.fromkeys(row["family"] for row in rows):

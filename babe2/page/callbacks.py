@@ -292,13 +292,13 @@ class Callbacks:
         method = method if method in methods else BABE2
         settings, told = self.cards.settings(checkpoint, preset, method), methods[method].takes_brightness
         found = [name for name in SETTINGS if name in settings and tells_of(name, sought)]
-        groups = {SETTINGS[name].group for name in found}
+        groups, seeks = {SETTINGS[name].group for name in found}, bool(sought.strip())
         return [
             gr.update(choices=self.cards.method_choices(checkpoint, preset), value=method),
             gr.update(visible=told),
             gr.update(visible=told),
-            gr.update(visible=not found),
-            *(gr.update(open=group in groups) if sought.strip() else gr.skip() for group in GROUPS),
+            gr.update(visible=seeks and not found),
+            *(gr.update(open=group in groups) if seeks else gr.skip() for group in GROUPS),
             *(gr.update(placeholder=settings.get(name, ""), visible=name in found) for name in SETTINGS),
         ]
 

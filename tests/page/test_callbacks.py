@@ -395,6 +395,11 @@ def test_groups_are_left_open_or_closed_where_nothing_is_sought(callbacks: Callb
     assert all(group == gr.skip() for group in groups.values()) and texts["steps"]["visible"]
 
 
+def test_a_method_without_settings_is_no_search_in_vain(callbacks: Callbacks) -> None:
+    *_, unknown, _, texts = laid_out(callbacks.preset_values("piano-small", "standard", "none"))
+    assert not any(text["visible"] for text in texts.values()) and not unknown["visible"]
+
+
 def laid_out(values: list[Any]) -> list[Any]:
     """What `preset_values` gives, groups and settings by name."""
     firsts, fields = values[: -len(GROUPS) - len(SETTINGS)], values[-len(GROUPS) - len(SETTINGS) :]
