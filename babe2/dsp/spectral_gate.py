@@ -81,8 +81,16 @@ def _triangle(x: Tensor, reach: int) -> Tensor:
     >>> _triangle(torch.tensor([[0.0, 0, 4, 0, 0]]), 1)
     tensor([[0., 1., 2., 1., 0.]])
     """
-    padded = F.pad(x, (reach, reach))[:, None]
-    return F.avg_pool1d(F.avg_pool1d(padded, reach + 1, 1), reach + 1, 1)[:, 0]
+    return _box(_box(F.pad(x, (reach, reach)), reach + 1), reach + 1)
+
+
+def _box(x: Tensor, size: int) -> Tensor:
+    """The mean of every `size` neighbours of x (N, M): (N, M - size + 1). Faster than `avg_pool1d` for so few."""
+    count = x.shape[1] - size + 1
+    total = x[:, :count].clone()
+    for shift in range(1, size):
+        total += x[:, shift : shift + count]
+    return total / size
 
 
 def gated(x: Tensor, threshold: Tensor, amount: float, sample_rate: int) -> Tensor:
