@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # until the page stands: all of this stays, and looking through it for garbage takes a fifth of the time
+
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
@@ -375,6 +379,8 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     add_endpoints(Endpoints(cards, LONGEST), AT_ONCE)
 
 demo.queue(max_size=WAITING, default_concurrency_limit=4)
+gc.freeze()  # nothing of what stands is looked through again
+gc.enable()
 
 
 def serve() -> None:

@@ -102,14 +102,15 @@ def tracks_on_desk(
     length = min(whole, LONGEST_VALUES // (count * channels))
     tracks = {key: track[:, :length] for key, track in tracks.items()}
     assert all(len(track) == channels for track in tracks.values())
-    gains = _matching_gains(tracks, sample_rate)
+    loudness = {key: integrated_loudness(track, sample_rate) for key, track in tracks.items()}
+    gains = _matching_gains(tracks, loudness, sample_rate)
     if CLEANED in tracks:
         tracks[TAKEN] = tracks[RECORDING] - tracks[CLEANED]
-        gains[TAKEN] = gains[RECORDING]
+        gains[TAKEN], loudness[TAKEN] = gains[RECORDING], integrated_loudness(tracks[TAKEN], sample_rate)
     if RESTORED in tracks and len(tracks) > 1 and not unfinished:
         restored = tracks[RESTORED]
         tracks[ADDED] = restored - tracks.get(CLEANED, tracks[RECORDING])[:, : restored.shape[1]]
-        gains[ADDED] = gains[RESTORED]
+        gains[ADDED], loudness[ADDED] = gains[RESTORED], integrated_loudness(tracks[ADDED], sample_rate)
     tracks = {key: tracks[key] for key in WORDS if key in tracks}
     reached = tracks[RESTORED].shape[1] / sample_rate if unfinished and RESTORED in tracks else None
     peaks = {key: _peak_db(track) for key, track in tracks.items()}
@@ -131,7 +132,7 @@ def tracks_on_desk(
                 "title": _title(key, said[key][0], unfinished, amount),
                 "hint": said[key][1],
                 "matched": key not in (TAKEN, ADDED),
-                "loudness": _finite(integrated_loudness(track, sample_rate)),
+                "loudness": _finite(loudness[key]),
                 "peak_db": _finite(peaks[key]),
                 "gain_db": round(gains[key] + headroom, 3),
                 "file": keep(key, _filled(track, length), sample_rate),
@@ -168,12 +169,16 @@ def _title(key: str, title: str, unfinished: bool, amount: float) -> str:
     return f"{title}, {amount:.0%}" if key == RESTORED and amount < 1 else title
 
 
-def _matching_gains(tracks: Mapping[str, npt.NDArray[np.float32]], sample_rate: int) -> dict[str, float]:
+def _matching_gains(
+    tracks: Mapping[str, npt.NDArray[np.float32]], loudness: Mapping[str, float], sample_rate: int
+) -> dict[str, float]:
     """By how many dB each track is softer than as much of the first one, the recording, as there is of the track."""
-    recording, gains = next(iter(tracks.values())), {}
+    first, recording = next(iter(tracks.items()))
+    gains = {}
     for key, track in tracks.items():
-        target = integrated_loudness(recording[:, : track.shape[1]], sample_rate)
-        gain = target - integrated_loudness(track, sample_rate)
+        as_long = track.shape[1] == recording.shape[1]
+        target = loudness[first] if as_long else integrated_loudness(recording[:, : track.shape[1]], sample_rate)
+        gain = target - loudness[key]
         gains[key] = gain if math.isfinite(gain) else 0.0  # silence cannot be made louder
     return gains
 
