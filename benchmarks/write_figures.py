@@ -311,6 +311,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "denoising by the prior": partial(joint_differences, 0),
     "restoring": partial(jointly, "restoring"),
     "restoring jointly": partial(joint_differences, 1),
+    "restoring jointly or behind the prior": partial(joint_differences, 2),
     "shellac": lambda: shellac.table(newest("shellac")),
     "harm": lambda: harm.table(rows_with("harm", "way")),
     "notes taken for hum": lambda: harm.table_of_notes(rows_with("harm", "note")),
