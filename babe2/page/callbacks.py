@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,6 +32,7 @@ from babe2.page.messages import on_the_page
 from babe2.page.outcome import Earlier, Outcome, drawn
 from babe2.page.own_chain import is_whole, text_of, whole_presets
 from babe2.page.results import Results
+from babe2.page.underway.experience import Experience
 from babe2.page.underway.line import before
 from babe2.page.underway.live import Live
 from babe2.page.underway.stop import Stop
@@ -63,6 +65,7 @@ class Callbacks:
     runs: dict[str, Stop] = field(default_factory=dict)  # by session: what one visitor stops is nobody else's
     waiting: set[str] = field(default_factory=set)  # the sessions whose run has not begun
     results: Results = field(default_factory=Results)  # by token
+    experience: Experience = field(default_factory=Experience)
     packed: WeakKeyDictionary[Outcome, tuple[Any, ...]] = field(default_factory=WeakKeyDictionary)  # with which wishes
 
     @property
@@ -267,8 +270,13 @@ class Callbacks:
             if told is not None:
                 words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
             else:
-                used = self.maker.used(choice)
-                words = self.cards.time_needed(checkpoint, preset, used, seen, choice.excerpt, method, runs(certainty))
+                used, kind = self.maker.used(choice), self.kind_of(choice, certainty)
+                sound = choice.excerpt.seconds_of(seen.seconds) * seen.channels
+                words = self.cards.time_needed(
+                    *(checkpoint, preset, used, seen, choice.excerpt, method),
+                    runs=runs(certainty),
+                    lasting=partial(self.experience.lasting, kind, sound),
+                )
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise
@@ -418,6 +426,7 @@ class Callbacks:
     ) -> Iterator[Update]:
         """A run on the page, from its beginning to its outcome."""
         live: Live | None = None
+        began = time.monotonic()
         for news in self.maker.made(choice, wished, like, stop):
             if isinstance(news, Begun):
                 sound, equal = news.sound, None
@@ -426,12 +435,22 @@ class Callbacks:
                     rate = news.restorer.model.sample_rate
                     live = Live(sound, equal, rate, choice.excerpt.start, folder, dark=dark)
             elif isinstance(news, Outcome):
-                yield self._outcome(news, dark, folder, (sound, equal), earlier)
+                made = time.monotonic()
+                update = self._outcome(news, dark, folder, (sound, equal), earlier)
+                if not (stop() or choice.cleaning or is_whole(choice.what)):  # what is told is restoring alone
+                    kind, amount = self.kind_of(choice, wished.get("certainty")), sound.audio.size / sound.sample_rate
+                    self.experience.note(kind, amount, made - began, time.monotonic() - made)
+                yield update
             else:
-                update: Update = {"status": progress_bar(news.share, news.words, news.spoken)}
+                update = {"status": progress_bar(news.share, news.words, news.spoken)}
                 if live is not None and news.moment is not None and live.is_due(news.moment):
                     update |= {"running": gr.update(visible=True), **live.shown(news.moment)}
                 yield update
+
+    def kind_of(self, choice: Choice, certainty: object) -> Hashable:
+        """What makes runs alike, which take as long as one another for the same sound."""
+        used = frozenset(self.maker.used(choice).items())
+        return choice.checkpoint, choice.preset, choice.method, used, bool(certainty)
 
     def stop_it(self, request: gr.Request) -> Update:
         """The visitor's wish to stop: a run under way ends soon, one that waits does not begin."""

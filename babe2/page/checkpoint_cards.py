@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -227,8 +227,10 @@ class CheckpointCards:
         excerpt: Excerpt,
         name: str = BABE2,
         runs: int = 1,
+        lasting: Callable[[float], float] = float,
     ) -> str:
-        """A sentence on how long restoring an excerpt, so many times, will take on this machine."""
+        """A sentence on how long restoring an excerpt, so many times, will take on this machine; `lasting` says how
+        long what its pace tells has lately been."""
         length = format_length(excerpt.seconds_of(seen.seconds))
         sound = (excerpt.seconds_of(seen.seconds), seen.channels, seen.sample_rate)
         needed = self.seconds_needed(checkpoint, preset, overrides, [sound], name)
@@ -236,7 +238,7 @@ class CheckpointCards:
             return f"{length} of sound will be restored on a graphics card that is lent for it."
         if needed is None:
             return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
-        return f"{length} of sound will take {format_duration(runs * needed)} on this machine."
+        return f"{length} of sound will take {format_duration(lasting(runs * needed))} on this machine."
 
     def seconds_needed(
         self,

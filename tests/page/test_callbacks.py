@@ -28,7 +28,7 @@ from babe2.extras import EXTRAS
 from babe2.page.callbacks import Callbacks, looked_at, part_of, progress_bar
 from babe2.page.chained import heard_on_the_way
 from babe2.page.checkpoint_cards import CheckpointCards
-from babe2.page.choice import SETTINGS
+from babe2.page.choice import SETTINGS, Choice
 from babe2.page.excerpt import Excerpt
 from babe2.recordings.journal import Storage
 from babe2.stages import STAGES, Made
@@ -247,6 +247,11 @@ def test_runs_before_stay_to_be_compared_by_the_name_of_their_method(callbacks: 
     assert first["entire"]["visible"]  # there is more of it
     _, place, *_, all_of_it = updates(callbacks.take_all(False, *chosen()))
     assert place["whole"] and all_of_it["time_needed"].startswith("12 s of sound")
+    made, other = (Choice.of(*chosen(steps=steps)[:9], chosen(steps=steps)[9:]) for steps in ("2", "3"))
+    lasting = [
+        callbacks.experience.lasting(callbacks.kind_of(choice, False), 2.0, told=1e6) for choice in (made, other)
+    ]
+    assert lasting[0] < 1e5 < lasting[1]  # as long as the run has taken; of another kind nobody has made any
     second = run(callbacks, token=first["mine"], method="ltas-eq")
     assert "imagined" not in second["warnings"] and second["response_tab"]["visible"]
     assert titles(second) == {

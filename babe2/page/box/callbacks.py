@@ -104,7 +104,9 @@ class BoxCallbacks:
             used = self.maker.used(choice)
             needed = self.page.cards.seconds_needed(choice.checkpoint, choice.preset, used, sounds, choice.method)
             if needed is not None:
-                told += f", will take {format_duration(runs(certainty) * needed)} on this machine"
+                kind, amount = self.page.kind_of(choice, certainty), sum(side[0] * side[1] for side in sounds)
+                lasts = self.page.experience.lasting(kind, amount, runs(certainty) * needed)
+                told += f", will take {format_duration(lasts)} on this machine"
         yield {"time_needed": f"{told}. {TURNS}"}
 
     # Its run
