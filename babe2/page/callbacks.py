@@ -282,13 +282,13 @@ class Callbacks:
         yield place
         yield from self.time(certainty, recording, what, chain, method, checkpoint, preset, True, *others)
 
-    def preset_values(self, checkpoint: str, preset: str, method: str, sought: str = "") -> list[Any]:
+    def preset_values(self, checkpoint: str, preset: str, method: str, sought: str | None = None) -> list[Any]:
         """The methods there are, whether they can be told how it is to sound, whether any setting is as is sought, and
         the groups of settings with what their empty fields mean.
 
         A setting that the method would not use has no field, nor has one that tells nothing of what is sought.
         """
-        methods = self.cards.methods(checkpoint, preset)
+        methods, sought = self.cards.methods(checkpoint, preset), sought or ""  # None before the field is first seen
         method = method if method in methods else BABE2
         settings, told = self.cards.settings(checkpoint, preset, method), methods[method].takes_brightness
         found = [name for name in SETTINGS if name in settings and tells_of(name, sought)]
