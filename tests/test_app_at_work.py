@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import re
 import time
@@ -276,6 +277,10 @@ def test_a_box_of_records_is_restored_heard_taken_and_found_again(
     page.click("#box-go")
     expect(page.locator("#box-status")).to_contain_text("2 of 3 sides done, 1 failed", timeout=PATIENCE)
     assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
+    page.evaluate("document.body.classList.add('dark')")
+    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     with page.expect_download(timeout=PATIENCE) as one:
         page.get_by_role("button", name="Download Grüße an Clara (2).wav, restored").click()
@@ -380,7 +385,7 @@ def test_twenty_programs_and_three_browsers_hear_each_their_own(
         for number in range(RUNS - VISITORS - BROWSERS):
             clients[number % VISITORS].predict(handle_file(str(sounds[number % VISITORS])), **wish)
             sizes.append(house.resident())
-        print("told", places, "megabytes", *map(round, sizes))
+        logging.getLogger(__name__).warning("Told %s; megabytes after each run: %s", places, [*map(round, sizes)])
         assert max(sizes[-10:]) < 1.1 * max(sizes[5:15]), sizes
     assert "Traceback" not in (tmp_path / "house" / "log").read_text()
 

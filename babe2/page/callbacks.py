@@ -94,10 +94,12 @@ class Callbacks:
         return folder
 
     def take_example(self, event: gr.EventData) -> Update:
-        """An example of the gallery, as if it had been dropped."""
+        """An example of the gallery, as if it had been dropped; its sounds need not wait for the look."""
         name = str(event._data.get("name")) if isinstance(event._data, dict) else ""
-        known = [card.name for card in Card.all_in(self.examples) if card.name == name]
-        return {"recording": str(self.examples / f"{known[0]}.flac")} if known else {}
+        if name not in [card.name for card in Card.all_in(self.examples)]:
+            return {}
+        recording = str(self.examples / f"{name}.flac")
+        return {"recording": recording, "desk": self._heard_at_once(recording)}
 
     def come_back(self, token: str | None, dark: bool) -> Update:
         """What a visitor had restored before the page was loaded anew: its recording, which is looked at again."""

@@ -137,7 +137,7 @@ async function play() {
   clearTimeout(rest);
   expectSound();
   await context.resume().catch(() => null);
-  if (deck || context.state !== "running" || context.sampleRate !== rate) return; // pressed twice, or another recording came
+  if (deck || context.state !== "running" || context.sampleRate !== rate) return; // pressed twice, or another one came
   tell("");
   playFrom(position < length ? position : 0);
   if (test) [test.played[test.voice], test.since] = [true, performance.now()];
@@ -854,6 +854,7 @@ function choosePair(event) {
 // What lies on the desk
 
 let arrivals = 0;
+const coming = new Map(); // sounds that are not laid yet, by address: a newer value does not fetch them again
 
 async function load(value) {
   wished = value?.select ?? wished; // also where a newer one without a wish comes before this one's sound
@@ -866,7 +867,7 @@ async function load(value) {
     const at = playableRate(value.sample_rate);
     const known = new Map(at === rate ? tracks.map((track) => [track.file.url, track]) : []);
     const arrived = await Promise.all(value.tracks.map(async (track) => {
-      const { channels, peak, shape, whole } = known.get(track.file.url) ?? await fetched(track, at);
+      const { channels, peak, shape, whole } = known.get(track.file.url) ?? await comes(track, at);
       return { ...track, channels, peak, shape, whole };
     }));
     if (arrival !== arrivals) return; // a newer one is on its way
@@ -883,6 +884,12 @@ function playableRate(wanted) {
   } catch {
     return 48000; // beyond what this browser plays; decoding resamples
   }
+}
+
+function comes(track, at) {
+  const url = track.file.url, sound = coming.get(url) ?? fetched(track, at);
+  coming.set(url, sound);
+  return sound;
 }
 
 async function fetched(track, at) {
@@ -921,6 +928,7 @@ function lay(arrived, at, value) {
   } else { // until a newer one has its own spectrogram, that of the older one is shown
     for (const track of arrived) track.before = tracks.find((each) => each.key === track.key)?.whole?.levels;
   }
+  coming.clear();
   [tracks, reel, rate, plainGain] = [arrived, wind(arrived, at), at, value.plain_gain_db];
   [length, offset] = [reel.length, value.start ?? 0];
   certainty = value.certainty && { ...value.certainty };
@@ -944,6 +952,7 @@ function lay(arrived, at, value) {
 function clear(name, words) {
   pause();
   [tracks, reel, current, view] = [[], null, 0, null];
+  if (name !== "loading") coming.clear();
   state(name, words);
 }
 
