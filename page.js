@@ -30,6 +30,7 @@
     const input = event.target;
     if (!(input instanceof HTMLInputElement) || input.type !== "file" || !input.files.length) return;
     if (input.closest("#box")) return; // what cannot be read of many is told in their table
+    if (input.matches(RECORDINGS)) mark(null);
     if (refuse(input.files)) {
       event.stopImmediatePropagation();
       input.value = "";
@@ -52,11 +53,15 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
+  function mark(card) { // the example that was taken
+    document.querySelectorAll("[data-example]").forEach((each) => each.setAttribute("aria-pressed", each === card));
+  }
+
   // An example of the gallery sounds as soon as it lies on the desk.
   document.addEventListener("click", (event) => {
     const card = event.target.closest?.("[data-example]");
     if (!card) return;
-    document.querySelectorAll("[data-example]").forEach((each) => each.setAttribute("aria-pressed", each === card));
+    mark(card);
     const desk = part("#desk .desk"), last = Date.now() + 20000;
     if (!desk) return;
     if (innerWidth < 800) desk.scrollIntoView({ block: "start" });
