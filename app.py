@@ -309,6 +309,13 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
         return {"fn": again if isgeneratorfunction(work) else once, "outputs": list(parts.values())}
 
+    def only(*names: str) -> dict[str, Any]:
+        """Some of the parts. A browser looks after every part that an answer could go to, whether it does or not."""
+        return {name: parts[name] for name in names}
+
+    example, found = only("recording", "desk"), only("dark", "recording", "checkpoint")
+    time = shown(callbacks.time, only("problem", "status", "time_needed", "go"))
+    homely = only("problem", "status", "file", "chain_taken", "said", "pack", "papers")
     place: list[Any] = [whole, start, duration]
     chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]
     timed = [certainty, *chosen]
@@ -316,14 +323,14 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     wished = [kept, amount, kind, rate, loud, imagined]
     is_dark = "(token) => [token, document.body.classList.contains('dark')]"
 
-    gallery.click(**shown(callbacks.take_example), **private)
+    gallery.click(**shown(callbacks.take_example, example), **private)
     another.upload(lambda path: path, [another], [recording], **private)
     recording.change(callbacks.leave, **at_once, trigger_mode="multiple")
     first = recording.change(inputs=[recording, checkpoint, mine, dark], **shown(callbacks.look), **latest)
-    recording.change(inputs=[recording], **shown(callbacks.unroll), **each_time)
-    first.then(inputs=timed, **shown(callbacks.time), **private)
-    first.then(inputs=wished, **shown(callbacks.take_found_home), **private)
-    demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back), **private)
+    recording.change(inputs=[recording], **shown(callbacks.unroll, only("strip", "recording")), **each_time)
+    first.then(inputs=timed, **time, **private)
+    first.then(inputs=wished, **shown(callbacks.take_found_home, homely), **private)
+    demo.load(inputs=[mine, dark], js=is_dark, **shown(callbacks.come_back, found), **private)
     dark.change(inputs=[*seen, dark], **shown(callbacks.draw_again), **latest)
     checkpoint.change(callbacks.card, [checkpoint], [card], **each_time)
     asked, meant = [checkpoint, preset, method, sought], [method, brightness, like_place, unknown, *groups, *texts]
@@ -338,14 +345,14 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     moved = strip.input(None, None, place, js=LAID, **private)
     touched = [preset.change, method.change, certainty.input, chain.blur, *(text.blur for text in texts)]
     for step in (elsewhere, moved.then(**again, **latest)):
-        step.then(inputs=timed, **shown(callbacks.time), **latest)
-        step.then(inputs=wished, **shown(callbacks.take_example_home), **private)
-    gr.on(touched, inputs=timed, **shown(callbacks.time), **latest)
+        step.then(inputs=timed, **time, **latest)
+        step.then(inputs=wished, **shown(callbacks.take_example_home, homely), **private)
+    gr.on(touched, inputs=timed, **time, **latest)
 
     decided = what.change(inputs=[what, recording, *place], **shown(callbacks.what_to_do), **latest)
     given = chain_file.upload(inputs=[chain_file], **shown(callbacks.take_chain), **private)
     for step in (decided, given):
-        step.success(inputs=timed, **shown(callbacks.time), **private)
+        step.success(inputs=timed, **time, **private)
     pressed = go.click(**shown(callbacks.get_ready), **at_once)
     run = pressed.then(
         inputs=[mine, dark, seed, brightness, like, certainty, stages, *chosen],
@@ -357,18 +364,18 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     widened = entire.click(inputs=timed, **shown(callbacks.take_all), **private)
     widened.success(js="() => document.querySelector('#restore').click()", **at_once)
     run.then(**shown(callbacks.rest), **at_once)
-    clock.tick(**shown(callbacks.wait), **at_once)
+    clock.tick(**shown(callbacks.wait, only("clock", "status")), **at_once)
     stop.click(**shown(callbacks.stop_it), **at_once)
     leave.click(**shown(callbacks.leave_queue), **at_once, cancels=[run])
-    run.then(inputs=wished, **shown(callbacks.take_home), **private)
+    run.then(inputs=wished, **shown(callbacks.take_home, homely), **private)
     slid = gr.on(
         [amount.change, imagined.change],
         inputs=[kept, mine, amount, imagined],
         **shown(callbacks.hear_amount),
         **latest,
     )
-    slid.then(inputs=wished, **shown(callbacks.take_home), **latest)
-    gr.on([kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home), **latest)
+    slid.then(inputs=wished, **shown(callbacks.take_home, homely), **latest)
+    gr.on([kind.change, rate.change, loud.change], inputs=wished, **shown(callbacks.take_home, homely), **latest)
     pack_button.click(inputs=wished, **shown(callbacks.make_pack), **private)
     demo.unload(callbacks.leave)
 

@@ -7,6 +7,7 @@
     ? /\.(dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i
     : /\.(m4[abpv]|aac|wma|mp4|mov|mkv|webm|avi|3gp|amr|ape|ac3|dsf|dff|mid|midi|txt|pdf|jpe?g|png|zip)$/i;
   const RECORDINGS = "input[type=file][data-testid$=upload-button]", CHAINS = "#chain-place input[type=file]";
+  const GIVEN = "#recording :is(audio, .waveform-container, [data-testid=waveform-x])"; // a recording lies there
   const BOX = "#box input[type=file]";
   const isChain = (file) => /\.ya?ml$/i.test(file?.name ?? "");
   let awaited = 0; // the timer that waits for an example
@@ -29,6 +30,7 @@
     const input = event.target;
     if (!(input instanceof HTMLInputElement) || input.type !== "file" || !input.files.length) return;
     if (input.closest("#box")) return; // what cannot be read of many is told in their table
+    if (input.matches(RECORDINGS)) mark(null);
     if (refuse(input.files)) {
       event.stopImmediatePropagation();
       input.value = "";
@@ -51,16 +53,27 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
+  function mark(card) { // the example that was taken
+    document.querySelectorAll("[data-example]").forEach((each) => each.setAttribute("aria-pressed", each === card));
+  }
+
   // An example of the gallery sounds as soon as it lies on the desk.
   document.addEventListener("click", (event) => {
     const card = event.target.closest?.("[data-example]");
     if (!card) return;
-    document.querySelectorAll("[data-example]").forEach((each) => each.setAttribute("aria-pressed", each === card));
+    mark(card);
     const desk = part("#desk .desk"), last = Date.now() + 20000;
     if (!desk) return;
     if (innerWidth < 800) desk.scrollIntoView({ block: "start" });
-    desk.dataset.state = "awaited"; // until it is laid there
     clearInterval(awaited);
+    const liesThere = card === part("[data-example]") && desk.dataset.state === "ready" && !part(GIVEN); // since the page opened
+    if (liesThere) {
+      if (desk.parentElement.desk.playing()) return;
+      part("#desk [data-name=restored]").click();
+      part("#desk [data-desk=play]").click();
+      return;
+    }
+    desk.dataset.state = "awaited"; // until it is laid there
     awaited = setInterval(() => {
       const ready = desk.dataset.state === "ready";
       if (ready && !desk.parentElement.desk.playing()) part("#desk [data-desk=play]").click();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import re
 import time
@@ -276,6 +277,10 @@ def test_a_box_of_records_is_restored_heard_taken_and_found_again(
     page.click("#box-go")
     expect(page.locator("#box-status")).to_contain_text("2 of 3 sides done, 1 failed", timeout=PATIENCE)
     assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
+    page.evaluate("document.body.classList.add('dark')")
+    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     with page.expect_download(timeout=PATIENCE) as one:
         page.get_by_role("button", name="Download Grüße an Clara (2).wav, restored").click()
@@ -318,7 +323,8 @@ def test_closing_the_page_ends_the_work(browser: Browser, house: House, recordin
 
 # Many at once
 
-VISITORS, BROWSERS, RUNS = 20, 3, int(os.environ.get("BABE2_TEST_RUNS", 40))
+VISITORS, BROWSERS = 20, 3
+RUNS = int(os.environ.get("BABE2_TEST_RUNS", 50))  # in all; those of the visitors are the first of them
 
 
 def pieces(folder: Path) -> list[Path]:
@@ -365,8 +371,10 @@ def test_twenty_programs_and_three_browsers_hear_each_their_own(
             page.click("#restore")
         places = told_places(pages)
         assert all(0 < place < VISITORS + BROWSERS for place in places), places
+        sizes = []
         for number, (job, sound) in enumerate(zip(jobs, sounds, strict=False)):
             file, *_ = job.result(timeout=900)
+            sizes.append(house.resident())
             assert soundfile.info(file).frames == soundfile.info(sound).frames
             assert whose(file, sounds) == number
         for number, (page, sound) in enumerate(zip(pages, sounds[VISITORS:], strict=True), VISITORS):
@@ -374,11 +382,13 @@ def test_twenty_programs_and_three_browsers_hear_each_their_own(
             file = taken(page, "file")
             assert soundfile.info(file).frames == soundfile.info(sound).frames
             assert whose(file, sounds) == number
-        sizes = [house.resident()]
-        for number in range(RUNS):
+        for number in range(RUNS - VISITORS - BROWSERS):
             clients[number % VISITORS].predict(handle_file(str(sounds[number % VISITORS])), **wish)
             sizes.append(house.resident())
-        assert max(sizes[-RUNS // 4 :]) < 1.1 * max(sizes[: RUNS // 4]), sizes
+        logging.getLogger(__name__).warning("Told %s; megabytes after each run: %s", places, [*map(round, sizes)])
+        met = sizes[VISITORS:][:10]  # all kinds of visitors had been there by then
+        assert max(sizes[-10:]) < 1.1 * max(met), sizes
+    assert "Traceback" not in (tmp_path / "house" / "log").read_text()
 
 
 def told_places(pages: list[Page]) -> list[int]:
@@ -390,12 +400,3 @@ def told_places(pages: list[Page]) -> list[int]:
             return places
         time.sleep(0.2)
     pytest.fail(f"Two visitors have one place in line: {said}")
-
-
-@pytest.mark.slow
-def test_memory_stays_flat_over_fifty_runs(house: House, recording: Path) -> None:
-    client, sizes = house.client(), []
-    for number in range(50):
-        client.predict(handle_file(str(recording)), preset="draft", seed=number, duration=2.0, api_name="/restore")
-        sizes.append(house.resident())
-    assert max(sizes[40:]) < 1.1 * max(sizes[5:15]), sizes

@@ -97,10 +97,12 @@ class Callbacks:
         return folder
 
     def take_example(self, event: gr.EventData) -> Update:
-        """An example of the gallery, as if it had been dropped."""
+        """An example of the gallery, as if it had been dropped; its sounds need not wait for the look."""
         name = str(event._data.get("name")) if isinstance(event._data, dict) else ""
-        known = [card.name for card in Card.all_in(self.examples) if card.name == name]
-        return {"recording": str(self.examples / f"{known[0]}.flac")} if known else {}
+        if name not in [card.name for card in Card.all_in(self.examples)]:
+            return {}
+        recording = str(self.examples / f"{name}.flac")
+        return {"recording": recording, "desk": self._heard_at_once(recording)}
 
     def come_back(self, token: str | None, dark: bool) -> Update:
         """What a visitor had restored before the page was loaded anew: its recording, which is looked at again."""
@@ -290,13 +292,13 @@ class Callbacks:
         yield place
         yield from self.time(certainty, recording, what, chain, method, checkpoint, preset, True, *others)
 
-    def preset_values(self, checkpoint: str, preset: str, method: str, sought: str = "") -> list[Any]:
+    def preset_values(self, checkpoint: str, preset: str, method: str, sought: str | None = None) -> list[Any]:
         """The methods there are, whether they can be told how it is to sound, whether any setting is as is sought, and
         the groups of settings with what their empty fields mean.
 
         A setting that the method would not use has no field, nor has one that tells nothing of what is sought.
         """
-        methods = self.cards.methods(checkpoint, preset)
+        methods, sought = self.cards.methods(checkpoint, preset), sought or ""  # None before the field is first seen
         method = method if method in methods else BABE2
         settings, told = self.cards.settings(checkpoint, preset, method), methods[method].takes_brightness
         found = [name for name in SETTINGS if name in settings and tells_of(name, sought)]

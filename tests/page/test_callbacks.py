@@ -129,11 +129,12 @@ def test_an_example_has_all_that_a_run_would_have(callbacks: Callbacks) -> None:
 
 def test_an_example_of_the_gallery_is_heard_at_once_and_nothing_else_is_taken(callbacks: Callbacks) -> None:
     taken = callbacks.take_example(EventData(None, {"name": "clip"}))
-    assert taken == {"recording": str(EXAMPLES / "clip.flac")}
+    assert taken["recording"] == str(EXAMPLES / "clip.flac")
+    assert [track["key"] for track in taken["desk"]["tracks"]] == ["recording", "restored", "added"]
     for name in ("variation", "../README", "", None):
         assert callbacks.take_example(EventData(None, {"name": name})) == {}
     _, first, *_, last = updates(callbacks.look(taken["recording"], "piano-small", None, False))
-    assert [track["key"] for track in first["desk"]["tracks"]] == ["recording", "restored", "added"]
+    assert first["desk"] == taken["desk"]  # what plays already goes on
     assert "by the chain Master" in last["warnings"] and last["kept"].chain.title == "Master"
     assert [track["title"] for track in callbacks.shown_first["tracks"]][:2] == ["Before", "After"]
 
@@ -401,7 +402,7 @@ def test_groups_are_left_open_or_closed_where_nothing_is_sought(callbacks: Callb
 
 
 def test_a_method_without_settings_is_no_search_in_vain(callbacks: Callbacks) -> None:
-    *_, unknown, _, texts = laid_out(callbacks.preset_values("piano-small", "standard", "none"))
+    *_, unknown, _, texts = laid_out(callbacks.preset_values("piano-small", "standard", "none", None))
     assert not any(text["visible"] for text in texts.values()) and not unknown["visible"]
 
 

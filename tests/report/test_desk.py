@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, Route
+from playwright.sync_api import Locator, Page, Route, expect
 
 from babe2.dsp.loudness import integrated_loudness
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_parts, desk_tracks
@@ -507,6 +507,24 @@ def test_the_desk_says_when_it_is_empty_and_when_a_sound_cannot_be_read(desk: De
     desk.lay("ramps")
     desk.page.click("#nothing")
     desk.page.wait_for_selector("#desk .desk[data-state=empty]")
+
+
+def test_a_browser_that_does_not_begin_to_play_is_told_of(desk: Desk) -> None:
+    """As Firefox without a loudspeaker, which never says that its clock runs."""
+    desk.lay("single")
+    desk.part("play").click()
+    desk.page.wait_for_function("() => document.querySelector('#desk .desk').parentElement.desk.position() > 0")
+    desk.part("play").click()
+    context = "section.parentElement.desk.output().context"
+    desk.section.evaluate(
+        f"async section => {{ await {context}.suspend(); {context}.resume = () => new Promise(() => 0) }}"
+    )
+    desk.part("play").click()
+    expect(desk.part("message")).to_contain_text("does not play yet. Press Play again")
+    desk.section.evaluate(f"section => {{ delete {context}.resume }}")
+    desk.part("play").click()
+    expect(desk.part("message")).to_be_empty()
+    desk.part("play").click()
 
 
 def test_a_phone_shows_the_whole_desk_in_light_and_dark(desk: Desk, address: str) -> None:

@@ -44,7 +44,7 @@ def lay_out_box(callbacks: BoxCallbacks) -> Parts:
             "page is loaded anew, it is here again."
         )
         files = gr.File(
-            label="Sides", file_count="multiple", type="filepath", height=120, elem_id="box-files", buttons=[]
+            label="Sides", file_count="multiple", type="filepath", height=140, elem_id="box-files", buttons=[]
         )
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="box-problem", padding=False)
         table = gr.HTML(**table_parts(), apply_default_css=False, elem_id="box-table", padding=False)

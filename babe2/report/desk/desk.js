@@ -19,12 +19,15 @@ const AXIS = 20, WAVE_SHARE = 0.24; // pixels of the time's axis, and how much o
 const BUDGET = 10, BUDGET_PLAYING = 3; // ms of work on spectrograms at a time
 const RANGE_DB = 76, HEADROOM_DB = 14; // of a spectrogram's colours, and by how much they begin below the loudest peak
 const KINDS = ["measured", "inferred", "imagined"], KIND_COLOURS = ["0072b2", "f0e442", "d55e00"]; // as in the figures
+const PATIENCE = 1500; // ms that a browser may take to begin to play
+const UNHEARD = "This browser does not play yet. Press Play again, or see whether it has a loudspeaker.";
 const PLAY = "M7 4 L20 12 L7 20 Z", PAUSE = "M6 4 H10 V20 H6 Z M14 4 H18 V20 H14 Z";
 const VOICES = ["a", "b", "x"];
 
 const part = (name) => element.querySelector(`[data-desk="${name}"]`);
 const show = (name, shown) => { part(name).hidden = !shown; };
 const say = (words) => { part("spoken").textContent = words; };
+const tell = (words) => { part("message").textContent = words; };
 
 let tracks = [], reel = null, rate = 48000, length = 0, plainGain = 0, offset = 0; // what lies on the desk
 let current = 0, matched = true, volume = 1; // what is heard, and how
@@ -132,12 +135,21 @@ async function play() {
     master = gainNode(volume, context.destination);
   }
   clearTimeout(rest);
-  await context.resume();
-  if (deck || context.sampleRate !== rate) return; // pressed twice, or another recording came meanwhile
+  expectSound();
+  await context.resume().catch(() => null);
+  if (deck || context.state !== "running" || context.sampleRate !== rate) return; // pressed twice, or another one came
+  tell("");
   playFrom(position < length ? position : 0);
   if (test) [test.played[test.voice], test.since] = [true, performance.now()];
   refresh();
   tick();
+}
+
+function expectSound() { // without a loudspeaker, Firefox's clock never begins to run
+  const expected = context, before = context.currentTime;
+  setTimeout(() => {
+    if (context === expected && tracks.length && context.currentTime === before) tell(UNHEARD);
+  }, PATIENCE);
 }
 
 function playFrom(frame, lead = LEAD) { // from null on: wherever the music will be by then
@@ -842,6 +854,7 @@ function choosePair(event) {
 // What lies on the desk
 
 let arrivals = 0;
+const coming = new Map(); // sounds that are not laid yet, by address: a newer value does not fetch them again
 
 async function load(value) {
   wished = value?.select ?? wished; // also where a newer one without a wish comes before this one's sound
@@ -854,7 +867,7 @@ async function load(value) {
     const at = playableRate(value.sample_rate);
     const known = new Map(at === rate ? tracks.map((track) => [track.file.url, track]) : []);
     const arrived = await Promise.all(value.tracks.map(async (track) => {
-      const { channels, peak, shape, whole } = known.get(track.file.url) ?? await fetched(track, at);
+      const { channels, peak, shape, whole } = known.get(track.file.url) ?? await comes(track, at);
       return { ...track, channels, peak, shape, whole };
     }));
     if (arrival !== arrivals) return; // a newer one is on its way
@@ -871,6 +884,12 @@ function playableRate(wanted) {
   } catch {
     return 48000; // beyond what this browser plays; decoding resamples
   }
+}
+
+function comes(track, at) {
+  const url = track.file.url, sound = coming.get(url) ?? fetched(track, at);
+  coming.set(url, sound);
+  return sound;
 }
 
 async function fetched(track, at) {
@@ -909,6 +928,7 @@ function lay(arrived, at, value) {
   } else { // until a newer one has its own spectrogram, that of the older one is shown
     for (const track of arrived) track.before = tracks.find((each) => each.key === track.key)?.whole?.levels;
   }
+  coming.clear();
   [tracks, reel, rate, plainGain] = [arrived, wind(arrived, at), at, value.plain_gain_db];
   [length, offset] = [reel.length, value.start ?? 0];
   certainty = value.certainty && { ...value.certainty };
@@ -932,12 +952,13 @@ function lay(arrived, at, value) {
 function clear(name, words) {
   pause();
   [tracks, reel, current, view] = [[], null, 0, null];
+  if (name !== "loading") coming.clear();
   state(name, words);
 }
 
 function state(name, words) {
   part("desk").dataset.state = name;
-  part("message").textContent = words;
+  tell(words);
   show("console", name === "ready");
 }
 
