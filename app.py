@@ -314,7 +314,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         return {name: parts[name] for name in names}
 
     example, found = only("recording", "desk"), only("dark", "recording", "checkpoint")
-    time = shown(callbacks.time, only("problem", "status", "time_needed", "go"))
+    time = shown(callbacks.time, only("problem", "status", "time_needed", "go", "preset"))
     homely = only("problem", "status", "file", "chain_taken", "said", "pack", "papers")
     place: list[Any] = [whole, start, duration]
     chosen = [recording, what, chain, method, checkpoint, preset, *place, *texts]

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,6 +28,7 @@ from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes, tells_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
+from babe2.page.glossary import PRESETS
 from babe2.page.messages import on_the_page
 from babe2.page.outcome import Earlier, Outcome, drawn
 from babe2.page.own_chain import is_whole, text_of, whole_presets
@@ -39,7 +40,7 @@ from babe2.page.underway.stop import Stop
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
-from babe2.wording import plain_name
+from babe2.wording import format_duration, format_length, plain_name
 
 INVITATION = (
     "Nothing here yet is yours. Play this: a piano as a horn of 1910 heard it, and the same restored; it was made "
@@ -50,6 +51,7 @@ SHOWN_FIRST = {  # titles and hints of what is on the desk when the page opens
     RESTORED: ("After", "The same, restored. What the horn could not hear is imagined from what it did."),
 }
 MAKE_PACK = "Make the evidence pack"
+QUICK_PRESETS, LONG_SECONDS = ("draft", "standard"), 300.0  # what takes longer is not tried in other presets, too
 SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the desk when all of it is chosen
 
 Update = dict[str, Any]
@@ -269,20 +271,34 @@ class Callbacks:
             seen = self._seen(recording, checkpoint)
             check_sounding(seen)
             choice.excerpt.check(seen.seconds, self.longest)
+            length = choice.excerpt.seconds_of(seen.seconds)
             if told is not None:
-                words = f"{choice.excerpt.words(seen.seconds)} of sound, {told.words}."
+                words = f"{format_length(length)} of sound, {told.words}."
             else:
-                used, kind = self.maker.used(choice), self.kind_of(choice, certainty)
-                sound = choice.excerpt.seconds_of(seen.seconds) * seen.channels
-                words = self.cards.time_needed(
-                    *(checkpoint, preset, used, seen, choice.excerpt, method),
-                    runs=runs(certainty),
-                    lasting=partial(self.experience.lasting, kind, sound),
-                )
+                needed = self._seconds(choice, seen, certainty)
+                words = self.cards.time_words(checkpoint, length, needed)
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
             raise
         yield {"time_needed": words, "go": gr.update(interactive=True)}
+        if told is None:
+            quick = needed is not None and needed < LONG_SECONDS
+            yield {"preset": gr.update(info=self._times(choice, seen, certainty) if quick else "")}
+
+    def _seconds(self, choice: Choice, seen: FirstLook, certainty: bool) -> float | None:
+        """How long a run will take on this machine, result and all; None where nobody can tell."""
+        sound = (choice.excerpt.seconds_of(seen.seconds), seen.channels, seen.sample_rate)
+        used, kind = self.maker.used(choice), self.kind_of(choice, certainty)
+        told = self.cards.seconds_needed(choice.checkpoint, choice.preset, used, [sound], choice.method)
+        return None if told is None else self.experience.lasting(kind, sound[0] * sound[1], runs(certainty) * told)
+
+    def _times(self, choice: Choice, seen: FirstLook, certainty: bool) -> str:
+        """What the quick presets take beside each other; one evaluation of the published one may take minutes."""
+        told = {preset: self._seconds(replace(choice, preset=preset), seen, certainty) for preset in QUICK_PRESETS}
+        titles = {preset: PRESETS[preset].partition(":")[0] for preset in QUICK_PRESETS}
+        return " \u00b7 ".join(
+            f"{titles[preset]}: {format_duration(seconds)}" for preset, seconds in told.items() if seconds is not None
+        )
 
     @on_the_page
     def take_all(self, certainty: bool, *fields: Any) -> Iterator[Update]:

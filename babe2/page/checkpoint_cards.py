@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -22,8 +22,6 @@ from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
 from babe2.methods import BABE2, Method, able, choose
-from babe2.page.excerpt import Excerpt
-from babe2.page.first_look import FirstLook
 from babe2.page.singer.own import OWN, PREFIX
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
@@ -218,27 +216,13 @@ class CheckpointCards:
         architecture = BandwiseArchitecture((), ()) if entry.settings == "compact" else Architecture((), (), 0)
         return Model(architecture, entry.sample_rate, entry.segment, entry.sigma_data or 0.0, str(entry.settings))
 
-    def time_needed(
-        self,
-        checkpoint: str,
-        preset: str,
-        overrides: Mapping[str, Any],
-        seen: FirstLook,
-        excerpt: Excerpt,
-        name: str = BABE2,
-        runs: int = 1,
-        lasting: Callable[[float], float] = float,
-    ) -> str:
-        """A sentence on how long restoring an excerpt, so many times, will take on this machine; `lasting` says how
-        long what its pace tells has lately been."""
-        length = format_length(excerpt.seconds_of(seen.seconds))
-        sound = (excerpt.seconds_of(seen.seconds), seen.channels, seen.sample_rate)
-        needed = self.seconds_needed(checkpoint, preset, overrides, [sound], name)
-        if needed is None and self.is_here(checkpoint):
-            return f"{length} of sound will be restored on a graphics card that is lent for it."
-        if needed is None:
-            return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
-        return f"{length} of sound will take {format_duration(lasting(runs * needed))} on this machine."
+    def time_words(self, checkpoint: str, length: float, needed: float | None) -> str:
+        """A sentence on how long restoring so many seconds of sound will take on this machine, which is `needed`."""
+        if needed is not None:
+            return f"{format_length(length)} of sound will take {format_duration(needed)} on this machine."
+        if self.is_here(checkpoint):
+            return f"{format_length(length)} of sound will be restored on a graphics card that is lent for it."
+        return "This checkpoint is fetched first; how long a restoration takes can be told from then on."
 
     def seconds_needed(
         self,

@@ -108,8 +108,10 @@ def test_a_run_that_was_left_while_it_waited_does_not_begin(callbacks: Callbacks
 
 
 def test_what_stands_in_the_field_of_another_method_is_left_out(callbacks: Callbacks) -> None:
-    *_, last = updates(callbacks.time(False, *chosen(guidance_strength="0.3", steps="5")))
-    assert last["time_needed"].startswith("2.0 s of sound will take about")
+    told = merged(callbacks.time(False, *chosen(guidance_strength="0.3", steps="5")))
+    assert told["time_needed"].startswith("2.0 s of sound will take about")
+    draft, standard = told["preset"]["info"].split(" \u00b7 ")
+    assert draft.startswith("Draft: about") and standard.startswith("Standard: about")
 
 
 def test_what_cannot_be_is_told_before_it_is_begun(callbacks: Callbacks) -> None:
@@ -246,8 +248,8 @@ def titles(update: Any) -> dict[str, str]:
 def test_runs_before_stay_to_be_compared_by_the_name_of_their_method(callbacks: Callbacks) -> None:
     first = run(callbacks)
     assert first["entire"]["visible"]  # there is more of it
-    _, place, *_, all_of_it = updates(callbacks.take_all(False, *chosen()))
-    assert place["whole"] and all_of_it["time_needed"].startswith("12 s of sound")
+    all_of_it = merged(callbacks.take_all(False, *chosen()))
+    assert all_of_it["whole"] and all_of_it["time_needed"].startswith("12 s of sound")
     made, other = (Choice.of(*chosen(steps=steps)[:9], chosen(steps=steps)[9:]) for steps in ("2", "3"))
     lasting = [
         callbacks.experience.lasting(callbacks.kind_of(choice, False), 2.0, told=1e6) for choice in (made, other)

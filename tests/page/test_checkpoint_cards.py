@@ -165,8 +165,12 @@ def test_what_a_preset_means_is_known_before_anything_is_loaded(cards: Checkpoin
 def test_the_time_is_told_where_the_checkpoint_is_here(cards: CheckpointCards) -> None:
     seen = first_look(EXAMPLE)
 
+    def needed(checkpoint: str, preset: str, overrides: dict[str, str], length: float) -> float | None:
+        return cards.seconds_needed(checkpoint, preset, overrides, [(length, seen.channels, seen.sample_rate)])
+
     def told(checkpoint: str, excerpt: Excerpt) -> str:
-        return cards.time_needed(checkpoint, "draft", {"steps": "12"}, seen, excerpt)
+        length = excerpt.seconds_of(seen.seconds)
+        return cards.time_words(checkpoint, length, needed(checkpoint, "draft", {"steps": "12"}, length))
 
     assert told("piano-small", Excerpt(2.0, 4.0)).startswith("4.0 s of sound will take about ")
     assert told("piano-small", Excerpt()).startswith("12 s of sound")
@@ -182,14 +186,14 @@ def test_the_time_is_measured_with_what_a_visitor_chose(cards: CheckpointCards) 
 
 
 def test_a_time_is_told_for_nothing_that_cannot_be(cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = first_look(EXAMPLE)
+    sounds = [(2.0, 1, 22_050)]
     with pytest.raises(RestorationError, match="steps cannot be 'banana'"):
-        cards.time_needed("piano-small", "draft", {"steps": "banana"}, seen, Excerpt())
+        cards.seconds_needed("piano-small", "draft", {"steps": "banana"}, sounds)
     with pytest.raises(RestorationError, match="There is no preset"):
-        cards.time_needed("piano-small", "loud", {}, seen, Excerpt())
+        cards.seconds_needed("piano-small", "loud", {}, sounds)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(RestorationError, match="may use no network"):
-        cards.time_needed("piano", "draft", {}, seen, Excerpt())
+        cards.seconds_needed("piano", "draft", {}, sounds)
 
 
 def test_the_list_marks_what_has_to_be_fetched(cards: CheckpointCards, monkeypatch: pytest.MonkeyPatch) -> None:
