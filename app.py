@@ -36,6 +36,7 @@ from babe2.page.singer.callbacks import Singer
 from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
 from babe2.page.theme import THEME
 from babe2.page.underway.line import RESTORATION
+from babe2.page.words import languages
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
@@ -61,7 +62,8 @@ PICK = """element.addEventListener("click", (event) => {
 READS = "films" if has("formats") else "sound"  # a film's sound, too
 # Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
 FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
-HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
+OURS = f"<script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
+HEAD = f"<style>{FOOT}</style>{languages.script()}{OURS}"
 
 callbacks = Callbacks(
     CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1"), LONGEST, EXAMPLES
@@ -74,7 +76,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
     clock = gr.Timer(3, active=False)  # goes while its visitor waits in line
     dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
-    gr.HTML(markup.head(PROMISE, IMAGINED), elem_id="head", padding=False)
+    gr.HTML(markup.head(PROMISE, IMAGINED, languages.switch()), elem_id="head", padding=False)
     with gr.Row(elem_id="columns"):
         with gr.Column(scale=3, min_width=320, elem_id="listen"):
             warnings = gr.Markdown(elem_id="warnings")
