@@ -163,8 +163,10 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     elem_id="loud",
                 )
                 with gr.Row():
-                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File", min_width=220)
-                    rate = gr.Dropdown(list(RATES), value=RATES[0], label="Sample rate, Hz", min_width=220)
+                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File", min_width=220, filterable=False)
+                    rate = gr.Dropdown(
+                        list(RATES), value=RATES[0], label="Sample rate, Hz", min_width=220, filterable=False
+                    )
                 with gr.Row():
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
@@ -178,7 +180,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             with gr.Row(elem_id="chosen"):
                 with gr.Column(min_width=260):
                     to_do = [*choices(), *own_chain.choices()]
-                    what = gr.Dropdown(to_do, value=RESTORE, label="What to do", elem_id="what")
+                    what = gr.Dropdown(to_do, value=RESTORE, label="What to do", filterable=False, elem_id="what")
                     stages = gr.CheckboxGroup(
                         [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
                         value=[],
@@ -210,6 +212,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                             value=DEFAULT_CHECKPOINT,
                             label="Which music",
                             allow_custom_value=cards.any_hub_id,
+                            filterable=cards.any_hub_id,
                         )
                         card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
                     with gr.Column(min_width=220):
@@ -218,7 +221,9 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         )
             with gr.Accordion("More", open=False, elem_id="more") as more:
                 methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
-                method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")
+                method = gr.Dropdown(
+                    methods, value=BABE2, label="By which method", filterable=False, elem_id="method"
+                )
                 brightness = gr.Slider(
                     -3,
                     3,
@@ -277,6 +282,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="problem", padding=False)
         with gr.Row():
             with gr.Column(scale=3, min_width=160):
+                gr.HTML("Drop a recording of your own, then:", elem_id="first", padding=False)
                 status = gr.HTML(elem_id="status", padding=False)
                 time_needed = gr.Markdown(elem_id="time-needed")
             go = gr.Button("Restore", variant="primary", interactive=False, elem_id="restore", scale=1, min_width=120)

@@ -10,14 +10,14 @@
   const KEPT_IN = "babe2-language"; // where a browser keeps what its visitor has chosen
   const OWN = "script, style, code, pre, textarea, .file-preview, [translate=no]"; // whose text is nobody's to translate
   const READ = ["aria-label", "aria-valuetext", "placeholder", "title", "alt", "data-head"]; // attributes
-  const JOINTS = [/((?<=[.!?\u2026]) )/, /(; )/, /( \u2192 )/, /(: )/]; // between which a text may be known in parts
+  const JOINTS = [/((?<=[.!?\u2026]) )/, /( \u00b7 )/, /(; )/, /( \u2192 )/, /(: )/]; // between which a text may be known in parts
   const PLACE = /\{((?:n|words|name)\d?)\}/;
   const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?] ).)+?", name: ".+?" };
-  const NUMBER = /^[-+\u2212]?\d+\.\d+$/, LEGIBLE = /\p{L}{2}|\d\.\d/u; // the latter: whether there is anything to be said
+  const NUMBER = /^\s*[-+\u2212]?\d+\.\d+\s*$/, WORDY = /\p{L}{2}/u;
   const LONGEST = 1500, MOST_SAID = 3000; // letters of a text that is looked at, and texts that are remembered
 
   let language = ENGLISH, words = new Map(), patterns = [], point = ".";
-  let said = new Map(); // by their English
+  let said = new Map(), unknown = new Set(); // by their English, and what of it no word was found for
   const told = new WeakMap(); // what nodes had to say in English, and what they say
 
   // What is said instead of a text
@@ -29,7 +29,7 @@
     words = new Map(all);
     patterns = all.filter(([key]) => PLACE.test(key)).map(pattern).sort((a, b) => b.fixed - a.fixed);
     point = new Intl.NumberFormat(code).format(1.5)[1];
-    said = new Map();
+    [said, unknown] = [new Map(), new Set()];
   }
 
   function pattern([key, translated]) {
@@ -45,13 +45,13 @@
     for (const { test, names, translated } of patterns) {
       const found = test.exec(text);
       if (!found) continue;
-      const filled = names.map((name, i) => [name, said_as(name, found[i + 1])]);
+      const filled = names.map((name, i) => [name, inPlace(name, found[i + 1])]);
       return filled.reduce((sentence, [name, value]) => sentence.replaceAll(`{${name}}`, () => value), translated);
     }
     return undefined;
   }
 
-  function said_as(name, text) {
+  function inPlace(name, text) {
     if (name.startsWith("name")) return text;
     return name.startsWith("n") ? numeral(text) : known(text) ?? inPart(text);
   }
@@ -67,16 +67,20 @@
   }
 
   function inPart(text, joint = 0) { // as much of it as is known
-    if (joint === JOINTS.length) return text;
+    if (joint === JOINTS.length) {
+      if (WORDY.test(text) && unknown.size < MOST_SAID) unknown.add(text);
+      return text;
+    }
     const parts = text.split(JOINTS[joint]);
     return parts.map((part, i) => (i % 2 ? part : known(part) ?? inPart(part, joint + 1))).join("");
   }
 
   function say(text) {
-    if (!words.size || text.length > LONGEST || !LEGIBLE.test(text)) return text;
+    if (!words.size || text.length > LONGEST) return text;
+    if (!WORDY.test(text)) return NUMBER.test(text) ? numeral(text) : text;
     if (said.has(text)) return said.get(text);
     const [, before, middle, after] = /^([\s\u00b7]*)(.*?)([\s\u00b7]*)$/s.exec(text), plain = middle.replace(/\s+/g, " ");
-    const translated = NUMBER.test(plain) ? numeral(plain) : known(plain) ?? inPart(plain);
+    const translated = known(plain) ?? inPart(plain);
     if (said.size >= MOST_SAID) said.clear();
     said.set(text, translated === plain ? text : before + translated + after);
     return said.get(text);
@@ -93,8 +97,11 @@
     else node.data = spoken;
   }
 
+  const legible = (node) => (/^(script|style)$/i.test(node.nodeName) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+
   function tellAll(root) {
-    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+    if (legible(root) === NodeFilter.FILTER_REJECT) return;
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, legible);
     for (let node = root; node; node = walker.nextNode()) {
       if (node.nodeType === Node.TEXT_NODE) tell(node);
       if (node.nodeType !== Node.ELEMENT_NODE) continue;
@@ -168,5 +175,5 @@
   speak(chosen());
 
   // For whoever wants to know what is not translated yet.
-  window.words = { say, unknown: () => [...said].filter(([text, spoken]) => text === spoken).map(([text]) => text) };
+  window.words = { say, unknown: () => [...unknown] };
 })();
