@@ -221,9 +221,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         )
             with gr.Accordion("More", open=False, elem_id="more") as more:
                 methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
-                method = gr.Dropdown(
-                    methods, value=BABE2, label="By which method", filterable=False, elem_id="method"
-                )
+                method = gr.Dropdown(methods, value=BABE2, label="By which method", filterable=False, elem_id="method")
                 brightness = gr.Slider(
                     -3,
                     3,

@@ -34,8 +34,7 @@ LONGEST_REFERENCE = 300.0  # seconds of a reference are listened to
 
 
 def tells_of(name: str, sought: str) -> bool:
-    """Whether a setting's name and what is said of it, in any of the page's languages, hold all that somebody seeks, word
-    by word."""
+    """Whether a setting's name and what the page's languages say of it hold all that somebody seeks, word by word."""
     about = SETTINGS[name]
     english = (about.group, about.label, about.hint)
     others = [language.words.get(words, "") for language in languages().values() for words in english]

@@ -1,6 +1,6 @@
 """The page's words in other languages: all are there, none is left over, and their places agree.
 
-Nothing is started: what the page says is read from its code. Whether it says so is asked of a browser (test_app_in_german).
+Nothing is started: what the page says is read from its code. Whether it says so is asked of a browser (test_app.py).
 """
 
 from __future__ import annotations
@@ -137,9 +137,11 @@ def test_no_words_are_left_over_of_what_the_page_does_not_say_any_more(code: str
     written = " ".join(written.replace("**", "").casefold().split())
     left_over = []
     for english in languages()[code].words:
-        fixed = [part.strip(" .,()%") for part in re.split(rf"{PLACE.pattern}|[:;]", english)]
-        longer = [part for part in fixed if " " in part] or fixed
-        if not any(part.casefold() in written for part in longer):
+        parts = [part.casefold().split() for part in re.split(rf"{PLACE.pattern}|[\u201c\u201d]", english)]
+        longest = max(map(len, parts))  # a sentence may be put together of parts: three words of it tell it
+        few = max(1, min(3, longest - 1))
+        runs = [" ".join(part[i : i + few]) for part in parts for i in range(len(part) - few + 1)]
+        if not any(run.strip(".,:;()%") in written for run in runs):
             left_over.append(english)
     assert left_over == [], f"These stand in {code}.yaml only."
 

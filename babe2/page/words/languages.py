@@ -27,10 +27,7 @@ class Language(NamedTuple):
 def languages() -> dict[str, Language]:
     """The languages there are words for, by their codes."""
     found = sorted((path for path in HOME.iterdir() if path.name.endswith(".yaml")), key=lambda path: path.name)
-    return {
-        path.name.removesuffix(".yaml"): Language(**yaml.load(path.read_text("utf-8"), LOADER))  # noqa: S506
-        for path in found
-    }
+    return {path.name.removesuffix(".yaml"): Language(**yaml.load(path.read_text("utf-8"), LOADER)) for path in found}
 
 
 def script() -> str:

@@ -10,7 +10,9 @@
   const KEPT_IN = "babe2-language"; // where a browser keeps what its visitor has chosen
   const OWN = "script, style, code, pre, textarea, .file-preview, [translate=no]"; // whose text is nobody's to translate
   const READ = ["aria-label", "aria-valuetext", "placeholder", "title", "alt", "data-head"]; // attributes
-  const JOINTS = [/((?<=[.!?\u2026]) )/, /( \u00b7 )/, /(; )/, /( \u2192 )/, /(: )/]; // between which a text may be known in parts
+  // Between which a text may be known in parts, but for what stands within quotation marks: that is a name.
+  const JOINTS = ["(?<=[.!?\u2026]) ", " \u00b7 ", "; ", " \u2192 ", ": "].map((joint) => new RegExp(`(${joint}(?![^\u201c]*\u201d))`));
+  const FILE = /\.[a-z\d]{2,5}$/i; // whose name is left alone, whatever it says
   const PLACE = /\{((?:n|words|name)\d?)\}/;
   const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?] ).)+?", name: ".+?" };
   const NUMBER = /^\s*[-+\u2212]?\d+\.\d+\s*$/, WORDY = /\p{L}{2}/u;
@@ -67,7 +69,7 @@
   }
 
   function inPart(text, joint = 0) { // as much of it as is known
-    if (joint === JOINTS.length) {
+    if (joint === JOINTS.length || FILE.test(text)) {
       if (WORDY.test(text) && unknown.size < MOST_SAID) unknown.add(text);
       return text;
     }
