@@ -431,7 +431,7 @@ def test_a_visitor_from_germany_reads_german_and_may_choose(opened: Opened, hous
         expect(page.get_by_role("heading", level=1)).to_have_text("Hören, was der Trichter nicht hörte.")
         expect(page).to_have_title("babe2: alte Aufnahmen restauriert")
         page.locator("[data-example]").first.click()
-        expect(page.locator("#warnings h2")).to_contain_text("gewonnen", timeout=PATIENCE)
+        expect(page.locator("#warnings h2")).to_contain_text("Gewonnen sind", timeout=PATIENCE)
         expect(page.locator("#desk [data-name=restored] .title")).to_have_text("Restauriert", timeout=PATIENCE)
         expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
         assert complaints_of_axe(page, but=GRADIOS_OWN) == []

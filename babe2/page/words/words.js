@@ -8,14 +8,14 @@
 (() => {
   const LANGUAGES = JSON.parse(document.querySelector("#words").textContent), ENGLISH = "en";
   const KEPT_IN = "babe2-language"; // where a browser keeps what its visitor has chosen
-  const OWN = "script, style, code, pre, textarea, .file-preview, [translate=no]"; // whose text is nobody's to translate
+  const OWN = "script, style, code, pre, textarea, .filename, [translate=no]"; // whose text is nobody's to translate
   const READ = ["aria-label", "aria-valuetext", "placeholder", "title", "alt", "data-head"]; // attributes
   // Between which a text may be known in parts, but for what stands within quotation marks: that is a name.
   const JOINTS = ["(?<=[.!?\u2026]) ", " \u00b7 ", "; ", " \u2192 ", ": "].map((joint) => new RegExp(`(${joint}(?![^\u201c]*\u201d))`));
   const FILE = /\.[a-z\d]{2,5}$/i; // whose name is left alone, whatever it says
   const PLACE = /\{((?:n|words|name)\d?)\}/;
-  const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?] ).)+?", name: ".+?" };
-  const NUMBER = /^\s*[-+\u2212]?\d+\.\d+\s*$/, WORDY = /\p{L}{2}/u;
+  const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?;] ).)+?", name: ".+?" };
+  const NUMBER = /^\s*[-+\u2212]?\d+\.\d+\s*$/, WORDY = /\p{L}{2}|\d \p{L}/u;
   const LONGEST = 1500, MOST_SAID = 3000; // letters of a text that is looked at, and texts that are remembered
 
   let language = ENGLISH, words = new Map(), patterns = [], point = ".";
@@ -29,7 +29,7 @@
     const others = Object.entries(own?.gradio ?? {}), back = Object.entries(code === ENGLISH ? spoken?.gradio ?? {} : {});
     const all = [...Object.entries(own?.words ?? {}), ...others, ...back.map(([english, theirs]) => [theirs, english])];
     words = new Map(all);
-    patterns = all.filter(([key]) => PLACE.test(key)).map(pattern).sort((a, b) => b.fixed - a.fixed);
+    patterns = all.filter(([key]) => PLACE.test(key)).map(pattern).sort((a, b) => b.weight - a.weight);
     point = new Intl.NumberFormat(code).format(1.5)[1];
     [said, unknown] = [new Map(), new Set()];
   }
@@ -38,7 +38,8 @@
     const parts = key.split(PLACE), names = parts.filter((_, i) => i % 2), fixed = parts.filter((_, i) => i % 2 === 0);
     const escaped = fixed.map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
     const body = escaped.map((part, i) => part + (i < names.length ? `(${PLACES[names[i].replace(/\d/, "")]})` : ""));
-    return { test: new RegExp(`^${body.join("")}$`), names, translated, fixed: fixed.join("").length };
+    const weight = fixed.join("").length + (fixed[0] ? LONGEST : 0); // what begins with a place takes too much for a name
+    return { test: new RegExp(`^${body.join("")}$`), names, translated, weight };
   }
 
   const numeral = (number) => number.replaceAll(".", point);
