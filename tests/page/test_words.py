@@ -36,7 +36,6 @@ IN_ENGLISH = (  # what stands in files, on a terminal or in a log
     "The page needs gradio, which a plain install leaves out",
     "pip install",
     "My singer",
-    "cleaned before",
 )
 IS_CODE = re.compile(
     r"=>|\bimport |\) \{|!important|^@|[\w)\]]\.\w+\(|[a-z]=\"|use strict|^\W*stages:|:not\(|\[\w+=|#\w+ "
