@@ -1,6 +1,6 @@
 // The page in its visitor's language. English is what it is made of; text, and the attributes that people read, are
-// translated as they appear, by the words of *.yaml beside this file, and their English is remembered. What is somebody's
-// own is left alone: it stands in fields, in code, or where it says translate="no".
+// translated as they appear, by the words of *.yaml beside this file, and their English is remembered. What is
+// somebody's own is left alone: it stands in fields, in code, or where it says translate="no".
 //
 // A key may hold places: {n} is a number, {words} is translated in its turn, {name} is left as it is; a digit behind
 // them (as in {n2}) tells several of a kind apart. What is no key is translated sentence by sentence.
@@ -11,10 +11,12 @@
   const OWN = "script, style, code, pre, textarea, .filename, [translate=no]"; // whose text is nobody's to translate
   const READ = ["aria-label", "aria-valuetext", "placeholder", "title", "alt", "data-head"]; // attributes
   // Between which a text may be known in parts, but for what stands within quotation marks: that is a name.
-  const JOINTS = ["(?<=[.!?\u2026]) ", " \u00b7 ", "; ", " \u2192 ", ": "].map((joint) => new RegExp(`(${joint}(?![^\u201c]*\u201d))`));
+  const JOINTS = ["(?<=[.!?\u2026]) ", "; ", " \u00b7 ", " \u2192 ", ": "]
+    .map((joint) => new RegExp(`(${joint}(?![^\u201c]*\u201d))`));
+  const SENTENCES = 2; // so many of them part sentences
   const FILE = /\.[a-z\d]{2,5}$/i; // whose name is left alone, whatever it says
   const PLACE = /\{((?:n|words|name)\d?)\}/;
-  const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?;] ).)+?", name: ".+?" };
+  const PLACES = { n: "[-+\u2212]?\\d+(?:[.:]\\d+)*", words: "(?:(?![.!?] ).)+?", name: ".+?" };
   const NUMBER = /^\s*[-+\u2212]?\d+\.\d+\s*$/, WORDY = /\p{L}{2}|\d \p{L}/u;
   const LONGEST = 1500, MOST_SAID = 3000; // letters of a text that is looked at, and texts that are remembered
 
@@ -26,7 +28,8 @@
 
   function learn(code) {
     const own = LANGUAGES[code], spoken = LANGUAGES[codeOf(navigator.language)]; // in which Gradio speaks
-    const others = Object.entries(own?.gradio ?? {}), back = Object.entries(code === ENGLISH ? spoken?.gradio ?? {} : {});
+    const others = Object.entries(own?.gradio ?? {});
+    const back = Object.entries(code === ENGLISH ? spoken?.gradio ?? {} : {}).reverse(); // the first of several counts
     const all = [...Object.entries(own?.words ?? {}), ...others, ...back.map(([english, theirs]) => [theirs, english])];
     words = new Map(all);
     patterns = all.filter(([key]) => PLACE.test(key)).map(pattern).sort((a, b) => b.weight - a.weight);
@@ -38,38 +41,40 @@
     const parts = key.split(PLACE), names = parts.filter((_, i) => i % 2), fixed = parts.filter((_, i) => i % 2 === 0);
     const escaped = fixed.map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
     const body = escaped.map((part, i) => part + (i < names.length ? `(${PLACES[names[i].replace(/\d/, "")]})` : ""));
-    const weight = fixed.join("").length + (fixed[0] ? LONGEST : 0); // what begins with a place takes too much for a name
+    const weight = fixed.join("").length + (fixed[0] ? LONGEST : 0); // a place in front takes too much for a name
     return { test: new RegExp(`^${body.join("")}$`), names, translated, weight };
   }
 
   const numeral = (number) => number.replaceAll(".", point);
 
-  function fitted(text) { // by a key with places
+  function fitted(text, wholly) { // by a key with places; `wholly`: only where what is in them is known, too
     for (const { test, names, translated } of patterns) {
-      const found = test.exec(text);
-      if (!found) continue;
-      const filled = names.map((name, i) => [name, inPlace(name, found[i + 1])]);
-      return filled.reduce((sentence, [name, value]) => sentence.replaceAll(`{${name}}`, () => value), translated);
+      const found = test.exec(text), filled = found && names.map((name, i) => inPlace(name, found[i + 1], wholly));
+      if (!filled || filled.includes(undefined)) continue;
+      return names.reduce((sentence, name, i) => sentence.replaceAll(`{${name}}`, () => filled[i]), translated);
     }
     return undefined;
   }
 
-  function inPlace(name, text) {
+  function inPlace(name, text, wholly) {
     if (name.startsWith("name")) return text;
-    return name.startsWith("n") ? numeral(text) : known(text) ?? inPart(text);
+    if (name.startsWith("n") || !WORDY.test(text)) return numeral(text);
+    return known(text) ?? (wholly ? undefined : inPart(text));
   }
 
   function known(text) { // undefined where not all of it is
     if (words.has(text)) return words.get(text);
-    const sentences = text.split(JOINTS[0]);
-    if (sentences.length > 1) {
-      const all = sentences.map((sentence, i) => (i % 2 ? sentence : known(sentence)));
+    for (const joint of JOINTS.slice(0, SENTENCES)) {
+      const parts = text.split(joint);
+      const all = parts.length > 1 ? parts.map((part, i) => (i % 2 ? part : known(part))) : [undefined];
       if (!all.includes(undefined)) return all.join("");
     }
-    return fitted(text);
+    return fitted(text, true);
   }
 
   function inPart(text, joint = 0) { // as much of it as is known
+    const roughly = joint === SENTENCES ? fitted(text, false) : undefined;
+    if (roughly !== undefined) return roughly;
     if (joint === JOINTS.length || FILE.test(text)) {
       if (WORDY.test(text) && unknown.size < MOST_SAID) unknown.add(text);
       return text;
@@ -82,8 +87,8 @@
     if (!words.size || text.length > LONGEST) return text;
     if (!WORDY.test(text)) return NUMBER.test(text) ? numeral(text) : text;
     if (said.has(text)) return said.get(text);
-    const [, before, middle, after] = /^([\s\u00b7]*)(.*?)([\s\u00b7]*)$/s.exec(text), plain = middle.replace(/\s+/g, " ");
-    const translated = known(plain) ?? inPart(plain);
+    const [, before, middle, after] = /^([\s\u00b7]*)(.*?)([\s\u00b7]*)$/s.exec(text);
+    const plain = middle.replace(/\s+/g, " "), translated = known(plain) ?? inPart(plain);
     if (said.size >= MOST_SAID) said.clear();
     said.set(text, translated === plain ? text : before + translated + after);
     return said.get(text);
@@ -93,18 +98,20 @@
 
   function tell(node, attribute) { // a text node, or an attribute of an element
     const now = attribute ? node.getAttribute(attribute) : node.data, name = attribute ?? "text";
-    const before = told.get(node)?.[name], english = before?.spoken === now ? before.english : now, spoken = say(english);
+    const before = told.get(node)?.[name], english = before?.spoken === now ? before.english : now;
+    const spoken = say(english);
     if (spoken === now || (attribute ? node.closest("[translate=no]") : node.parentElement?.closest(OWN))) return;
     told.set(node, { ...told.get(node), [name]: { english, spoken } });
     if (attribute) node.setAttribute(attribute, spoken);
     else node.data = spoken;
   }
 
-  const legible = (node) => (/^(script|style)$/i.test(node.nodeName) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+  const { FILTER_ACCEPT, FILTER_REJECT, SHOW_ELEMENT, SHOW_TEXT } = NodeFilter;
+  const legible = (node) => (/^(script|style)$/i.test(node.nodeName) ? FILTER_REJECT : FILTER_ACCEPT);
 
   function tellAll(root) {
-    if (legible(root) === NodeFilter.FILTER_REJECT) return;
-    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, legible);
+    if (legible(root) === FILTER_REJECT) return;
+    const walker = document.createTreeWalker(root, SHOW_ELEMENT | SHOW_TEXT, legible);
     for (let node = root; node; node = walker.nextNode()) {
       if (node.nodeType === Node.TEXT_NODE) tell(node);
       if (node.nodeType !== Node.ELEMENT_NODE) continue;
@@ -114,7 +121,7 @@
     }
   }
 
-  // A list shows its choice in a field. Whoever asks the field is told in English what was chosen; it shows the same in words.
+  // A list shows its choice in a field: visitors read it in their language, and who asks the field is told the English.
   const { get, set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
 
   function tellChoice(input) {
