@@ -40,6 +40,7 @@ from babe2.page.singer.callbacks import Singer
 from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
 from babe2.page.theme import THEME
 from babe2.page.underway.line import RESTORATION
+from babe2.page.words import languages
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
 from babe2.stages import STAGES
@@ -65,7 +66,8 @@ PICK = """element.addEventListener("click", (event) => {
 READS = "films" if has("formats") else "sound"  # a film's sound, too
 # Gradio hides the page for programs on phones. What stands in page.css does not reach down to the foot of the page.
 FOOT = "@media (max-width: 640px) { footer .show-api.show-api, footer .show-api-divider { display: flex !important; } }"
-HEAD = f"<style>{FOOT}</style><script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
+OURS = f"<script data-reads={READS}>{(HERE / 'page.js').read_text('utf-8')}</script>"
+HEAD = f"<style>{FOOT}</style>{languages.script()}{OURS}"
 
 callbacks = Callbacks(
     CheckpointCards(Shelf.at(), any_hub_id=os.environ.get("BABE2_ANY_HUB_ID") == "1"), LONGEST, EXAMPLES
@@ -78,7 +80,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
     mine = gr.BrowserState(None, storage_key="babe2")  # the token of what the visitor has restored
     clock = gr.Timer(3, active=False)  # goes while its visitor waits in line
     dark = gr.Checkbox(False, label="Dark page", elem_id="dark")  # page.js keeps it right
-    gr.HTML(markup.head(PROMISE, IMAGINED), elem_id="head", padding=False)
+    gr.HTML(markup.head(PROMISE, IMAGINED, languages.switch()), elem_id="head", padding=False)
     with gr.Row(elem_id="columns"):
         with gr.Column(scale=3, min_width=320, elem_id="listen"):
             warnings = gr.Markdown(elem_id="warnings")
@@ -165,8 +167,10 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                     elem_id="loud",
                 )
                 with gr.Row():
-                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File", min_width=220)
-                    rate = gr.Dropdown(list(RATES), value=RATES[0], label="Sample rate, Hz", min_width=220)
+                    kind = gr.Dropdown(list(KINDS), value="WAV, 24 bit", label="File", min_width=220, filterable=False)
+                    rate = gr.Dropdown(
+                        list(RATES), value=RATES[0], label="Sample rate, Hz", min_width=220, filterable=False
+                    )
                 with gr.Row():
                     file = gr.DownloadButton("Restored file", interactive=False, elem_id="file")
                     pack_button = gr.Button(MAKE_PACK, elem_id="make-pack")
@@ -180,7 +184,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
             with gr.Row(elem_id="chosen"):
                 with gr.Column(min_width=260):
                     to_do = [*choices(), *own_chain.choices()]
-                    what = gr.Dropdown(to_do, value=RESTORE, label="What to do", elem_id="what")
+                    what = gr.Dropdown(to_do, value=RESTORE, label="What to do", filterable=False, elem_id="what")
                     stages = gr.CheckboxGroup(
                         [(f"{name}: {STAGES[name].does}", name) for name in CLEANING],
                         value=[],
@@ -212,6 +216,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                             value=DEFAULT_CHECKPOINT,
                             label="Which music",
                             allow_custom_value=cards.any_hub_id,
+                            filterable=cards.any_hub_id,
                         )
                         card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
                     with gr.Column(min_width=220):
@@ -220,7 +225,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                         )
             with gr.Accordion("More", open=False, elem_id="more") as more:
                 methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")
-                method = gr.Dropdown(methods, value=BABE2, label="By which method", elem_id="method")
+                method = gr.Dropdown(methods, value=BABE2, label="By which method", filterable=False, elem_id="method")
                 brightness = gr.Slider(
                     -3,
                     3,
@@ -279,6 +284,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
         problem = gr.HTML(html_template='<p role="alert">${value}</p>', elem_id="problem", padding=False)
         with gr.Row():
             with gr.Column(scale=3, min_width=160):
+                gr.HTML("Drop a recording of your own, then:", elem_id="first", padding=False)
                 status = gr.HTML(elem_id="status", padding=False)
                 time_needed = gr.Markdown(elem_id="time-needed")
             go = gr.Button("Restore", variant="primary", interactive=False, elem_id="restore", scale=1, min_width=120)

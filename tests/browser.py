@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -65,10 +66,10 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def _opened(browser: Browser) -> Iterator[Page]:
+def _opened(browser: Browser, **visitor: Any) -> Iterator[Page]:
     """A page that may neither complain on its console nor want anything from elsewhere, which it would not get."""
     complaints: list[str] = []
-    context = browser.new_context(accept_downloads=True, reduced_motion="reduce")
+    context = browser.new_context(accept_downloads=True, reduced_motion="reduce", **visitor)
     page = context.new_page()
     page.on("console", lambda line: complaints.append(line.text) if is_complaint(line) else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -87,12 +88,12 @@ def at_home(url: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def opened(browser: Browser) -> Callable[[], AbstractContextManager[Page]]:
-    """For tests that share a page: `with opened() as page`."""
-    return lambda: _opened(browser)
+def opened(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """For tests that share a page: `with opened() as page`; `opened(locale="de-DE")` is a visitor from elsewhere."""
+    return lambda **visitor: _opened(browser, **visitor)
 
 
 @pytest.fixture
-def page(opened: Callable[[], AbstractContextManager[Page]]) -> Iterator[Page]:
+def page(opened: Callable[..., AbstractContextManager[Page]]) -> Iterator[Page]:
     with opened() as page:
         yield page

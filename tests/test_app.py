@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -388,3 +389,84 @@ def test_empty_fields_show_what_they_mean(page: Page, house: House) -> None:
     page.get_by_role("option", name="Singing voice, general").click()  # which is not on this machine
     expect(start).to_have_attribute("placeholder", "0.001", timeout=PATIENCE)
     expect(start).to_have_value("")
+
+
+# In another language
+
+AS_THEY_ARE = re.compile(  # names, values, and what the page for programs says
+    "babe2|BABE|LTAS-EQ|CC BY 4.0|cc.*|align|declick|fill|dehum|rumble|denoise|steady|sqrt|true|false|off|objective"
+    "|autoregressive|recording|checkpoints?|preset|seed|start|duration|pictures|report|analysis|Run"
+)
+SHOWN = "(input) => Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').get.call(input)"
+CHOSEN = "(input) => input.value"
+GERMAN = {  # what sentences become that are put together while somebody is there
+    "12 s of sound will take about 20 seconds on this machine.": (
+        "12 s Klang brauchen auf diesem Rechner etwa 20 Sekunden."
+    ),
+    "segment 1 of 2, step 3 of 31, about a minute left": "Abschnitt 1 von 2, Schritt 3 von 31, noch etwa eine Minute",
+    "3.4 kHz \u2192 8 kHz": "3,4 kHz \u2192 8 kHz",
+    "\u201cRestored. All.mid\u201d cannot be read here. Save it as WAV or FLAC (or MP3) with an audio program and drop "
+    "that.": (
+        "\u201eRestored. All.mid\u201c lässt sich hier nicht lesen. Bitte mit einem Audioprogramm als WAV oder "
+        "FLAC (oder MP3) speichern und das hierher ziehen."
+    ),
+    "Restored. All.wav": "Restored. All.wav",
+}
+
+
+def labels(house: House) -> list[str]:
+    """What the page's parts are called, as Gradio is told."""
+    with urlopen(f"{house.address}config") as answer:
+        parts = [part["props"] for part in json.load(answer)["components"]]
+    said = [part.get(name) for part in parts for name in ("label", "info", "placeholder", "alt_text")]
+    said += [choice[0] for part in parts for choice in part.get("choices") or []]
+    return [text for text in said if isinstance(text, str) and "\n" not in text]
+
+
+def test_a_visitor_from_germany_reads_german_and_may_choose(opened: Opened, house: House, tmp_path: Path) -> None:
+    own = tmp_path / "Restored. All.wav"  # a name that says what the page says, too
+    own.write_bytes(TWELVE_SECONDS.read_bytes())
+    with opened(locale="de-DE") as page:
+        visit(page, house)
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Hören, was der Trichter nicht hörte.")
+        expect(page).to_have_title("babe2: alte Aufnahmen restauriert")
+        page.locator("[data-example]").first.click()
+        expect(page.locator("#warnings h2")).to_contain_text("Gewonnen sind", timeout=PATIENCE)
+        expect(page.locator("#desk [data-name=restored] .title")).to_have_text("Restauriert", timeout=PATIENCE)
+        expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
+        assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+
+        assert {english: page.evaluate("(text) => words.say(text)", english) for english in GERMAN} == GERMAN
+        called = labels(house)
+        unknown = page.evaluate("(texts) => { texts.forEach(words.say); return words.unknown(); }", called)
+        assert [
+            text for text in unknown if any(text in each for each in called) and not AS_THEY_ARE.fullmatch(text)
+        ] == []
+
+        what = page.get_by_label("Was geschieht")  # a list's field shows German, and says in English what was chosen
+        assert [what.evaluate(SHOWN), what.evaluate(CHOSEN)] == ["Restaurieren", "Restore"]
+        what.click()
+        page.get_by_role("option", name="Reinigen und restaurieren: Walze").click()
+        expect(page.get_by_label("denoise: Entfernt Rauschen")).to_be_checked(timeout=PATIENCE)
+        assert [what.evaluate(SHOWN), what.evaluate(CHOSEN)] == [
+            "Reinigen und restaurieren: Walze",
+            "Clean and restore: cylinder",
+        ]
+
+        english, german = (page.get_by_role("button", name=name, exact=True) for name in ("English", "Deutsch"))
+        english.press("Enter")
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Hear what the horn could not.")
+        expect(page.locator("#restore")).to_have_text("Restore")
+        expect(english).to_have_attribute("aria-pressed", "true")
+        expect(german).to_have_attribute("aria-pressed", "false")
+        assert page.get_by_label("What to do").evaluate(SHOWN) == "Clean and restore: cylinder"
+        visit(page, house)  # what was chosen is kept
+        expect(page.get_by_role("heading", level=1)).to_have_text("Hear what the horn could not.")
+        expect(page.locator("#recording")).to_contain_text("Click to Upload")  # Gradio follows
+        german.click()
+        expect(page.locator("#restore")).to_have_text("Restaurieren")
+        page.set_input_files("#recording input[type=file]", own)
+        expect(page.locator("#strip .name")).to_have_text(own.name, timeout=PATIENCE)
+        expect(page.locator("#time-needed")).to_contain_text("Klang brauchen auf diesem Rechner etwa", timeout=PATIENCE)

@@ -19,7 +19,7 @@ SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "hei
 # What axe-core finds that is Gradio's own and that neither an option nor a style sheet can mend: rule -> reason.
 GRADIOS_OWN = {"aria-prohibited-attr": "the place of a picture that is not there yet has a name and no role"}
 
-Opened = Callable[[], AbstractContextManager[Page]]
+Opened = Callable[..., AbstractContextManager[Page]]
 
 
 LISTENS = """() => {

@@ -20,6 +20,7 @@ from babe2.page.own_chain import chain_of, is_whole
 from babe2.page.underway.job import Moment, follow_chain
 from babe2.page.underway.stop import Stop
 from babe2.page.underway.zerogpu import check_lease, restored
+from babe2.page.words.languages import languages
 from babe2.restoration import Restoration
 from babe2.restorer import Restorer
 
@@ -33,9 +34,11 @@ LONGEST_REFERENCE = 300.0  # seconds of a reference are listened to
 
 
 def tells_of(name: str, sought: str) -> bool:
-    """Whether a setting's name and what is said of it hold all that somebody seeks, word by word."""
+    """Whether a setting's name and what the page's languages say of it hold all that somebody seeks, word by word."""
     about = SETTINGS[name]
-    said = f"{name} {about.group} {about.label} {about.help}".casefold()
+    english = (about.group, about.label, about.hint)
+    others = [language.words.get(words, "") for language in languages().values() for words in english]
+    said = " ".join((name, *english, about.symbol, *others)).casefold()
     return all(word in said for word in sought.casefold().split())
 
 

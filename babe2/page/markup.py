@@ -36,10 +36,11 @@ MARK = (  # a record
 )
 
 
-def head(promise: str, imagined: str) -> str:
-    """What it is in a sentence, and what is imagined in another."""
+def head(promise: str, imagined: str, languages: str) -> str:
+    """What it is in a sentence, and what is imagined in another; `languages` are buttons to choose one of them."""
     return (
-        f'<header class="head"><p class="brand">{MARK}<span>babe2</span></p>'
+        f'<header class="head"><div class="top"><p class="brand">{MARK}<span>babe2</span></p>'
+        f'<p class="languages">{languages}</p></div>'
         "<h1>Hear what the horn could not.</h1>"
         f'<p class="lead">{escape(promise)}: drop one, press <strong>Restore</strong>, and compare at equal loudness. '
         f"<em>{escape(imagined)}</em></p></header>"

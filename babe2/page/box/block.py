@@ -51,9 +51,15 @@ def lay_out_box(callbacks: BoxCallbacks) -> Parts:
         with gr.Column(visible=False) as below:
             with gr.Row():
                 how_much = gr.Dropdown(
-                    list(HOW_MUCH), value=next(iter(HOW_MUCH)), label="How much of each", elem_id="box-how-much"
+                    list(HOW_MUCH),
+                    value=next(iter(HOW_MUCH)),
+                    label="How much of each",
+                    filterable=False,
+                    elem_id="box-how-much",
                 )
-                kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Files", elem_id="box-kind")
+                kind = gr.Dropdown(
+                    list(KINDS), value=next(iter(KINDS)), label="Files", filterable=False, elem_id="box-kind"
+                )
             time_needed = gr.Markdown(elem_id="box-time")
             status = gr.HTML(elem_id="box-status", padding=False)
             with gr.Row():

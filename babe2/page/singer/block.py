@@ -43,6 +43,7 @@ def lay_out_singer(cards: CheckpointCards) -> dict[str, Any]:
                     label="Begin from",
                     info="What is nearest to them",
                     allow_custom_value=cards.any_hub_id,
+                    filterable=cards.any_hub_id,
                     elem_id="singer-base",
                 )
                 minutes = gr.Slider(
@@ -83,7 +84,7 @@ def lay_out_singer(cards: CheckpointCards) -> dict[str, Any]:
             with gr.Accordion("Publish it on the Hugging Face Hub", open=False):
                 with gr.Row():
                     repo = gr.Textbox(label="Owner and name", placeholder="me/my-singer", max_lines=1)
-                    licence = gr.Dropdown(list(LICENCES), value=LICENCES[0], label="Licence")
+                    licence = gr.Dropdown(list(LICENCES), value=LICENCES[0], label="Licence", filterable=False)
                     credit = gr.Textbox(label="Whom to thank", info="Who plays or sings; it stands in the card")
                 may = gr.Checkbox(False, label=RIGHTS, elem_id="singer-may")
                 private = gr.Checkbox(False, label="For my eyes only")

@@ -192,4 +192,4 @@ def _row(one: Heard) -> str:
         f"left out: {one.fault}" if one.fault else "kept",
     )
     told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(one.name)}</th>{told}</tr>'
+    return f'<tr><th scope="row" translate="no">{escape(one.name)}</th>{told}</tr>'

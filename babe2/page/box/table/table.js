@@ -3,6 +3,7 @@
 "use strict";
 const part = (name) => element.querySelector(`[data-box="${name}"]`);
 const COLUMNS = [["length", "Length"], ["band", "Music up to"], ["level", "Level"]];
+const BUTTONS = { hear: "Hear", take: "Download" };
 
 function made(tag, settings = {}, ...children) {
   const node = Object.assign(document.createElement(tag), settings);
@@ -11,7 +12,7 @@ function made(tag, settings = {}, ...children) {
 }
 
 function newRow() {
-  const head = made("th", { scope: "row" });
+  const head = made("th", { scope: "row", translate: false }); // its owner's name for it
   const state = made("td", { className: "state" }, made("span", { className: "said" }), made("progress", { max: 1 }),
     made("span", { className: "words" }));
   const figures = COLUMNS.map(([name, title]) => {
@@ -19,7 +20,7 @@ function newRow() {
     cell.dataset.head = title;
     return cell;
   });
-  const buttons = [["hear", "Hear"], ["take", "Download"]].map(([does, words]) => {
+  const buttons = Object.entries(BUTTONS).map(([does, words]) => {
     const button = made("button", { type: "button", textContent: words });
     button.dataset.does = does;
     return button;
@@ -44,7 +45,7 @@ function fill(row, side) {
   bar.setAttribute("aria-label", `Progress of ${side.name}`);
   for (const button of row.querySelectorAll("button")) {
     button.hidden = !side.done;
-    button.setAttribute("aria-label", `${button.textContent} ${side.name}, restored`);
+    button.setAttribute("aria-label", `${BUTTONS[button.dataset.does]} ${side.name}, restored`);
   }
 }
 
