@@ -103,10 +103,13 @@ def power_at(x: Tensor, starts: Tensor, fft: int) -> Tensor:
 
     Beyond its ends x goes on as its mirror image, as an edge would look like a click.
     """
-    window, last = torch.hann_window(fft), x.shape[1] - 1
-    places = (starts[:, None] + torch.arange(fft)).abs()
+    if not len(starts):
+        return x.new_zeros(0, fft // 2 + 1)
+    window, last, first = torch.hann_window(fft), x.shape[1] - 1, int(starts.min())
+    places = torch.arange(first, int(starts.max()) + fft).abs()
     mirrored = (last - (last - places).abs()).clamp(min=0)
-    return squared(torch.fft.rfft(x[:, mirrored] * window)).mean(dim=0) / window.sum() ** 2
+    frames = x[:, mirrored].unfold(1, fft, 1)[:, starts - first]
+    return squared(torch.fft.rfft(frames * window)).mean(dim=0) / window.sum() ** 2
 
 
 def at_least(x: Tensor, length: int) -> Tensor:
