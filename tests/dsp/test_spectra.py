@@ -21,6 +21,7 @@ from babe2.dsp.spectra import (
     equalise,
     framed_spectrum,
     ltas,
+    power_at,
     smooth_octaves,
     unframed,
 )
@@ -85,6 +86,17 @@ def test_smoothing_is_the_published_one(
 ) -> None:
     recorded = vectors("ltas_small")
     assert deviation(smooth_octaves(recorded[spectrum], 8000, fraction), recorded[smoothed]) < SINGLE
+
+
+def test_frames_anywhere_see_the_sound_and_beyond_its_ends_its_mirror_image() -> None:
+    x, fft = torch.randn(2, 100, generator=torch.Generator().manual_seed(0)), 16
+    starts = torch.tensor([95, -8, 40, 40])
+    mirrored = torch.cat([x[:, 1:9].flip(1), x, x[:, -17:-1].flip(1)], dim=1)  # from -8 on
+    frames = torch.stack([mirrored[:, start + 8 : start + 8 + fft] for start in starts.tolist()], dim=1)
+    window = torch.hann_window(fft)
+    expected = torch.fft.rfft(frames * window).abs().square().mean(dim=0) / window.sum() ** 2
+    torch.testing.assert_close(power_at(x, starts, fft), expected)
+    assert power_at(x, starts[:0], fft).shape == (0, 9)  # of none there is none
 
 
 def test_equalising_by_the_ratio_of_spectra_starts_where_the_published_program_does(
