@@ -120,6 +120,15 @@ class Desk:
         clock, position = self.section.evaluate(BOOKED)
         return position - clock
 
+    def booked_for_good(self) -> int:
+        """The same once it stays: a busy browser begins later than it was asked to, and the desk then books anew."""
+        for _ in range(10):
+            booked = self.booked()
+            self.wait(0.2)
+            if abs(self.booked() - booked) <= 1:
+                break
+        return booked
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -283,15 +292,17 @@ def test_a_newer_restoration_takes_over_without_losing_the_position(desk: Desk) 
     desk.lay("ramps")
     desk.play()
     desk.press("3")
-    desk.wait(0.1)
+    booked = desk.booked_for_good()
     desk.page.evaluate("document.querySelector('#newer').click()")
-    booked = desk.booked()
     desk.part("note").filter(has_text="newer").wait_for()
-    desk.wait(0.3)
+    for _ in range(10):  # a busy browser may be late
+        desk.wait(0.3)
+        clock, samples = desk.tape()
+        indices = clock + booked
+        newer = np.isclose(samples * 2**20 / np.maximum(indices, 1), -0.25, atol=5e-7)
+        if newer[-1000:].all():
+            break
     assert desk.booked() == pytest.approx(booked, abs=1)
-    clock, samples = desk.tape()
-    indices = clock + booked
-    newer = np.isclose(samples * 2**20 / np.maximum(indices, 1), -0.25, atol=5e-7)
     assert newer[-1000:].all() and desk.ask("track()") == RESTORED
     np.testing.assert_allclose(samples[newer] * -(2**22), indices[newer], atol=0.5)
 
