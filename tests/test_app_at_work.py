@@ -399,3 +399,12 @@ def told_places(pages: list[Page]) -> list[int]:
             return places
         time.sleep(0.2)
     pytest.fail(f"Two visitors have one place in line: {said}")
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_fifty_runs(house: House, recording: Path) -> None:
+    client, sizes = house.client(), []
+    for number in range(50):
+        client.predict(handle_file(str(recording)), preset="draft", seed=number, duration=2.0, api_name="/restore")
+        sizes.append(house.resident())
+    assert max(sizes[40:]) < 1.1 * max(sizes[5:15]), sizes
