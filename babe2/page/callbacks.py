@@ -272,10 +272,11 @@ class Callbacks:
             check_sounding(seen)
             choice.excerpt.check(seen.seconds, self.longest)
             length = choice.excerpt.seconds_of(seen.seconds)
+            sound = (length, seen.channels, seen.sample_rate)
             if told is not None:
                 words = f"{format_length(length)} of sound, {told.words}."
             else:
-                needed = self._seconds(choice, seen, certainty)
+                needed = self.lasting(choice, [sound], certainty)
                 words = self.cards.time_words(checkpoint, length, needed)
         except RestorationError:
             yield {"time_needed": "", "go": gr.update(interactive=False)}
@@ -283,22 +284,25 @@ class Callbacks:
         yield {"time_needed": words, "go": gr.update(interactive=True)}
         if told is None:
             quick = needed is not None and needed < LONG_SECONDS
-            yield {"preset": gr.update(info=self._times(choice, seen, certainty) if quick else "")}
+            yield {"preset": gr.update(info=self._times(choice, sound, certainty) if quick else "")}
 
-    def _seconds(self, choice: Choice, seen: FirstLook, certainty: bool) -> float | None:
-        """How long a run will take on this machine, result and all; None where nobody can tell."""
-        sound = (choice.excerpt.seconds_of(seen.seconds), seen.channels, seen.sample_rate)
-        used, kind = self.maker.used(choice), self.kind_of(choice, certainty)
-        told = self.cards.seconds_needed(choice.checkpoint, choice.preset, used, [sound], choice.method)
-        return None if told is None else self.experience.lasting(kind, sound[0] * sound[1], runs(certainty) * told)
+    def lasting(self, choice: Choice, sounds: Sequence[tuple[float, int, int]], certainty: bool) -> float | None:
+        """How long runs on sounds of (seconds, channels, sample rate) will take on this machine, results and all; None
+        where nobody can tell."""
+        used, amount = self.maker.used(choice), sum(seconds * channels for seconds, channels, _ in sounds)
+        told = self.cards.seconds_needed(choice.checkpoint, choice.preset, used, sounds, choice.method)
+        if told is None:
+            return None
+        return self.experience.lasting(self.kind_of(choice, certainty), amount, runs(certainty) * told)
 
-    def _times(self, choice: Choice, seen: FirstLook, certainty: bool) -> str:
+    def _times(self, choice: Choice, sound: tuple[float, int, int], certainty: bool) -> str:
         """What the quick presets take beside each other; one evaluation of the published one may take minutes."""
-        told = {preset: self._seconds(replace(choice, preset=preset), seen, certainty) for preset in QUICK_PRESETS}
-        titles = {preset: PRESETS[preset].partition(":")[0] for preset in QUICK_PRESETS}
-        return " \u00b7 ".join(
-            f"{titles[preset]}: {format_duration(seconds)}" for preset, seconds in told.items() if seconds is not None
-        )
+        told = []
+        for preset in QUICK_PRESETS:
+            with suppress(RestorationError):  # what was filled in suits one preset and not the other
+                if seconds := self.lasting(replace(choice, preset=preset), [sound], certainty):
+                    told.append(f"{PRESETS[preset].partition(':')[0]}: {format_duration(seconds)}")
+        return " \u00b7 ".join(told)
 
     @on_the_page
     def take_all(self, certainty: bool, *fields: Any) -> Iterator[Update]:
@@ -456,7 +460,9 @@ class Callbacks:
                 made = time.monotonic()
                 update = self._outcome(news, dark, folder, (sound, equal), earlier)
                 if not (stop() or choice.cleaning or is_whole(choice.what)):  # what is told is restoring alone
-                    kind, amount = self.kind_of(choice, wished.get("certainty")), sound.audio.size / sound.sample_rate
+                    kind = self.kind_of(choice, wished.get("certainty"))
+                    seen = self._seen(str(choice.recording), choice.checkpoint)
+                    amount = sound.audio.shape[1] / sound.sample_rate * seen.channels  # a silent one takes no time
                     self.experience.note(kind, amount, made - began, time.monotonic() - made)
                 yield update
             else:

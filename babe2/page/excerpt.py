@@ -40,10 +40,6 @@ class Excerpt:
         rest = max(0.0, whole - self.start)
         return rest if self.duration is None else min(self.duration, rest)
 
-    def words(self, whole: float) -> str:
-        """The same for people."""
-        return format_length(self.seconds_of(whole))
-
     def check(self, whole: float, longest: float) -> None:
         """Refuses what cannot be restored of a recording that lasts `whole` seconds, `longest` at once."""
         if self.start > 0 and self.start >= whole - SHORTEST_SECONDS:

@@ -11,7 +11,6 @@ from typing import Any
 
 import gradio as gr
 
-from babe2.certainty.map import runs
 from babe2.errors import Cancelled
 from babe2.page.box.figures import Figures
 from babe2.page.box.shown import bar, controls, shown
@@ -101,11 +100,8 @@ class BoxCallbacks:
         length = format_length(sum(seconds for seconds, *_ in sounds))
         told = f"{len(sides)} {'side' if len(sides) == 1 else 'sides'}, {length} of sound"
         if not is_whole(choice.what):
-            used = self.maker.used(choice)
-            needed = self.page.cards.seconds_needed(choice.checkpoint, choice.preset, used, sounds, choice.method)
-            if needed is not None:
-                kind, amount = self.page.kind_of(choice, certainty), sum(side[0] * side[1] for side in sounds)
-                lasts = self.page.experience.lasting(kind, amount, runs(certainty) * needed)
+            lasts = self.page.lasting(choice, sounds, certainty)
+            if lasts is not None:
                 told += f", will take {format_duration(lasts)} on this machine"
         yield {"time_needed": f"{told}. {TURNS}"}
 
