@@ -40,6 +40,7 @@ from babe2.page.singer.callbacks import Singer
 from babe2.page.singer.callbacks import is_allowed as singer_is_allowed
 from babe2.page.theme import THEME
 from babe2.page.underway.line import RESTORATION
+from babe2.page.underway.updates import lasting
 from babe2.page.words import languages
 from babe2.process import reuse_memory, set_threads
 from babe2.report.tracks import desk_parts
@@ -310,7 +311,7 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
 
         @wraps(work)
         def again(*inputs: Any) -> Iterator[dict[Any, Any]]:
-            for update in work(*inputs):
+            for update in lasting(work(*inputs)):
                 yield {parts[name]: value for name, value in update.items()}
 
         return {"fn": again if isgeneratorfunction(work) else once, "outputs": list(parts.values())}

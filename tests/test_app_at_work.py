@@ -18,7 +18,7 @@ import soundfile
 from axe import complaints_of_axe
 from gradio_client import handle_file
 from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House, assert_idle, housed
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from visitor import (
     DONE,
     GRADIOS_OWN,
@@ -238,6 +238,21 @@ def test_to_stop_before_anything_is_finished_is_no_error(page: Page, house: Hous
     expect(page.locator("#problem")).to_be_hidden()
     assert page.get_by_test_id("toast-body").count() == 0
     assert_idle(house)
+
+
+def test_what_is_told_at_once_and_at_last_is_all_shown(page: Page, house: House, recording: Path) -> None:
+    upload(page, house, recording)
+    set_to(page, steps=500)
+    page.route("**/queue/join*", answered_late)  # by then the run has told of its first steps
+    begin(page)
+    page.click("#stop")
+    expect(page.locator("#restore")).to_be_enabled(timeout=PATIENCE)
+
+
+def answered_late(route: Route) -> None:
+    answer = route.fetch()
+    time.sleep(3)
+    route.fulfill(response=answer)
 
 
 def test_who_waits_can_leave_at_once(page: Page, opened: Opened, house: House, recording: Path) -> None:

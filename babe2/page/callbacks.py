@@ -37,6 +37,7 @@ from babe2.page.underway.experience import Experience
 from babe2.page.underway.line import before
 from babe2.page.underway.live import Live
 from babe2.page.underway.stop import Stop
+from babe2.page.underway.updates import Update
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
@@ -53,8 +54,6 @@ SHOWN_FIRST = {  # titles and hints of what is on the desk when the page opens
 MAKE_PACK = "Make the evidence pack"
 QUICK_PRESETS, LONG_SECONDS = ("draft", "standard"), 300.0  # what takes longer is not tried in other presets, too
 SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the desk when all of it is chosen
-
-Update = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from babe2.page.box.figures import Figures
 from babe2.page.box.shown import bar, controls, shown
 from babe2.page.box.sides import Box, Limits, Order, Side, State
 from babe2.page.box.taken import packed
-from babe2.page.callbacks import Callbacks, Update, looked_at, part_of, private_folder, progress_bar
+from babe2.page.callbacks import Callbacks, looked_at, part_of, private_folder, progress_bar
 from babe2.page.choice import Begun, Choice, Maker, Progress
 from babe2.page.cleaning import AS_NEEDED, RESTORE, links_of, stages_needed
 from babe2.page.excerpt import EXCERPT_SECONDS
@@ -26,6 +26,7 @@ from babe2.page.own_chain import is_whole
 from babe2.page.results import Held
 from babe2.page.underway.line import before, waits
 from babe2.page.underway.stop import Stop
+from babe2.page.underway.updates import Update
 from babe2.wording import format_duration, format_length
 
 KEPT_SECONDS = 6 * 3600.0  # after a box was last looked into

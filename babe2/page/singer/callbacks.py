@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -22,6 +21,7 @@ from babe2.page.singer.own import OWN, OwnCheckpoint
 from babe2.page.singer.school import School
 from babe2.page.singer.sharing import Said, cut, is_at_home, share, take_home, token_for
 from babe2.page.singer.view import curve, standing
+from babe2.page.underway.updates import Update
 from babe2.training.settings import tuning_settings
 from babe2.wording import clock, format_duration
 
@@ -33,8 +33,6 @@ EVALUATIONS_EACH = 5.0
 FEW_STEPS = 100
 UNNAMED = "My singer"
 LONGEST_TITLE = 80
-
-Update = dict[str, Any]
 
 
 def is_allowed(environment: Mapping[str, str] = os.environ) -> bool:
