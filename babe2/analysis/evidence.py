@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from babe2.analysis.band import wall_hz
 from babe2.analysis.spectrum import FEWEST_FRAMES, SILENCE
 from babe2.dsp.bands import octave_means
 from babe2.dsp.excerpts import excerpts
@@ -42,6 +43,7 @@ class Evidence:
 
     features: Tensor  # (K, FEATURES - 2), dB or shares, without what needs a reference
     power: Tensor  # (K,) mean power per sample
+    wall_hz: float = math.inf  # above which a coder or a lower sample rate left nothing
 
 
 def frame_length(sample_rate: int) -> int:
@@ -70,7 +72,8 @@ def evidence_of_channels(channels: Iterable[Tensor], sample_rate: int) -> Eviden
     columns = [_quantiles(db), *_changes(db), *_together(db), *_tonality(spectra, weights, db), _holes(db)]
     features = torch.cat([column.reshape(COUNT, -1) for column in columns], dim=1)
     own = (decibels(mean) - decibels(level)).clamp(min=WEAKEST_DB)
-    return Evidence(torch.cat([own[:, None], features], dim=1), mean.double())
+    wall = wall_hz(spectra.mean(dim=1), sample_rate)
+    return Evidence(torch.cat([own[:, None], features], dim=1), mean.double(), wall)
 
 
 def power_in(power: Tensor, between: tuple[float, float]) -> Tensor:

@@ -68,16 +68,21 @@ def weighed(evidence: Evidence, reference: ReferenceLtas, same_room: bool = Fals
     """What follows from the evidence."""
     features = beside(evidence, reference_levels(reference))
     guess = load_network()(features[None].float(), torch.tensor([float(same_room)]))
-    return chain_of(Guess(*(column[0].double() for column in guess)), evidence.power)
+    return chain_of(Guess(*(column[0].double() for column in guess)), evidence.power, evidence.wall_hz)
 
 
-def chain_of(guess: Guess, power: Tensor) -> RecordingChain:
-    """A guess as curves; `power` (K,) is the recording's in each band."""
+def chain_of(guess: Guess, power: Tensor, wall_hz: float = math.inf) -> RecordingChain:
+    """A guess as curves; `power` (K,) is the recording's in each band, of which nothing is left above the wall.
+
+    Between music and noise that a wall took away alike, the guess still sees the music in front.
+    """
     hertz = band_centres()
     noise = (power / (1 + 10 ** (guess.snr / 10))).clamp(min=max(float(FAINTEST * power.mean()), 1e-20))
     curve = SampledCurve(hertz, decibels(noise))
     first_hz, last_hz = heard_band(guess.snr)
-    ends = last_hz < HIGHEST_HZ and is_ended(guess, first_hz, last_hz)
+    walled = wall_hz < last_hz
+    last_hz = min(last_hz, wall_hz)
+    ends = last_hz < HIGHEST_HZ and (walled or is_ended(guess, first_hz, last_hz))
     inside = (hertz >= first_hz) & (hertz <= last_hz)
     core = inside & (hertz > CORE_HZ[0]) & (hertz < CORE_HZ[1])
     response = guess.response - guess.response[core if core.any() else inside].mean()

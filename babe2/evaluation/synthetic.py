@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -257,18 +258,20 @@ def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> D
     generator = torch.Generator().manual_seed(own)
     degradation = family_of(family).draw(generator)
     aged = age(truth, SCORING_RATE, degradation, generator)
-    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged))
+    wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
+    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
 
 
-def recorded_band(aged: Aged) -> Band:
+def recorded_band(aged: Aged, wall_hz: float = math.inf) -> Band:
     """Where music is stronger than noise, around 1 kHz and at most from 100 Hz to 8 kHz, in steps of a sixth octave.
 
-    The noise is what half of all moments exceed, as clicks hide nothing of what is between them.
+    The noise is what half of all moments exceed, as clicks hide nothing of what is between them. Above a coder's wall
+    there is neither.
     """
     fft, hertz = 2048, BAND_STEPS_HZ
     weights = octave_means(hertz, SCORING_RATE, fft).float()
     music, noise = (weights @ power_spectrogram(part, fft, fft // 4) for part in (aged.music, aged.noise))
-    clear = music.mean(dim=1) > noise.median(dim=1).values
+    clear = (music.mean(dim=1) > noise.median(dim=1).values) & (hertz <= wall_hz)
     middle = int((hertz - 1000).abs().argmin())
     first, last = run_around(clear, middle)
     return float(hertz[first]), float(hertz[max(last, middle + 1)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from babe2 import analyse
-from babe2.analysis.band import RecordedBand, band_by_level, band_by_movement, noise_level_db
+from babe2.analysis.band import RecordedBand, band_by_level, band_by_movement, noise_level_db, wall_hz
 from babe2.analysis.band_powers import BandPowers
 from babe2.analysis.description import SILENT_CHANNEL
 from babe2.analysis.hum import mains_hum
@@ -142,3 +142,27 @@ def test_hum_is_the_mains_own_tone_or_two_of_the_next_three(partials: tuple[int,
         steady[50 * k] = 1000.0
     found = mains_hum(hertz, steady)
     assert found == ({"frequency_hz": 50.0, "prominence_db": pytest.approx(30, abs=0.1)} if heard else None)
+
+
+def falling(edge_hz: float, db_per_octave: float, floor_db: float) -> Tensor:
+    """A spectrum of music (F,) that falls steeply from an edge on, down to a floor."""
+    hertz = torch.linspace(0, RATE / 2, 1025, dtype=torch.float64)
+    music = -6 * (hertz.clamp(min=50) / 300).log2() - db_per_octave * (hertz / edge_hz).clamp(min=1).log2()
+    return 10 ** (music.maximum(torch.tensor(floor_db)) / 10)
+
+
+@pytest.mark.parametrize("edge_hz", [2500.0, 5000.0, 8000.0])
+def test_a_wall_is_where_all_stops_at_once_and_not_where_a_machine_fades(edge_hz: float) -> None:
+    assert wall_hz(falling(edge_hz, 3000, -90), RATE) == pytest.approx(edge_hz, rel=0.04)
+    assert wall_hz(falling(edge_hz, 120, -150), RATE) == math.inf  # the steepest horns
+    assert wall_hz(falling(edge_hz, 3000, -40), RATE) == math.inf  # much noise stays
+
+
+def test_what_resampling_takes_off_at_the_top_is_no_wall() -> None:
+    top = torch.linspace(0, 1, 1025) > 0.96
+    assert wall_hz(falling(20000, 0, -100).masked_fill(top, 0), RATE) == math.inf
+
+
+def test_an_empty_octave_with_music_above_is_no_wall() -> None:
+    hertz = torch.linspace(0, RATE / 2, 1025)
+    assert wall_hz(falling(20000, 0, -100).masked_fill((hertz > 2000) & (hertz < 4000), 0), RATE) == math.inf

@@ -23,6 +23,7 @@ from babe2.degradations.horn import Bump, HornResponse
 from babe2.degradations.surface import Hum, Surface
 from babe2.degradations.transfer import Coding, Gate
 from babe2.dsp.curves import FLAT, Curve
+from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.tape import MemoryTape
 from babe2.evaluation.measures import response_error
@@ -146,6 +147,22 @@ def test_a_tape_is_judged_as_the_sound_on_it_with_its_channels_at_one_level() ->
     )
 
 
+@pytest.mark.parametrize(("rate", "bits"), [(8000, 16), (11025, 16), (16000, 24)])
+def test_what_was_kept_at_a_lower_rate_ends_there(rate: int, bits: int) -> None:
+    kept, steps = resample(resample(music()[None], RATE, rate), rate, RATE), 2 ** (bits - 1)
+    chain = found((kept * steps).round() / steps)
+    assert chain.ends
+    assert octaves_apart(chain.last_hz, rate / 2) < 1 / 6
+
+
+def test_above_a_coders_wall_nothing_is_heard_however_clear_the_recording_is() -> None:
+    horn = HornResponse(120.0, 4000.0, order=2.0, slope_db=3.0)
+    chain = found(aged(horn, surface=Surface(-60.0), coding=Coding(4600.0)))
+    assert chain.ends
+    assert octaves_apart(chain.last_hz, 4600) < 1 / 12
+    assert float(chain.response.gain_db(torch.tensor([9200.0]))) < -50
+
+
 @pytest.mark.parametrize("seconds", [0.02, 0.2, 0.7])
 def test_a_moment_of_sound_has_an_answer(seconds: float) -> None:
     chain = found(aged()[:, 5 * RATE : 5 * RATE + round(seconds * RATE)])
@@ -169,8 +186,6 @@ def test_what_is_no_music_has_no_nonsense_for_an_answer(what: str) -> None:
 
 
 def test_evidence_says_the_same_at_other_rates() -> None:
-    from babe2.dsp.resampling import resample
-
     one, other = evidence_of(aged(), RATE), evidence_of(resample(aged(), RATE, 44100), 44100)
     assert one is not None and other is not None
     some = (band_centres() > 100) & (band_centres() < 9000)
