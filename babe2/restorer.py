@@ -244,8 +244,8 @@ class Restorer:
         `method` is one of `babe2.methods.names()`: "babe2", "ltas-eq", "babe", ...; `overrides` are settings by name,
         and one that changes nothing with that method is refused. All randomness comes from `noise(shape)` where given,
         else from generators seeded with `seed` (None draws a seed) and the segment they are for. The result covers the
-        recording's duration exactly, at `output_rate` or else its own. A known `response` of the machine is kept to
-        instead of being estimated.
+        recording's duration exactly, at `output_rate` or else its own rate, or the model's where that is higher. A
+        known `response` of the machine is kept to instead of being estimated.
 
         How bright the music was is not in the recording. `brightness` makes it brighter or, below zero, darker than is
         most probable, in dB per octave above 1 kHz; `reference`, from `reference_of` a modern recording of the same

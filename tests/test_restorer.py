@@ -153,6 +153,17 @@ def test_the_result_is_exactly_as_long_as_the_recording(restorer: Restorer, samp
     assert restoration.sample_rate == sample_rate
 
 
+@pytest.mark.parametrize(("rate", "output_rate", "found"), [(4000, None, SMALL_RATE), (4000, 4000, 4000)])
+def test_a_result_has_room_for_what_is_generated(
+    restorer: Restorer, rate: int, output_rate: int | None, found: int
+) -> None:
+    restoration = restorer.restore(music(1.0, rate), rate, output_rate=output_rate, **QUICK)
+    assert restoration.sample_rate == found and restoration.audio.shape == (1, found)
+    assert any("no room for anything above 2 kHz" in warning for warning in restoration.report["warnings"]) == (
+        output_rate is None
+    )
+
+
 @pytest.mark.parametrize("output_rate", [8000, 22050, 48000])
 def test_the_output_rate_can_be_chosen(restorer: Restorer, output_rate: int) -> None:
     restoration = restorer.restore(music(1.0, 44100), 44100, output_rate=output_rate, **QUICK)

@@ -23,6 +23,7 @@ from babe2.dsp.spectra import ReferenceLtas, decibels
 from babe2.dsp.tape import Tape
 
 BEYOND_DB = 60.0  # per octave, by which the response falls beyond where the band ends
+WALL_DB, WALL_OCTAVES = 80.0, 1 / 12  # by which it falls first where a wall ends it: silence there tells of no music
 BELOW_DB = 12.0  # and below where it begins
 CORE_HZ = (200.0, 1500.0)  # where the response is 0 dB on average
 SURE, VERY_SURE, FALL_DB = 2.0, 6.0, 6.0  # log odds and dB: by them a band is taken to be ended by a machine
@@ -86,7 +87,7 @@ def chain_of(guess: Guess, power: Tensor, wall_hz: float = math.inf) -> Recordin
     inside = (hertz >= first_hz) & (hertz <= last_hz)
     core = inside & (hertz > CORE_HZ[0]) & (hertz < CORE_HZ[1])
     response = guess.response - guess.response[core if core.any() else inside].mean()
-    points, response = _continued(hertz, response, first_hz, last_hz, ends)
+    points, response = _continued(hertz, response, first_hz, last_hz, ends, walled)
     unsure = SampledCurve(hertz, WITHIN * guess.scale)
     music = SampledCurve(hertz, guess.music)
     hears = bool((guess.snr > 0).any())
@@ -124,8 +125,10 @@ def _crossing(octaves: Tensor, snr: Tensor, inside: int, outside: int) -> float:
     return float(2 ** (octaves[inside] + share * (octaves[outside] - octaves[inside])))
 
 
-def _continued(hertz: Tensor, response: Tensor, first_hz: float, last_hz: float, ends: bool) -> tuple[Tensor, Tensor]:
-    """Frequencies and response (P,) that go on as machines do where nothing is heard."""
+def _continued(
+    hertz: Tensor, response: Tensor, first_hz: float, last_hz: float, ends: bool, walled: bool
+) -> tuple[Tensor, Tensor]:
+    """Frequencies and response (P,) that go on as machines do where nothing is heard, and walls."""
     known = SampledCurve(hertz, response)
     inside = hertz[(hertz > first_hz) & (hertz < last_hz)]
     points = torch.cat([hertz.new_tensor([first_hz]), inside, hertz.new_tensor([last_hz])])
@@ -137,5 +140,8 @@ def _continued(hertz: Tensor, response: Tensor, first_hz: float, last_hz: float,
     )
     if not ends:
         return points, levels
-    beyond = last_hz * 2.0 ** torch.linspace(0.25, 4, 16, dtype=torch.float64)
-    return torch.cat([points, beyond]), torch.cat([levels, levels[-1] - BEYOND_DB * (beyond / last_hz).log2()])
+    octaves, end_db = torch.linspace(0.25, 4, 16, dtype=torch.float64), levels[-1]
+    if walled:
+        octaves, end_db = torch.cat([octaves.new_tensor([WALL_OCTAVES]), octaves]), end_db - WALL_DB
+    beyond = last_hz * 2.0**octaves
+    return torch.cat([points, beyond]), torch.cat([levels, end_db - BEYOND_DB * (beyond / last_hz).log2()])

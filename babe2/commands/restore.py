@@ -128,7 +128,9 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
         metavar="0..1",
         help="how much is left of what was imagined: 0 fades it out (default 1); takes three times as long, too",
     )
-    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the result (default: the recording's)")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="of the result (default: the recording's, at least the checkpoint's)"
+    )
     parser.add_argument("--subtype", help="PCM_16, PCM_24, FLOAT, ... (default: PCM_24, FLOAT where a peak needs it)")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write spectrograms, LTAS and response there")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write there what --json prints")

@@ -26,7 +26,7 @@ from babe2.page.beforehand import Card, Example
 from babe2.page.checkpoint_cards import DEVICE, CheckpointCards, restorer_of
 from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes, tells_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
-from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline
+from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline, with_room
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
 from babe2.page.glossary import PRESETS
 from babe2.page.messages import on_the_page
@@ -673,5 +673,8 @@ def _looked_at(recording: str, checkpoint: str | None) -> FirstLook:
 @lru_cache(maxsize=2)
 def _part_of(recording: str, excerpt: Excerpt, checkpoint: str | None) -> tuple[audio.Recording, Audio | None]:
     sound = audio.read(recording, start=excerpt.start, duration=excerpt.duration)
-    restorer = None if checkpoint is None else restorer_of(checkpoint, DEVICE)
+    if checkpoint is None:
+        return sound, None
+    restorer = restorer_of(checkpoint, DEVICE)
+    sound = with_room(sound, restorer)
     return sound, equalised(sound.audio, sound.sample_rate, restorer)

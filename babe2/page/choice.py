@@ -14,7 +14,7 @@ from babe2.methods import all_settings, solvers, users_of
 from babe2.page.chained import ChainOutcome
 from babe2.page.checkpoint_cards import CheckpointCards, checked_preset
 from babe2.page.cleaning import Cleaned, cleaned
-from babe2.page.excerpt import Excerpt, checked_recording, checked_seed
+from babe2.page.excerpt import Excerpt, checked_recording, checked_seed, with_room
 from babe2.page.outcome import Outcome, Restored
 from babe2.page.own_chain import chain_of, is_whole
 from babe2.page.underway.job import Moment, follow_chain
@@ -146,6 +146,7 @@ class Maker:
         words = "beginning" if self.cards.is_here(checkpoint) else "fetching the checkpoint"
         yield Progress(0.0, words, spoken=True)
         restorer = self.cards.restorer(checkpoint)
+        sound = with_room(sound, restorer)
         clean: Cleaned | None = None
         for stage in cleaned(sound, choice.cleaning, stop) if choice.cleaning else ():
             if isinstance(stage, Cleaned):

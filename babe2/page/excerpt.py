@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from babe2 import audio
+from babe2.dsp.resampling import resample
 from babe2.errors import RestorationError
 from babe2.recordings.recorded import SHORTEST_SECONDS
+from babe2.restorer import Restorer
 from babe2.wording import clock, format_length
 
 EXCERPT_SECONDS = 10.0  # unless somebody wishes otherwise
@@ -61,6 +64,15 @@ class Excerpt:
         _, samples, rate = audio.measure(recording)
         self.check(samples / rate, longest)
         return audio.read(recording, start=self.start, duration=self.duration)
+
+
+def with_room(sound: audio.Recording, restorer: Restorer) -> audio.Recording:
+    """A sound at a rate that holds what a restorer makes of it: its own, or the model's where that is higher."""
+    rate = restorer.model.sample_rate
+    if sound.sample_rate >= rate:
+        return sound
+    raised = resample(torch.from_numpy(sound.audio), sound.sample_rate, rate)
+    return replace(sound, audio=raised.numpy(), sample_rate=rate)
 
 
 def checked_seconds(name: str, value: object) -> float:

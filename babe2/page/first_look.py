@@ -101,8 +101,8 @@ def _sounding(audio: Audio) -> int:
     return int((loudness > SILENT * loudness.max()).sum()) if loudness.max() > 1e-8 else 0
 
 
-def equalised(sound: Audio, sample_rate: int, restorer: Restorer | None) -> Audio | None:
+def equalised(sound: Audio, sample_rate: int, restorer: Restorer) -> Audio | None:
     """A sound with its average spectrum matched to the music that a checkpoint knows, where it has one to match."""
-    if restorer is None or restorer.ltas is None or not sound.any():
+    if restorer.ltas is None or not sound.any():
         return None
     return restorer.restore(sound, sample_rate, method="ltas-eq").audio

@@ -90,8 +90,13 @@ class Recorded:
         `blank` gives a tape for so many channels, with room for so many samples.
         """
         rate = original.sample_rate
-        output_rate = rate if output_rate is None else as_sample_rate(output_rate)
         warnings = []
+        if output_rate is None and rate < model_rate:
+            warnings.append(
+                f"At {rate} Hz there is no room for anything above {rate / 2000:.3g} kHz: the result is at "
+                f"{model_rate} Hz."
+            )
+        output_rate = max(rate, model_rate) if output_rate is None else as_sample_rate(output_rate)
         if fold and original.channels > 1:
             warnings.append(f"The {original.channels} channels were averaged to one, as the published program does.")
         channels = 1 if fold else original.channels

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from babe2.audio import Recording
 from babe2.errors import RestorationError
-from babe2.page.excerpt import COLUMNS, EXCERPT_SECONDS, HIGHEST, Excerpt, checked_seed, outline
+from babe2.page.excerpt import COLUMNS, EXCERPT_SECONDS, HIGHEST, Excerpt, checked_seed, outline, with_room
+from babe2.restorer import Restorer
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "old_variation.flac"  # 12 seconds
 
@@ -33,6 +35,13 @@ def test_emptied_fields_mean_their_defaults(start: float | None, duration: float
 )
 def test_it_ends_with_its_recording(excerpt: Excerpt, seconds: float) -> None:
     assert excerpt.seconds_of(12.0) == seconds
+
+
+@pytest.mark.parametrize(("rate", "raised"), [(8_000, 22_050), (44_100, 44_100)])
+def test_a_sound_gets_room_for_what_will_be_made_of_it(rate: int, raised: int) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, rate)).astype(np.float32)
+    sound = with_room(Recording(noise, rate, "PCM_16", {}, ()), Restorer.from_checkpoint("piano-small", device="cpu"))
+    assert sound.sample_rate == raised and sound.audio.shape == (2, raised)
 
 
 def test_its_sound_is_read(tmp_path: Path) -> None:
