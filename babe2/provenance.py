@@ -34,7 +34,7 @@ class Provenance:
     generates: bool  # whether the method generates sound at all
     band_known: bool  # whether it was looked where the recorded band ends
     end_hz: float | None  # where it ends; None where no end was found
-    limit_hz: float | None  # above it the recording was left as it was; None where there is nothing above
+    limit_hz: float | None  # above it nothing was restored; None where there is nothing above
     highest_hz: float  # of the file
     amount: float = 1.0  # of the restoration; the rest is the recording
     changes: bool = True  # whether the method changes anything but the sample rate
@@ -43,6 +43,7 @@ class Provenance:
     stopped_seconds: float | None = None  # what was finished of a run that was stopped
     cleaned: str = ""  # by which stages the recording was cleaned before
     imagined: float = 1.0  # how much is left of what was imagined
+    keeps_above: bool = True  # whether the recording was left as it was above `limit_hz`
 
     @classmethod
     def of(
@@ -74,6 +75,7 @@ class Provenance:
             stopped_seconds=seconds,
             cleaned=report.get("cleaned", ""),
             imagined=report.get("imagined", 1.0),
+            keeps_above=report.get("keeps_above", True),
         )
 
     @property
@@ -132,7 +134,10 @@ class Provenance:
     def _beyond(self) -> str:
         if self.limit_hz is None or self.is_unchanged:
             return ""
-        return f"; above {self.limit_hz:.0f} Hz it is the recording as it was"
+        left = (
+            "it is the recording as it was" if self.keeps_above else "there was noise alone, of which nothing is left"
+        )
+        return f"; above {self.limit_hz:.0f} Hz {left}"
 
 
 def sample_tags(checkpoint: str, sha256: str) -> Tags:

@@ -96,7 +96,8 @@ class Restoration:
     def blocks(self, samples: int | None = None) -> Iterator[Audio]:
         """All of its sound, or the first so many samples, (channels, n) at a time."""
         left = self.samples if samples is None else min(samples, self.samples)
-        for block in self.recorded.bring_back(self.restored, self.sample_rate, self.amount):
+        above = self.report.get("keeps_above", True)
+        for block in self.recorded.bring_back(self.restored, self.sample_rate, self.amount, above=above):
             yield np.ascontiguousarray(block[:, :left])
             left -= block.shape[1]
             if left <= 0:

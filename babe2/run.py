@@ -121,6 +121,7 @@ class Run:
         self.ltas_response: SampledCurve | None = None
         self.chain: RecordingChain | None = None
         self.band: RecordedBand | None = None
+        self.ends_below = False  # whether the method has found that the recorded band ends, and all above is noise
         self.uncertainty: SampledCurve | None = None
         self.warnings: tuple[str, ...] = ()
         self.steps_done = self.segments_left = 0
@@ -138,6 +139,7 @@ class Run:
             self.ltas_response = begun.response
             return begun.tape
         self.chain = begun.chain or self._measured_chain()
+        self.ends_below = begun.chain is not None and begun.chain.ends
         self.ltas_response = begun.ltas_response
         self.band = begun.band or (None if self.chain is None else self.chain.band)
         self.uncertainty, self.warnings = begun.uncertainty, begun.warnings
@@ -356,6 +358,7 @@ def finished(run: Run, restored: Tape, about: dict[str, Any], seconds: float | N
         "uncertainty": None if run.uncertainty is None else uncertainty_as_dict(run.uncertainty),
         "generates": run.method.generates,
         "changes": run.method.changes,
+        "keeps_above": not run.ends_below,  # whether what the recording has above the model's band stays
         "seconds": round(time.monotonic() - run.began, 3),
         "segments": [
             {

@@ -45,6 +45,11 @@ GENERATED = (
             "generated there, too; above 11025 Hz it is the recording as it was.",
         ),
         (
+            {"limit_hz": 11_025.0, "keeps_above": False},
+            "sound from 3400 Hz to 11025 Hz is generated, below it was re-equalised, and what noise had covered is "
+            "generated there, too; above 11025 Hz was noise alone, of which nothing is left.",
+        ),
+        (
             {"end_hz": None},
             "no end of the recorded band was found: the recording was re-equalised, and what noise had covered is "
             "generated.",

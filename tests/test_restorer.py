@@ -698,9 +698,22 @@ def test_recordings_of_many_lengths_leave_few_transforms_in_memory(compact: Rest
 @pytest.mark.parametrize("sample_rate", [8000, 4000, 22050, 96000])
 def test_a_compact_result_is_as_long_as_the_recording(compact: Restorer, sample_rate: int) -> None:
     recording = resample(horned(piano(1.0)), SMALL_RATE, sample_rate)[:, :-7]
-    restoration = compact.restore(recording, sample_rate, **COMPACT_QUICK)
+    restoration = compact.restore(recording, sample_rate, output_rate=sample_rate, **COMPACT_QUICK)
     assert restoration.audio.shape == recording.shape and restoration.sample_rate == sample_rate
     assert restoration.audio.dtype == np.float32
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_above_the_priors_band_there_is_only_noise_where_the_recordings_own_has_ended(
+    compact: Restorer, ends: bool
+) -> None:
+    whistle = 0.01 * torch.sin(2 * math.pi * 6000 * torch.arange(48_000) / 16_000)
+    recording = resample(horned(piano(3.0)) if ends else piano(3.0), SMALL_RATE, 16_000) + whistle
+    restoration = compact.restore(recording, 16_000, **COMPACT_QUICK)
+    assert restoration.report["band"]["ends"] == ends
+    for sound, kept in ((restoration, not ends), (restoration.mixed(0.5), True)):
+        left = np.abs(np.fft.rfft(sound.audio[0]))[3 * 6000] / 24_000  # hertz of three seconds
+        assert left == pytest.approx(0.01 * (1 if not ends else 0.5) if kept else 0, abs=1e-4)
 
 
 def test_the_same_noise_gives_the_same_compact_restoration(babbler: Restorer) -> None:

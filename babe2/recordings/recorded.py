@@ -151,13 +151,16 @@ class Recorded:
         every[self.sounding] = restored.cpu()
         return every
 
-    def bring_back(self, restored: Tape, output_rate: int, amount: float = 1.0) -> Iterator[Audio]:
+    def bring_back(
+        self, restored: Tape, output_rate: int, amount: float = 1.0, *, above: bool = True
+    ) -> Iterator[Audio]:
         """Yields the restored tape (sounding channels, T') at another rate: blocks (C, n) of the recording's duration.
 
-        What the recording has above the model's band is not the prior's to judge and stays. By so much as the amount
-        falls short of one, the recording is mixed in.
+        What the recording has `above` the model's band is not the prior's to judge and stays, unless its own band is
+        known to end further down: then it is noise. By so much as the amount falls short of one, the recording is mixed
+        in.
         """
-        above = min(self.rate, output_rate) > self.model_rate
+        above = above and min(self.rate, output_rate) > self.model_rate
         size = max(1, BLOCK // self.observation.channels)
 
         def inside() -> Iterator[Tensor]:
