@@ -22,7 +22,8 @@ def with_known_response(restorer: Restorer, **options: Any) -> RestoreKnown:
     """The function that restores with the true response in place of an estimate."""
 
     def restore(observation: Tensor, sample_rate: int, response: Curve) -> Tensor:
-        return torch.from_numpy(restorer.restore(observation, sample_rate, response=response, **options).audio[0])
+        known = {"response": response, "output_rate": sample_rate, **options}
+        return torch.from_numpy(restorer.restore(observation, sample_rate, **known).audio[0])
 
     return restore
 

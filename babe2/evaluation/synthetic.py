@@ -238,7 +238,7 @@ def restoring(restorer: Restorer, **options: Any) -> Restore:
     """The function that restores signals at SCORING_RATE with these options."""
 
     def restore(observation: Tensor, seed: int) -> tuple[Tensor, Curve]:
-        restoration = restorer.restore(observation, SCORING_RATE, seed=seed, **options)
+        restoration = restorer.restore(observation, SCORING_RATE, output_rate=SCORING_RATE, seed=seed, **options)
         return torch.from_numpy(restoration.audio[0]), restoration.response
 
     return restore

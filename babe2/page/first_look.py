@@ -105,4 +105,4 @@ def equalised(sound: Audio, sample_rate: int, restorer: Restorer) -> Audio | Non
     """A sound with its average spectrum matched to the music that a checkpoint knows, where it has one to match."""
     if restorer.ltas is None or not sound.any():
         return None
-    return restorer.restore(sound, sample_rate, method="ltas-eq").audio
+    return restorer.restore(sound, sample_rate, output_rate=sample_rate, method="ltas-eq").audio

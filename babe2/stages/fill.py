@@ -77,7 +77,13 @@ def _filled(
     heard = recording.read(first, last)[channel : channel + 1]
     spans = [((place.start - first) / sample_rate, (place.stop - first) / sample_rate) for place in places]
     restoration = restorer.restore(
-        heard, sample_rate, degradation=Gaps.between(spans), preset="draft", seed=seed, cancelled=bench.cancelled
+        heard,
+        sample_rate,
+        output_rate=sample_rate,
+        degradation=Gaps.between(spans),
+        preset="draft",
+        seed=seed,
+        cancelled=bench.cancelled,
     )
     filled = torch.from_numpy(restoration.audio)[0]
     patches = []
