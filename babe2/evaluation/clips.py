@@ -47,7 +47,7 @@ def clips_of(path: Path, *, seconds: float, count: int, model_rate: int) -> list
 
     An array is taken to be at `model_rate`, as it was prepared for training.
     """
-    sound, rate = _mono(path, model_rate)
+    sound, rate = whole_of(path, model_rate)
     if count < 1 or not 1 <= seconds * rate <= len(sound):
         raise RestorationError(f"{path} holds no clip of {seconds:g} s. Ask for one or more, and shorter ones.")
     length = round(seconds * rate)
@@ -55,7 +55,7 @@ def clips_of(path: Path, *, seconds: float, count: int, model_rate: int) -> list
     return [(f"{path.stem} at {place / rate:.0f} s", sound[place : place + length], rate) for place in places]
 
 
-def _mono(path: Path, model_rate: int) -> tuple[Tensor, int]:
+def whole_of(path: Path, model_rate: int) -> tuple[Tensor, int]:
     """The mean of a recording's channels (T,), and its sample rate."""
     if path.suffix == SHARD:
         shard = Shard(path, str(path), model_rate)
