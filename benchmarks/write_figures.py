@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import brightness
 import certainty
 import declicking
 import evaluation
@@ -304,6 +305,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "kinds of machines": kinds_of_machines,
     "denoiser-small": denoiser_small,
     "response-estimator": estimator,
+    "brightness": lambda: brightness.table(newest("brightness")["rows"]),
     "jury": lambda: jury.table(newest("jury")["rows"]),
     "certainty": lambda: certainty.table(newest("certainty")["rows"]),
     "certainty of what is measured": lambda: certainty.table_of_undone(newest("certainty")["rows"]),

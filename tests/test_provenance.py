@@ -47,7 +47,7 @@ GENERATED = (
         (
             {"limit_hz": 11_025.0, "keeps_above": False},
             "sound from 3400 Hz to 11025 Hz is generated, below it was re-equalised, and what noise had covered is "
-            "generated there, too; above 11025 Hz was noise alone, of which nothing is left.",
+            "generated there, too; above 11025 Hz there was noise alone, of which nothing is left.",
         ),
         (
             {"end_hz": None},
