@@ -59,7 +59,7 @@ def test_the_command_tells_its_version_and_knows_its_checkpoints(installed: Path
 def test_a_recording_is_restored_with_the_checkpoint_inside(installed: Path, tmp_path: Path) -> None:
     sf.write(tmp_path / "old.wav", music(1.0)[0], 8000)
     told(installed / "babe2", "restore", "old.wav", "--preset", "draft", folder=tmp_path)
-    assert sf.info(tmp_path / "old.restored.wav").frames == 8000
+    assert sf.info(tmp_path / "old.restored.wav").frames == 22_050  # room for what is generated
 
 
 def test_every_room_and_every_file_beside_the_code_is_there(installed: Path, tmp_path: Path) -> None:
