@@ -11,21 +11,20 @@ conditioned on. What is in the file already is not done again.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import Figures, machine
+from measuring import held_out_and_figures
 from torch import Tensor
 
 from babe2.analysis.evidence import band_centres
 from babe2.dsp.bands import octave_means
 from babe2.dsp.resampling import resample
 from babe2.dsp.spectra import decibels, power_spectrogram
-from babe2.evaluation.clips import find_recordings, whole_of
+from babe2.evaluation.clips import whole_of
 from babe2.evaluation.measures import SCORING_RATE
 from babe2.evaluation.table import confidence
 
@@ -87,14 +86,20 @@ WAYS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def missed(path: Path, number: int, end_hz: float) -> dict[str, Any]:
-    """The mean absolute error of each way's levels from 5 to 8 kHz, dB."""
+@lru_cache(maxsize=1)
+def clip_and_reference(path: Path, number: int) -> tuple[Tensor, Tensor]:
+    """The bands of one of a recording's clips, and of all else of it."""
     length = round(SECONDS * SCORING_RATE)
     sound, rate = whole_of(path, SCORING_RATE)
     whole = resample(sound[None], rate, SCORING_RATE)[0]
     start = (2 * number + 1) * (len(whole) - length) // (2 * CLIPS)
-    clip = bands(whole[start : start + length])
-    good = torch.cat([bands(part) for part in (whole[:start], whole[start + length :]) if len(part) > length // 2])
+    others = [part for part in (whole[:start], whole[start + length :]) if len(part) > length // 2]
+    return bands(whole[start : start + length]), torch.cat([bands(part) for part in others])
+
+
+def missed(path: Path, number: int, end_hz: float) -> dict[str, Any]:
+    """The mean absolute error of each way's levels from 5 to 8 kHz, dB."""
+    clip, good = clip_and_reference(path, number)
     hertz = band_centres()
     known = (hertz > KNOWN[0]) & (hertz < KNOWN[1] * end_hz)
     just_below = (hertz > JUST_BELOW[0] * end_hz) & (hertz < JUST_BELOW[1] * end_hz)
@@ -116,13 +121,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("held_out", type=Path, nargs="+")
-    parser.add_argument("--json", type=Path, required=True, help="where figures are kept")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    figures = Figures.at(given.json, machine())
-    for path in find_recordings(given.held_out):
+    recordings, figures = held_out_and_figures(__doc__)
+    for path in recordings:
         for number in range(CLIPS):
             for end_hz in ENDS_HZ:
                 case = {"recording": path.stem, "clip": number, "end_hz": end_hz}

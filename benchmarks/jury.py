@@ -11,15 +11,13 @@ not done again.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from measuring import Figures, machine
+from measuring import held_out_and_figures
 from torch import Tensor
 
 from babe2 import Restorer
@@ -27,7 +25,7 @@ from babe2.degradations.response import coloured_by
 from babe2.dsp.curves import Curve
 from babe2.dsp.distance import log_spectral_distance
 from babe2.dsp.spectra import decibels, power_spectrogram
-from babe2.evaluation.clips import clips_of, find_recordings
+from babe2.evaluation.clips import clips_of
 from babe2.evaluation.measures import LOST_HZ, SCORING_RATE, matched, si_sdr
 from babe2.evaluation.synthetic import as_truth, spoiled
 from babe2.evaluation.table import confidence
@@ -106,14 +104,9 @@ def _of_the_least(juror: str, some: list[dict[str, Any]], score: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("held_out", type=Path, nargs="+")
-    parser.add_argument("--json", type=Path, required=True, help="where figures are kept")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
+    recordings, figures = held_out_and_figures(__doc__)
     restorer = Restorer.from_checkpoint("piano-small", device="cpu")
-    figures = Figures.at(given.json, machine())
-    for number, path in enumerate(find_recordings(given.held_out)):
+    for number, path in enumerate(recordings):
         (clip,) = clips_of(path, seconds=SECONDS, count=1, model_rate=SCORING_RATE)
         for seed in SEEDS:
             print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -189,6 +190,18 @@ class Figures:
         unfinished = self.path.with_suffix(".new")
         unfinished.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
         unfinished.replace(self.path)
+
+
+def held_out_and_figures(about: str | None) -> tuple[list[Path], Figures]:
+    """The recordings and the file of figures that a command line names; what is measured with them has one thread."""
+    from babe2.evaluation.clips import find_recordings  # not for a unit, whose memory is measured
+
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("held_out", type=Path, nargs="+")
+    parser.add_argument("--json", type=Path, required=True, help="where figures are kept")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    return find_recordings(given.held_out), Figures.at(given.json, machine())
 
 
 if __name__ == "__main__":  # one unit, in a process of its own

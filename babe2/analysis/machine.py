@@ -23,7 +23,7 @@ from babe2.dsp.spectra import ReferenceLtas, decibels
 from babe2.dsp.tape import Tape
 
 BEYOND_DB = 60.0  # per octave, by which the response falls beyond where the band ends
-WALL_DB, WALL_OCTAVES = 80.0, 1 / 12  # by which it falls first where a wall ends it: silence there tells of no music
+BEHIND_WALL_DB, WALL_OCTAVES = 80.0, 1 / 12  # so much it falls first behind a wall, where silence says nothing
 BELOW_DB = 12.0  # and below where it begins
 CORE_HZ = (200.0, 1500.0)  # where the response is 0 dB on average
 SURE, VERY_SURE, FALL_DB = 2.0, 6.0, 6.0  # log odds and dB: by them a band is taken to be ended by a machine
@@ -142,6 +142,6 @@ def _continued(
         return points, levels
     octaves, end_db = torch.linspace(0.25, 4, 16, dtype=torch.float64), levels[-1]
     if walled:
-        octaves, end_db = torch.cat([octaves.new_tensor([WALL_OCTAVES]), octaves]), end_db - WALL_DB
+        octaves, end_db = torch.cat([octaves.new_tensor([WALL_OCTAVES]), octaves]), end_db - BEHIND_WALL_DB
     beyond = last_hz * 2.0**octaves
     return torch.cat([points, beyond]), torch.cat([levels, end_db - BEYOND_DB * (beyond / last_hz).log2()])
