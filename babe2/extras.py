@@ -14,6 +14,7 @@ EXTRAS = {  # by extra: what it is for, and the modules it brings
     "generation": ("Generating music with MusicGen", ("transformers",)),
     "separation": ("Parting voices from their accompaniment", ("demucs",)),
     "embeddings": ("Hearing music by CLAP or EnCodec", ("transformers",)),
+    "quality": ("Asking ViSQOL", ("visqol",)),
     "notes": ("Hearing notes by basic-pitch", ("onnxruntime",)),
 }
 

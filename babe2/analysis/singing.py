@@ -8,6 +8,7 @@ of every old recording.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,9 +58,13 @@ def followed_notes(x: Tensor, sample_rate: int) -> Notes | None:
 
     The loudest channel is listened to.
     """
-    loudest = x[int(x.square().mean(dim=(1, 2)).argmax())]
-    partials = [_strongest_partials(resample(excerpt[None], sample_rate, RATE)[0]) for excerpt in loudest]
-    levels = np.concatenate([level_db for _, level_db in partials])
+    return notes_in(x[int(x.square().mean(dim=(1, 2)).argmax())], sample_rate)
+
+
+def notes_in(excerpts: Iterable[Tensor], sample_rate: int) -> Notes | None:
+    """The same of excerpts (samples,) that are listened to one after the other."""
+    partials = [_strongest_partials(resample(excerpt[None], sample_rate, RATE)[0]) for excerpt in excerpts]
+    levels = np.concatenate([np.zeros(0), *(level_db for _, level_db in partials)])
     if len(levels) == 0:
         return None
     quietest = float(np.quantile(levels, 0.95)) - LOUD_DB

@@ -41,6 +41,8 @@ def columns_of(evaluation: Evaluation) -> list[Column]:
         Column("onsets_kept", "onsets kept", 1, "more", "%"),
         Column("onsets_added", "onsets added", 2, "less", "a minute"),
         Column("pitch_agreement", "pitches alike", 3, "more"),
+        Column("melody_kept", "sung melody kept", 1, "more", "%"),
+        Column("melody_off", "sung pitch off", 1, "less", "cents"),
         Column("notes_kept", "notes kept", 1, "more", "%"),
         Column("notes_added", "notes added", 2, "less", "a minute"),
     ]
@@ -60,6 +62,8 @@ def cells_of(method: Method) -> dict[str, Estimate | None]:
         **_events("onsets", method.onsets),
         **_events("notes", method.notes),
         "pitch_agreement": method.pitch,
+        "melody_kept": method.melody_kept,
+        "melody_off": method.melody_off,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from babe2.evaluation.embeddings.base import FAINTEST, Embedding, embedded
 from babe2.evaluation.embeddings.basic_pitch import Heard, Transcriber
 from babe2.evaluation.frechet import Distances, Estimate, Reference, distances
 from babe2.evaluation.measures import colour_distance
+from babe2.evaluation.melody import Melody, Sung, melody, sings, sung
 from babe2.evaluation.notes import (
     LEVEL,
     SAMPLE_RATE,
@@ -157,6 +158,8 @@ class Method:
     notes: Agreement | None
     pitch: Estimate | None
     spectra: Mapping[str, Tensor]  # (F,) by recording, at unit level
+    melody_kept: Estimate | None = None  # %; None where no recording sounds sung
+    melody_off: Estimate | None = None  # cents
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +225,10 @@ def evaluate_recordings(
                 colour_distance(at_unit_level(together), spectra.reference),
                 agreed.onsets if agreed else None,
                 agreed.notes if agreed else None,
-                _over_recordings(agreed.pitches, wishes.seed) if agreed and agreed.pitches else None,
+                _over_some(agreed.pitches if agreed else (), wishes.seed),
                 own,
+                _over_some([100 * each.kept for each in agreed.melodies] if agreed else (), wishes.seed),
+                _over_some([each.off_cents for each in agreed.melodies] if agreed else (), wishes.seed),
             )
         )
     return Evaluation(
@@ -239,6 +244,12 @@ def evaluate_recordings(
 def _over_recordings(values: Sequence[float], seed: int) -> Estimate:
     mean, low, high = confidence(values, seed)
     return Estimate(mean, low, high) if len(values) > 1 else Estimate(mean, None, None)
+
+
+def _over_some(values: Iterable[float | None], seed: int) -> Estimate | None:
+    """The same where some recordings, or all, have no value."""
+    known = [value for value in values if value is not None]
+    return _over_recordings(known, seed) if known else None
 
 
 def _all(sets: Mapping[str, Mapping[str, Source]]) -> Iterator[Source]:
@@ -330,10 +341,20 @@ def _distances(ready: _Ready, embedding: Embedding, seed: int, store: Kept, on_f
 # What is played
 
 
+class _Pair(NamedTuple):
+    """What a restoration plays of a recording."""
+
+    onsets: Agreement
+    notes: Agreement | None
+    pitch: float | None
+    melody: Sung | None  # None unless the recording sounds sung
+
+
 class _Agreed(NamedTuple):
     onsets: Agreement
     notes: Agreement | None
-    pitches: list[float]
+    pitches: list[float | None]  # of each recording
+    melodies: list[Sung]  # of those that sound sung
 
 
 def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_file: OnFile) -> dict[str, _Agreed]:
@@ -350,17 +371,33 @@ def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_
         )
         return Played(**found), Heard(**heard)
 
+    def melody_of(source: Source) -> Melody:
+        on_file(f"melody of {source.path.name}")
+        return Melody(**store.once(source, "melody 1", lambda: melody(source.blocks(SAMPLE_RATE))._asdict()))
+
     first, *others = ready.sets
-    parts: dict[str, list[tuple[Agreement, Agreement | None, float | None]]] = {name: [] for name in others}
-    for recording, source in ready.sets[first].items():
+    parts: dict[str, list[_Pair]] = {name: [] for name in others}
+    for recording, source in ready.sets[first].items() if others else ():
         before, heard = of(source)
+        verdict = store.once(source, "sings 1", lambda own=source: {"sings": np.array(sings(own.blocks(SAMPLE_RATE)))})
+        voice = melody_of(source) if verdict["sings"] else None
         for name in others:
             after, theirs = of(ready.sets[name][recording])
-            notes = note_agreement(heard, theirs) if heard and theirs else None
-            parts[name].append((onset_agreement(before, after), notes, pitch_agreement(before, after)))
+            parts[name].append(
+                _Pair(
+                    onset_agreement(before, after),
+                    note_agreement(heard, theirs) if heard and theirs else None,
+                    pitch_agreement(before, after),
+                    sung(voice, melody_of(ready.sets[name][recording])) if voice else None,
+                )
+            )
     found = {}
-    for name, each in parts.items():
-        by_notes = [own for _, own, _ in each if own is not None]
-        pitches = [pitch for _, _, pitch in each if pitch is not None]
-        found[name] = _Agreed(added_up(own for own, _, _ in each), added_up(by_notes) if by_notes else None, pitches)
+    for name, pairs in parts.items():
+        by_notes = [pair.notes for pair in pairs if pair.notes is not None]
+        found[name] = _Agreed(
+            added_up(pair.onsets for pair in pairs),
+            added_up(by_notes) if by_notes else None,
+            [pair.pitch for pair in pairs],
+            [pair.melody for pair in pairs if pair.melody is not None],
+        )
     return found

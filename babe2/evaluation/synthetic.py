@@ -37,6 +37,8 @@ from babe2.evaluation.measures import (
     response_difference,
     response_error,
 )
+from babe2.evaluation.melody import Melody, melody, sings, sung
+from babe2.evaluation.visqol import Similarity
 from babe2.restorer import Restorer
 from babe2.run import OnStep
 
@@ -66,6 +68,9 @@ class Scores:
     lsd_band: float  # dB, over the band that this machine recorded
     response_error_band: float | None  # dB, over the same
     levels: tuple[float, ...]  # dB, in LEVELS_HZ, below zero where too little is there
+    melody_kept: float | None = None  # %; None unless the truth sounds sung
+    melody_off: float | None = None  # cents
+    visqol: float | None = None  # 1 to 5; None unless it was asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,7 @@ class Degraded:
     observation: Tensor  # (T,)
     family: str = "published"
     band: Band = RECORDED_HZ  # Hz, in which its music is stronger than its noise
+    melody: Melody | None = None  # of the truth; None unless that sounds sung
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +135,17 @@ class Evaluation:
     repeatable: bool  # the same seed twice gave the same bits
 
 
-def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: ReferenceLtas) -> Rendition:
-    """The scores of a sound (T,) as long as the clip, brought to the truth's level."""
+def score(
+    audio: Tensor,
+    response: Curve | None,
+    degraded: Degraded,
+    reference: ReferenceLtas,
+    similarity: Similarity | None = None,
+) -> Rendition:
+    """The scores of a sound (T,) as long as the clip, brought to the truth's level; `similarity` is asked if given."""
     truth, rate = degraded.truth, SCORING_RATE
     x = matched(audio, truth)
+    voice = None if degraded.melody is None else sung(degraded.melody, melody([x]))
     scores = Scores(
         lsd_recorded=log_spectral_distance(x, truth, rate, RECORDED_HZ),
         si_sdr_gain=band_si_sdr(x, truth, rate) - band_si_sdr(degraded.observation, truth, rate),
@@ -148,6 +161,9 @@ def score(audio: Tensor, response: Curve | None, degraded: Degraded, reference: 
             None if response is None else response_error(response, degraded.degradation.response, degraded.band)
         ),
         levels=tuple(level_error(x, truth, rate, band) for band in LEVELS_HZ),
+        melody_kept=None if voice is None else 100 * voice.kept,
+        melody_off=None if voice is None else voice.off_cents,
+        visqol=None if similarity is None else similarity(x, truth, rate),
     )
     return Rendition(x, response, scores)
 
@@ -164,6 +180,7 @@ def evaluate_synthetic(
     methods: Sequence[str] = (),
     families: Sequence[str] = ("published",),
     restore_known: RestoreKnown | None = None,
+    similarity: Similarity | None = None,
     on_step: OnStep | None = None,
     cancelled: Callable[[], bool] | None = None,
     **overrides: Any,
@@ -190,7 +207,7 @@ def evaluate_synthetic(
         audio, response = restore(degraded.observation, degraded.seed)
         seconds = per_ten_seconds(began, degraded.observation)
         claims = restorer.method(name, preset, response_known=bool(told), **each[name]).changes and not told
-        return Compared(score(audio, response if claims else None, degraded, reference), seconds)
+        return Compared(score(audio, response if claims else None, degraded, reference, similarity), seconds)
 
     truths = [(name, as_truth(audio, sample_rate)) for name, audio, sample_rate in clips]
     kinds = {name: family_of(name) for name in families}  # a wrong name is better said before the first clip
@@ -200,7 +217,7 @@ def evaluate_synthetic(
             for seed in seeds:
                 degraded = spoiled(name, truth, seed, family)
                 others = {name: other(name, degraded) for name in further(methods)}
-                result = clip_result(degraded, blind, ltas_eq, restore_known, reference)
+                result = clip_result(degraded, blind, ltas_eq, restore_known, reference, similarity)
                 results.append(replace(result, others=others))
     clean = [clean_result(name, truth, *blind(truth, seeds[0])) for name, truth in truths]
     again, _ = blind(results[0].degraded.observation, seeds[0])
@@ -259,7 +276,8 @@ def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> D
     degradation = family_of(family).draw(generator)
     aged = age(truth, SCORING_RATE, degradation, generator)
     wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
-    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
+    band, voice = recorded_band(aged, wall_hz), melody([truth]) if sings([truth]) else None
+    return Degraded(name, seed, degradation, truth, aged.recording, family, band, voice)
 
 
 def recorded_band(aged: Aged, wall_hz: float = math.inf) -> Band:
@@ -278,7 +296,12 @@ def recorded_band(aged: Aged, wall_hz: float = math.inf) -> Band:
 
 
 def clip_result(
-    degraded: Degraded, blind: Restore, ltas_eq: Restore, restore_known: RestoreKnown | None, reference: ReferenceLtas
+    degraded: Degraded,
+    blind: Restore,
+    ltas_eq: Restore,
+    restore_known: RestoreKnown | None,
+    reference: ReferenceLtas,
+    similarity: Similarity | None = None,
 ) -> ClipResult:
     """The results of each method on one recording."""
     observation, seed = degraded.observation, degraded.seed
@@ -291,10 +314,10 @@ def clip_result(
         known = band_si_sdr(informed, degraded.truth, SCORING_RATE)
     return ClipResult(
         degraded,
-        input=score(observation, None, degraded, reference),
-        ltas_eq=score(*ltas_eq(observation, seed), degraded, reference),
-        ratio=score(*third_octave_ratio(observation, SCORING_RATE, reference), degraded, reference),
-        ours=score(*restored, degraded, reference),
+        input=score(observation, None, degraded, reference, similarity),
+        ltas_eq=score(*ltas_eq(observation, seed), degraded, reference, similarity),
+        ratio=score(*third_octave_ratio(observation, SCORING_RATE, reference), degraded, reference, similarity),
+        ours=score(*restored, degraded, reference, similarity),
         seconds=seconds,
         known_si_sdr=known,
     )

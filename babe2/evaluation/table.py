@@ -64,6 +64,11 @@ MEASURES = (
     Measure("clean_lsd", "clean input: LSD change, dB", "<= 1.5", "<= 1.5"),
     Measure("clean_deviation", "clean input: response off flat, dB", "<= 2", "<= 2"),
 )
+NOT_ALWAYS = (  # where a clip is sung, and where ViSQOL was asked; else there is no such row
+    Measure("melody_kept", "sung melody kept, %", "-", "-"),
+    Measure("melody_off", "sung pitch off, cents", "-", "-"),
+    Measure("visqol", "ViSQOL, 1 to 5", "-", "-"),
+)
 COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ratio": "ratio", "ours": "ours [95 %]"}
 PAIRED = ("lsd_band", "response_error_band")  # in which ours is compared with each other column, clip by clip
 
@@ -91,9 +96,12 @@ def rendition_in(result: ClipResult, column: str) -> Rendition:
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """Plain numbers and words, ready for JSON: the table's rows, and what they were made of."""
+    rows = [(measure, _columns(evaluation, measure.key)) for measure in (*MEASURES, *NOT_ALWAYS)]
     return {
         "columns": columns_of(evaluation.clips),
-        "rows": [measure._asdict() | _columns(evaluation, measure.key) for measure in MEASURES],
+        "rows": [
+            measure._asdict() | found for measure, found in rows if measure not in NOT_ALWAYS or any(found.values())
+        ],
         "repeatable": evaluation.repeatable,
         "paired": {key: _paired(evaluation, key) for key in PAIRED},
         "clips": [_numbers(result) for result in evaluation.clips],

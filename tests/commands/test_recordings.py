@@ -12,6 +12,7 @@ import soundfile as sf
 import torch
 from conftest import CHECKPOINT
 from music import music
+from sounds import SONG_RATE, song
 
 from babe2.commands.judging import recordings, table1
 from babe2.commands.main import main
@@ -132,6 +133,21 @@ def test_a_spectrum_is_that_of_the_measure_and_channels_are_heard_as_one(tmp_pat
     assert found.methods[0].ltas_distance.low is None  # one recording tells no interval
     assert len(found.reference.power) == 513 and np.isfinite(expected)
     assert Source(tmp_path / "reference.wav").seconds == 3
+
+
+def test_the_melody_is_measured_of_what_is_sung(tmp_path: Path) -> None:
+    voice, piano = (song(struck, vibrato_cents=40)[None] for struck in (False, True))
+    for name, x in (("voice", voice), ("piano", piano), ("reference", piano)):
+        write(tmp_path / f"{name}.wav", x, SONG_RATE)
+    write(tmp_path / "uneven.wav", song(struck=False, vibrato_cents=40, speed_cents=40)[None], SONG_RATE)
+    old = {name: tmp_path / f"{name}.wav" for name in ("voice", "piano")}
+    sets = {"old": old, "same": old, "uneven": old | {"voice": tmp_path / "uneven.wav"}}
+    found = evaluate_recordings(sets, [tmp_path / "reference.wav"], [])
+    cells = {method.name: (method.melody_kept, method.melody_off) for method in found.methods}
+    assert cells["old"] == (None, None) and cells["same"] == (Estimate(100, None, None), Estimate(0, None, None))
+    kept, off = cells["uneven"]  # half of the time a sine is beyond 1 / √2 of its height
+    assert kept is not None and kept.value > 95 and off is not None and off.value == pytest.approx(40 / 2**0.5, abs=3)
+    assert "| sung melody kept, % ↑ | sung pitch off, cents ↓ |" in markdown(found)
 
 
 # Table 1

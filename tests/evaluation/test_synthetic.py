@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REFERENCE
+from sounds import song
 from torch import Tensor
 
 from babe2 import Cancelled, RestorationError, Restorer, Step
@@ -53,6 +54,14 @@ def test_a_spoiled_recording_gains_nothing_over_itself_and_lacks_its_brilliance(
     assert scores.si_sdr_gain == pytest.approx(0, abs=1e-3)
     assert scores.response_error is None
     assert scores.lsd_recorded > 2 and scores.lsd_lost > 5 and scores.level_error > 10
+
+
+def test_a_voice_is_scored_by_its_melody_and_a_struck_string_is_not() -> None:
+    sounds = (torch.from_numpy(song(struck, vibrato_cents=40)).float()[: 4 * RATE] for struck in (False, True))
+    sung, struck = (spoiled("a clip", as_truth(sound, RATE), 0) for sound in sounds)
+    itself = score(sung.truth, None, sung, WHITE).scores
+    assert (itself.melody_kept, itself.melody_off) == (100, 0) and itself.visqol is None
+    assert score(struck.truth, None, struck, WHITE).scores.melody_kept is None
 
 
 def test_a_clip_is_scored_at_one_rate_and_level() -> None:
@@ -138,6 +147,15 @@ def test_without_somebody_who_uses_the_response_there_is_no_such_row(evaluation:
     (row,) = (row for row in summary(unknown)["rows"] if row["key"] == "known_si_sdr")
     assert row["ours"] is None
     assert table(summary(unknown))
+
+
+def test_what_is_not_always_measured_has_a_row_where_it_was(evaluation: Evaluation) -> None:
+    first, *others = evaluation.clips
+    scores = replace(first.ours.scores, melody_kept=90.0, melody_off=4.0, visqol=3.0)
+    known = replace(evaluation, clips=(replace(first, ours=replace(first.ours, scores=scores)), *others))
+    rows = {row["key"]: row for row in summary(known)["rows"][len(MEASURES) :]}
+    assert list(rows) == ["melody_kept", "melody_off", "visqol"] and rows["visqol"]["input"] is None
+    assert rows["visqol"]["ours"]["mean"] == 3 and "ViSQOL, 1 to 5" in table(summary(known))
 
 
 def test_an_evaluation_tells_its_steps_and_can_be_stopped(restorer: Restorer) -> None:

@@ -24,6 +24,7 @@ def add_clip_options(parser: argparse.ArgumentParser, usual: str) -> None:
         metavar="NAME",
         help=f"kind of machines, may be repeated: {', '.join(FAMILIES)} (default {usual})",
     )
+    parser.add_argument("--visqol", action="store_true", help="also ask ViSQOL how like the truth each sound is: slow")
 
 
 def clips_asked(options: argparse.Namespace, restorer: Restorer) -> list[Clip]:

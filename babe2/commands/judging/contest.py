@@ -19,6 +19,7 @@ from babe2.evaluation.contest.rows import RATIO, USUAL, Case, Kept, Row, Way
 from babe2.evaluation.contest.run import run, tasks_of
 from babe2.evaluation.contest.standings import as_dict, csv_text, latex, markdown, standings
 from babe2.evaluation.synthetic import INFORMED, reference_of
+from babe2.evaluation.visqol import EXTRA as VISQOL
 from babe2.extras import require
 from babe2.methods import names
 from babe2.restorer import Restorer
@@ -53,6 +54,8 @@ def add_contest(kinds: Any) -> None:
 
 def run_methods(options: argparse.Namespace) -> int:
     require("plots")
+    if options.visqol:
+        require(VISQOL)
     ways = [Way.of(text, names()) for text in dict.fromkeys(options.way or USUAL)]
     restorer = restorer_of(options)
     settings = settings_of(options)
@@ -65,7 +68,7 @@ def run_methods(options: argparse.Namespace) -> int:
     cases = [Case(name, family, seed) for name, _, _ in clips for family in families for seed in seeds]
     make_folder(options.output)
     kept = Kept.at(options.output, conditions(options, restorer, settings), options.overwrite)
-    tasks = tasks_of(clips, cases, ways, kept, **settings)
+    tasks = tasks_of(clips, cases, ways, kept, by_visqol=options.visqol, **settings)
     jobs = options.jobs if options.jobs is not None else len(os.sched_getaffinity(0))
     if not 1 <= jobs <= 256:
         raise RestorationError(f"Between 1 and 256 can be at work at once, not {jobs}.")
@@ -115,7 +118,7 @@ def conditions(options: argparse.Namespace, restorer: Restorer, settings: dict[s
         "precision": options.precision,
         "device": options.device,
         "settings": {name: str(value) for name, value in sorted(settings.items())},
-    }
+    } | ({"visqol": True} if options.visqol else {})
 
 
 def write_standings(folder: Path, rows: list[Row]) -> dict[str, Any]:

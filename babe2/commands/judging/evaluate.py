@@ -19,6 +19,7 @@ from babe2.errors import Cancelled
 from babe2.evaluation.clips import with_known_response
 from babe2.evaluation.synthetic import INFORMED, Evaluation, evaluate_synthetic, settings_of_each
 from babe2.evaluation.table import summary, table
+from babe2.evaluation.visqol import visqol
 from babe2.extras import require
 from babe2.methods import names
 
@@ -53,6 +54,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
         check_file(options.report, overwrite=options.overwrite)
     if options.sheets:
         require("plots")
+    similarity = visqol() if options.visqol else None
     preset, overrides = options.preset, settings_of(options)
     restorer = restorer_of(options)
     # A wrong setting is better said before the first clip.
@@ -79,6 +81,7 @@ def run_synthetic(options: argparse.Namespace) -> int:
                 restore_known=with_known_response(
                     restorer, preset=preset, seed=options.seed, cancelled=interrupted, **restorable
                 ),
+                similarity=similarity,
                 on_step=on_step,
                 cancelled=interrupted,
                 preset=preset,

@@ -32,6 +32,7 @@ from babe2.evaluation.synthetic import (
     score,
     spoiled,
 )
+from babe2.evaluation.visqol import Similarity, visqol
 from babe2.restorer import Restorer
 
 MakeRestorer = Callable[[], Restorer]
@@ -47,14 +48,21 @@ class Task:
     truth: npt.NDArray[np.float32]  # (T,) at SCORING_RATE
     ways: Sequence[Way]
     settings: Mapping[str, Any]
+    by_visqol: bool = False  # whether that is asked, too
 
 
 def tasks_of(
-    clips: Sequence[Clip], cases: Sequence[Case], ways: Sequence[Way], kept: Kept, **settings: Any
+    clips: Sequence[Clip],
+    cases: Sequence[Case],
+    ways: Sequence[Way],
+    kept: Kept,
+    *,
+    by_visqol: bool = False,
+    **settings: Any,
 ) -> list[Task]:
     """What is not scored yet."""
     truths = {name: as_truth(audio, rate).numpy() for name, audio, rate in clips}
-    tasks = [Task(case, truths[case.clip], kept.missing(case, ways), settings) for case in cases]
+    tasks = [Task(case, truths[case.clip], kept.missing(case, ways), settings, by_visqol) for case in cases]
     return [task for task in tasks if task.ways]
 
 
@@ -92,10 +100,10 @@ def scored(restorer: Restorer, task: Task, cancelled: Cancel) -> Iterator[Row]:
     """A row for each way, as it is done."""
     clip, family, seed = task.case
     degraded = spoiled(clip, torch.from_numpy(task.truth), seed, family)
-    reference = reference_of(restorer)
+    reference, similarity = reference_of(restorer), visqol() if task.by_visqol else None
     for way in task.ways:
         began = time.process_time()
-        made = rendition(restorer, way, degraded, reference, cancelled, task.settings)
+        made = rendition(restorer, way, degraded, reference, cancelled, task.settings, similarity)
         seconds = (time.process_time() - began) * 10 * SCORING_RATE / len(degraded.truth)
         about = {**task.case._asdict(), "way": way.name, "band_hz": list(degraded.band), "seconds": round(seconds, 2)}
         yield about | asdict(made.scores)
@@ -108,16 +116,18 @@ def rendition(
     reference: ReferenceLtas,
     cancelled: Cancel,
     settings: Mapping[str, Any],
+    similarity: Similarity | None = None,
 ) -> Rendition:
     """What one way makes of a recording, with its scores."""
     if way.method == RATIO:
-        return score(*third_octave_ratio(degraded.observation, SCORING_RATE, reference), degraded, reference)
+        ratio = third_octave_ratio(degraded.observation, SCORING_RATE, reference)
+        return score(*ratio, degraded, reference, similarity)
     told = {"response": degraded.degradation.response} if way.method == INFORMED else {}
     used = restorer.used(way.method, way.preset, response_known=bool(told), **settings)
     restore = restoring(restorer, method=way.method, preset=way.preset, cancelled=cancelled, **told, **used)
     audio, response = restore(degraded.observation, degraded.seed)
     claims = restorer.method(way.method, way.preset, response_known=bool(told), **used).changes and not told
-    return score(audio, response if claims else None, degraded, reference)
+    return score(audio, response if claims else None, degraded, reference, similarity)
 
 
 # In a process of its own

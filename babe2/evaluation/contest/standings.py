@@ -54,6 +54,9 @@ MEASURES = (
     _of("envelope_correlation", "envelope correlation 5-8 kHz", 1),
     _of("flatness_excess", "haze: flatness over truth 3.5-8 kHz, dB", 0),
     _of("ltas_distance", "LTAS distance to reference, dB"),
+    Measure("melody_kept", "sung melody kept, %", lambda row: row.get("melody_kept"), 1),  # where all clips are sung
+    Measure("melody_off", "sung pitch off, cents", lambda row: row.get("melody_off"), -1),
+    Measure("visqol", "ViSQOL, 1 to 5", lambda row: row.get("visqol"), 1),  # where it was asked
     _of("seconds", "processor seconds for 10 s"),
 )
 
