@@ -19,18 +19,20 @@ from torch import Tensor
 from babe2.analysis.singing import notes_in
 from babe2.dsp.distance import inside
 from babe2.dsp.spectra import bin_frequencies
+from babe2.evaluation.notes import HEARD_HZ, HOP, SAMPLE_RATE
 
-SAMPLE_RATE, FRAME, HOP = 22050, 2048, 256  # 93 ms every 12
+FRAME = 2048  # 93 ms every 12
 PITCH_HZ = (65.0, 1200.0)  # of voices, from a bass's C to above a soprano's
-HEARD_HZ = (65.0, 4000.0)  # what a recording and its restoration both have; rumble is no period
+MIDDLE_HZ = 300.0
 FINER = 2  # times as many lags as there are samples, so that a parabola finds the peak between
 FRAMES_AT_ONCE = 256
 PROPOSED = 6  # periods in each frame
 SAME_CENTS = 50.0  # less apart is the same note
 
-# Boersma's, per 10 ms where they are per step: how periodic a voice is at least, how much weaker an octave higher may
-# be, and what a leap by an octave, or between voice and none, costs.
-VOICED, OCTAVE, LEAP, TURN = 0.45, 0.01, 0.35, 0.14
+# Boersma's, per 10 ms where they are per step: how periodic a voice is at least, and what a leap by an octave, or
+# between voice and none, costs. How much weaker a pitch an octave higher may be is more than his 0.01: rumble that an
+# equalizer lifts sounded like the octave below.
+VOICED, LEAP, TURN, OCTAVE = 0.45, 0.35, 0.14, 0.07
 SILENT = 1e-3  # of the power of the loudest frame: what is fainter is no voice
 
 Track = npt.NDArray[np.float64]
@@ -103,7 +105,7 @@ def _proposals(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     shift = torch.where(bend < 0, (before - after) / (2 * bend.clamp(max=-1e-12)), 0.0).clamp(-0.5, 0.5)
     hertz = FINER * SAMPLE_RATE / (torch.arange(shortest, shortest + here.shape[1]) + shift)
     peak = (here > before) & (here >= after) & (hertz >= PITCH_HZ[0]) & (hertz <= PITCH_HZ[1])
-    height = here - (before - after) * shift / 4 + OCTAVE * torch.log2(hertz / PITCH_HZ[0])
+    height = here - (before - after) * shift / 4 + OCTAVE * torch.log2(hertz / MIDDLE_HZ)
     strength, which = torch.where(peak, height, 0.0).topk(PROPOSED, dim=1)
     return hertz.gather(1, which), strength, power
 

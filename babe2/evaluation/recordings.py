@@ -371,6 +371,10 @@ def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_
         )
         return Played(**found), Heard(**heard)
 
+    def sung_at_all(source: Source) -> bool:
+        found = store.once(source, "sings 1", lambda: {"sings": np.array(sings(source.blocks(SAMPLE_RATE)))})
+        return bool(found["sings"])
+
     def melody_of(source: Source) -> Melody:
         on_file(f"melody of {source.path.name}")
         return Melody(**store.once(source, "melody 1", lambda: melody(source.blocks(SAMPLE_RATE))._asdict()))
@@ -379,8 +383,7 @@ def _agreements(ready: _Ready, transcriber: Transcriber | None, store: Kept, on_
     parts: dict[str, list[_Pair]] = {name: [] for name in others}
     for recording, source in ready.sets[first].items() if others else ():
         before, heard = of(source)
-        verdict = store.once(source, "sings 1", lambda own=source: {"sings": np.array(sings(own.blocks(SAMPLE_RATE)))})
-        voice = melody_of(source) if verdict["sings"] else None
+        voice = melody_of(source) if sung_at_all(source) else None
         for name in others:
             after, theirs = of(ready.sets[name][recording])
             parts[name].append(

@@ -10,7 +10,8 @@ import torch
 from sounds import song
 from torch import Tensor
 
-from babe2.evaluation.melody import HOP, SAMPLE_RATE, Melody, Sung, melody, sings, sung
+from babe2.evaluation.melody import Melody, Sung, melody, sings, sung
+from babe2.evaluation.notes import HOP, SAMPLE_RATE
 
 SECONDS = 1.5
 
