@@ -8,7 +8,7 @@ accompaniment whatever is strongest is followed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,8 @@ from babe2.dsp.spectra import bin_frequencies
 from babe2.evaluation.notes import HEARD_HZ, HOP, SAMPLE_RATE
 
 FRAME = 2048  # 93 ms every 12
-PITCH_HZ = (65.0, 1200.0)  # of voices, from a bass's C to above a soprano's
-MIDDLE_HZ = 300.0
+PITCH_HZ = (65.0, 1200.0)  # of voices, from a bass's C to beyond a soprano's
+MIDDLE_HZ = 300.0  # a pitch as strong as it is periodic; higher ones are somewhat more, lower ones less
 FINER = 2  # times as many lags as there are samples, so that a parabola finds the peak between
 FRAMES_AT_ONCE = 256
 PROPOSED = 6  # periods in each frame
@@ -73,8 +73,8 @@ def melody(blocks: Iterable[Tensor]) -> Melody:
     return Melody(_path(hertz, strength, np.where(faint, np.inf, VOICED)))
 
 
-def _longer(blocks: Iterable[Tensor], length: int) -> Iterable[Tensor]:
-    """The same sound in blocks of at least this length, but for the last."""
+def _longer(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """The same sound in longer blocks, at most of this length."""
     held, samples = list[Tensor](), 0
     for block in blocks:
         held.append(block)
@@ -117,7 +117,7 @@ def _path(hertz: Track, strength: Track, voiced: Track) -> Track:
     octaves = np.log2(hertz)
     # The last place is that of no voice.
     reward = np.concatenate([np.where(strength > 0, strength, -np.inf), np.minimum(voiced, 9.0)[:, None]], axis=1)
-    best, came = reward[0], np.zeros(reward.shape, np.int64)
+    best, came = reward[0], np.zeros(reward.shape, np.int8)
     cost = np.full((PROPOSED + 1, PROPOSED + 1), TURN * steps)
     cost[-1, -1] = 0.0
     for frame in range(1, len(reward)):
@@ -128,7 +128,7 @@ def _path(hertz: Track, strength: Track, voiced: Track) -> Track:
     place, found = int(best.argmax()), np.zeros(len(reward))
     for frame in range(len(reward) - 1, -1, -1):
         found[frame] = hertz[frame, place] if place < PROPOSED else 0.0
-        place = came[frame, place]
+        place = int(came[frame, place])
     return found
 
 
