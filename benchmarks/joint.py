@@ -258,6 +258,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16, help="of restoring")
     parser.add_argument("--output", type=Path, help="folder for the figures, as joint.json")
     given = parser.parse_args()
+    if given.output:
+        given.output.mkdir(parents=True, exist_ok=True)
     kept = Kept(given.output / "joint.json" if given.output else None)
     taking, undoing = by_denoising(), by_restoring(given.steps)
     found = list(clips(given.held_out, given.noise, given.seconds, given.pieces))
