@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n auto --dist worksteal
+# One more at once than there are cores: now and then a test waits for a program or a network.
+PYTEST := $(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal
 # What is not written down is compiled anew by every program that starts: 6 s of torch each time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,7 +21,9 @@ example: .venv/ready
 test: .venv/ready lint
 	$(PYTEST) -m "not (slow or browser or process or training or thorough)"
 
-check: whole browser installation
+check: .venv/ready
+	$(MAKE) --jobs 2 --output-sync lint whole
+	$(MAKE) browser installation
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -30,11 +33,11 @@ lint: .venv/ready
 process: .venv/ready # programs of their own, trainings, and every setting of every method
 	$(PYTEST) -m "(process or training or thorough) and not (slow or browser)"
 
-whole: .venv/ready lint # `test` and `process` in one turn, so that the tests are gathered once
+whole: .venv/ready # the tests of `test` and `process` in one turn, so that they are gathered once
 	$(PYTEST) -m "not (slow or browser)"
 
 browser: .venv/ready # the page, what is heard in a browser, and programs that visit: few at once, or they are too slow
-	$(BIN)/pytest -n 2 --dist loadfile -m "browser and not slow" $$(grep -rl '^pytest_plugins' tests --include='test_*.py')
+	$(BIN)/pytest -n 3 --dist loadfile -m "browser and not slow" $$(grep -rl '^pytest_plugins' tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
 	$(BIN)/pytest -m slow tests/test_installation.py
