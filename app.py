@@ -219,10 +219,13 @@ with gr.Blocks(title="babe2: old recordings restored", analytics_enabled=False, 
                             allow_custom_value=cards.any_hub_id,
                             filterable=cards.any_hub_id,
                         )
-                        card = gr.Markdown(cards.card(DEFAULT_CHECKPOINT))
+                        card = gr.HTML(cards.card(DEFAULT_CHECKPOINT), elem_id="card", padding=False)
                     with gr.Column(min_width=220):
                         preset = gr.Radio(
-                            [(words, name) for name, words in PRESETS.items()], value="standard", label="How"
+                            [(words, name) for name, words in PRESETS.items()],
+                            value="standard",
+                            label="How",
+                            elem_id="how",
                         )
             with gr.Accordion("More", open=False, elem_id="more") as more:
                 methods = cards.method_choices(DEFAULT_CHECKPOINT, "standard")

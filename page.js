@@ -99,6 +99,21 @@
     give(input, files[0]);
   }, true);
 
+  // The presets are stops of one slider: arrow keys go from one to the next, which asks for one name of all (Gradio gives
+  // each its own), and a pointer that is held down draws the choice along.
+  let drawn = false;
+  document.addEventListener("keydown", () => {
+    document.querySelectorAll("#how input").forEach((stop) => { stop.name = "how"; });
+  }, true);
+  document.addEventListener("pointerdown", (event) => {
+    drawn = Boolean(event.target.closest?.("#how label"));
+    if (drawn) event.target.releasePointerCapture(event.pointerId); // a finger would stay with the stop it came down on
+  });
+  document.addEventListener("pointerover", (event) => {
+    const stop = drawn && event.buttons & 1 ? event.target.closest?.("#how label") : null;
+    if (stop && !stop.classList.contains("selected")) stop.click();
+  });
+
   // Pictures are drawn for a dark page or a light one: a box that nobody sees tells which.
   function tellTheme() {
     const box = part("#dark input");

@@ -270,7 +270,21 @@ def test_what_is_chosen_keeps_its_mark_under_the_pointer(restored_page: Page) ->
     assert grounds[0] != grounds[1]
 
 
+def test_how_is_a_slider_that_arrow_keys_move(restored_page: Page) -> None:
+    draft, standard = (restored_page.get_by_role("radio", name=name) for name in ("Draft:", "Standard:"))
+    draft.focus()
+    for key, stop in {"ArrowRight": standard, "ArrowLeft": draft}.items():
+        restored_page.keyboard.press(key)
+        expect(stop).to_be_checked()
+        expect(stop).to_be_focused()
+    expect(restored_page.locator("#how em")).to_have_count(3, timeout=PATIENCE)  # the time of each, below it
+    expect(restored_page.get_by_role("img", name="Average spectrum of the music it knows: strongest")).to_be_visible()
+
+
 # Before anything is restored
+
+
+PLACE = "part => Math.round(part.getBoundingClientRect().top + scrollY)"
 
 
 def take_example(page: Page) -> None:
@@ -283,7 +297,9 @@ def take_example(page: Page) -> None:
 def test_an_example_has_the_outcome_of_a_run(page: Page, house: House) -> None:
     visit(page, house)
     assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    place = page.locator("#gallery").evaluate(PLACE)
     take_example(page)
+    assert page.locator("#gallery").evaluate(PLACE) == place  # a recording that comes moves nothing of it
     expect(page.locator("#warnings")).to_contain_text("restored beforehand")
     expect(page.locator("#warnings")).to_contain_text("It gained")
     expect(page.locator("#before-and-after img").last).to_be_visible(timeout=PATIENCE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from babe2.config import (
     SpectralArchitecture,
 )
 from babe2.cqt import legal
+from babe2.dsp.spectra import ReferenceLtas
 from babe2.dsp.waveform import SAMPLE_RATES
 from babe2.errors import RestorationError
 from babe2.networks import matrix_cqt
@@ -147,27 +150,12 @@ def shorten_list(keys: list[str]) -> str:
 def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
     """Reads a checkpoint in our own format. `path`: its .safetensors file; `sha256`: the file's hash, where known."""
     folder = path.parent.resolve()  # and not the file's own link, which in a cache leads elsewhere
-    beside = path.with_name(CONFIG)
-    if not beside.is_file():
-        raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {folder}.")
-    try:
-        if beside.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
-        configuration = json.loads(beside.read_text("utf-8"))
-        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
-            raise ValueError(f'its "format" is not "{FORMAT}"')
-        model = model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
-        provenance = dict(configuration.get("provenance", {}))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RestorationError(f"{beside} is not a babe2 configuration: {reason_of(error)}.") from None
-    try:
-        with safe_open(path, framework="pt") as file:
-            keys = file.keys()
-            if len(keys) > MOST_WEIGHTS:
-                raise ValueError(f"it holds {len(keys)} tensors, and no network of this kind more than {MOST_WEIGHTS}")
-            weights = {key: file.get_tensor(key) for key in keys}
-    except (SafetensorError, ValueError, RuntimeError, TypeError, MemoryError) as error:
-        raise RestorationError(f"{path} is damaged or not a safetensors file: {reason_of(error)}.") from None
+    model, provenance = _configuration(path)
+    with _reading(path) as file:
+        keys = file.keys()
+        if len(keys) > MOST_WEIGHTS:
+            raise ValueError(f"it holds {len(keys)} tensors, and no network of this kind more than {MOST_WEIGHTS}")
+        weights = {key: file.get_tensor(key) for key in keys}
     ltas = weights.pop(LTAS, None)
     try:
         check_weights(weights)
@@ -175,6 +163,47 @@ def load_folder(path: Path, sha256: str | None = None) -> Checkpoint:
     except ValueError as error:
         raise RestorationError(f"{path} is damaged: {error}.") from None
     return Checkpoint(model, weights, ltas, folder.name or path.stem, sha256 or file_hash(path), provenance)
+
+
+def spectrum_of(path: Path) -> ReferenceLtas | None:
+    """The average spectrum of the music that a checkpoint in our own format knows, read without its weights; None where
+    it holds none, or where the file is a published one.
+    """
+    if path.suffix != Path(WEIGHTS).suffix:
+        return None
+    model, _ = _configuration(path)
+    with _reading(path) as file:
+        keys = file.keys()
+        ltas = file.get_tensor(LTAS) if LTAS in keys else None
+        check_ltas(ltas)
+    return None if ltas is None else ReferenceLtas(ltas, model.sample_rate)
+
+
+def _configuration(path: Path) -> tuple[Model, dict[str, Any]]:
+    """The model, and where it comes from, as told beside a .safetensors file."""
+    beside = path.with_name(CONFIG)
+    if not beside.is_file():
+        raise RestorationError(f"{path.name} needs its {CONFIG} beside it, in {path.parent.resolve()}.")
+    try:
+        if beside.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
+        configuration = json.loads(beside.read_text("utf-8"))
+        if not isinstance(configuration, dict) or configuration.get("format") != FORMAT:
+            raise ValueError(f'its "format" is not "{FORMAT}"')
+        model = model_of(configuration["model"], configuration.get("network", NETWORKS[Architecture]))
+        return model, dict(configuration.get("provenance", {}))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RestorationError(f"{beside} is not a babe2 configuration: {reason_of(error)}.") from None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """A .safetensors file to read tensors from."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+        raise RestorationError(f"{path} is damaged or not a safetensors file: {reason_of(error)}.") from None
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:

@@ -28,7 +28,7 @@ from babe2.page.choice import SETTINGS, Begun, Choice, Maker, Wishes, tells_of
 from babe2.page.cleaning import AS_NEEDED, CLEANING, RESTORE, links_of, stages_needed, stages_of
 from babe2.page.excerpt import EXCERPT_SECONDS, Excerpt, checked_recording, outline, with_room
 from babe2.page.first_look import FirstLook, check_sounding, equalised, first_look
-from babe2.page.glossary import PRESETS
+from babe2.page.glossary import times
 from babe2.page.messages import on_the_page
 from babe2.page.outcome import Earlier, Outcome, drawn
 from babe2.page.own_chain import is_whole, text_of, whole_presets
@@ -41,7 +41,7 @@ from babe2.page.underway.updates import Update
 from babe2.recordings.recorded import Audio
 from babe2.report import figures
 from babe2.report.tracks import LTAS_EQ, RECORDING, RESTORED, desk_tracks
-from babe2.wording import format_duration, format_length, plain_name
+from babe2.wording import format_length, plain_name
 
 INVITATION = (
     "Nothing here yet is yours. Play this: a piano as a horn of 1910 heard it, and the same restored; it was made "
@@ -52,7 +52,9 @@ SHOWN_FIRST = {  # titles and hints of what is on the desk when the page opens
     RESTORED: ("After", "The same, restored. What the horn could not hear is imagined from what it did."),
 }
 MAKE_PACK = "Make the evidence pack"
+Sounding = tuple[float, int, int]  # seconds, channels and sample rate of a sound
 QUICK_PRESETS, LONG_SECONDS = ("draft", "standard"), 300.0  # what takes longer is not tried in other presets, too
+PUBLISHED, SHORT_SECONDS = "paper", 120.0  # of which an evaluation may take minutes; tried where standard is quicker
 SEEN_SECONDS = 120.0  # of a long recording's beginning, which are put on the desk when all of it is chosen
 
 
@@ -282,10 +284,9 @@ class Callbacks:
             raise
         yield {"time_needed": words, "go": gr.update(interactive=True)}
         if told is None:
-            quick = needed is not None and needed < LONG_SECONDS
-            yield {"preset": gr.update(info=self._times(choice, sound, certainty) if quick else "")}
+            yield {"preset": gr.update(info=self._times(choice, sound, certainty, needed) if needed else "")}
 
-    def lasting(self, choice: Choice, sounds: Sequence[tuple[float, int, int]], certainty: bool) -> float | None:
+    def lasting(self, choice: Choice, sounds: Sequence[Sounding], certainty: bool) -> float | None:
         """How long runs on sounds of (seconds, channels, sample rate) will take on this machine, results and all; None
         where nobody can tell."""
         used, amount = self.maker.used(choice), sum(seconds * channels for seconds, channels, _ in sounds)
@@ -294,14 +295,22 @@ class Callbacks:
             return None
         return self.experience.lasting(self.kind_of(choice, certainty), amount, runs(certainty) * told)
 
-    def _times(self, choice: Choice, sound: tuple[float, int, int], certainty: bool) -> str:
-        """What the quick presets take beside each other; one evaluation of the published one may take minutes."""
-        told = []
-        for preset in QUICK_PRESETS:
-            with suppress(RestorationError):  # what was filled in suits one preset and not the other
-                if seconds := self.lasting(replace(choice, preset=preset), [sound], certainty):
-                    told.append(f"{PRESETS[preset].partition(':')[0]}: {format_duration(seconds)}")
-        return " \u00b7 ".join(told)
+    def _times(self, choice: Choice, sound: Sounding, certainty: bool, needed: float) -> str:
+        """What the presets take beside each other, as far as that is soon tried; the chosen one takes `needed`."""
+        told = {choice.preset: needed}
+        soon = needed < LONG_SECONDS or choice.preset == PUBLISHED  # the slowest: whoever has tried it can try them all
+        for preset in QUICK_PRESETS if soon else ():
+            told |= self._tried(choice, preset, sound, certainty)
+        if told.get("standard", SHORT_SECONDS) < SHORT_SECONDS and not self.maker.used(choice):
+            told |= self._tried(choice, PUBLISHED, sound, certainty)
+        return times(told)
+
+    def _tried(self, choice: Choice, preset: str, sound: Sounding, certainty: bool) -> dict[str, float]:
+        """What another preset takes, by its name; nothing where what was filled in does not suit it."""
+        with suppress(RestorationError):
+            if seconds := self.lasting(replace(choice, preset=preset), [sound], certainty):
+                return {preset: seconds}
+        return {}
 
     @on_the_page
     def take_all(self, certainty: bool, *fields: Any) -> Iterator[Update]:

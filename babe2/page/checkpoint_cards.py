@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from html import escape
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
 from babe2.checkpoints import manifest
+from babe2.checkpoints.checkpoint import WEIGHTS, spectrum_of
 from babe2.checkpoints.hub import fetch_from_hub
 from babe2.checkpoints.listing import entry_as_dict, format_state
 from babe2.checkpoints.shelf import FILES, Shelf
@@ -22,6 +24,7 @@ from babe2.dsp.spectra import ReferenceLtas
 from babe2.errors import RestorationError
 from babe2.estimate import Pace, calibrate, estimate
 from babe2.methods import BABE2, Method, able, choose
+from babe2.page.portrait import portrait
 from babe2.page.singer.own import OWN, PREFIX
 from babe2.restorer import Restorer
 from babe2.wording import format_duration, format_length
@@ -132,14 +135,35 @@ class CheckpointCards:
         return checkpoint.startswith(PREFIX)
 
     def card(self, checkpoint: str) -> str:
-        """What a listener should know before choosing it, as Markdown."""
+        """What a listener should know before choosing it, as HTML, with a portrait of the music that it knows."""
         if own := OWN.find(checkpoint):
-            return f"{own.about} *Only you see it, and it is deleted some hours after your last visit: take it home.*"
-        if checkpoint not in self.priors:
-            return "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed."
-        row = self.row(checkpoint)
-        state = format_state(row)
-        return f"{row['description']} *{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}.*"
+            told, aside = (
+                own.about,
+                "Only you see it, and it is deleted some hours after your last visit: take it home.",
+            )
+        elif checkpoint not in self.priors:
+            told, aside = "A repository on the Hugging Face Hub, at your own risk: nothing in it is executed.", ""
+        else:
+            row = self.row(checkpoint)
+            state = format_state(row)
+            told = row["description"]
+            aside = f"{state[0].upper()}{state[1:]}. Licence: {row['licence']}. {row['credit']}."
+        aside = f" <em>{escape(aside)}</em>" if aside else ""
+        return f"<p>{escape(told)}{aside}</p>{self.portrait(checkpoint)}"
+
+    def portrait(self, checkpoint: str) -> str:
+        """The average spectrum of the music it knows, as SVG; "" where its file is not here or holds none.
+
+        Of the file nothing else is read.
+        """
+        own, entry = OWN.find(checkpoint), self.priors.get(checkpoint)
+        found = self.shelf.at_hand(entry) if entry else None
+        path = own.folder / WEIGHTS if own else found.path if found else None
+        try:
+            known = None if path is None else spectrum_of(path)
+        except (RestorationError, OSError):  # which is told when it is used
+            return ""
+        return "" if known is None else portrait(known)
 
     def advice(self, checkpoint: str, found: Mapping[str, Any]) -> str:
         """What speaks against a checkpoint for a recording of which `analyse` `found` this, as Markdown."""

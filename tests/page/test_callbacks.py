@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zipfile
 from dataclasses import replace
@@ -110,8 +111,9 @@ def test_a_run_that_was_left_while_it_waited_does_not_begin(callbacks: Callbacks
 def test_what_stands_in_the_field_of_another_method_is_left_out(callbacks: Callbacks) -> None:
     told = merged(callbacks.time(False, *chosen(guidance_strength="0.3", steps="5")))
     assert told["time_needed"].startswith("2.0 s of sound will take about")
-    draft, standard = told["preset"]["info"].split(" \u00b7 ")
-    assert draft.startswith("Draft: about") and standard.startswith("Standard: about")
+    each = re.split(r" (?=\*\*)", told["preset"]["info"])
+    assert each[0].startswith("**Draft** *about ") and each[1].startswith("**Standard** *about ")
+    assert each[2] == "**As published** *\u2013*"  # which is not tried with settings of one's own
 
 
 def test_what_cannot_be_is_told_before_it_is_begun(callbacks: Callbacks) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants  # noqa: F401 - before a test says in the environment that there is no network
 import pytest
 from hub_server import refused
 from my_piano import manifest_entry
@@ -61,7 +62,19 @@ def test_a_card_tells_state_licence_and_credit(cards: CheckpointCards) -> None:
     assert "Included in babe2" in card and "CC BY 4.0" in card and "Kimiko Ishizaka" in card
     assert "unverified source" in cards.card("piano")
     assert "at your own risk" in cards.card("me/mine")
+    assert 'aria-label="Average spectrum of the music it knows: strongest at ' in card
+    assert "<svg" not in cards.card("piano") + cards.card("me/mine")  # none of what is not here
     assert cards.rights("piano-small")["licence"] == "CC BY 4.0" and cards.rights("me/mine") == {}
+
+
+def test_a_card_takes_no_markup_from_a_manifest_and_no_portrait_from_a_damaged_file(tmp_path: Path) -> None:
+    more, folder = tmp_path / "more.yaml", tmp_path / "a-folder"
+    more.write_text(manifest_entry("bundled: a-folder").replace("credit: me", "credit: <img src=x>"), "utf-8")
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}", "utf-8")
+    card = CheckpointCards(Shelf.at(tmp_path / "cache", more)).card("my-piano")
+    assert "&lt;img src=x&gt;" in card and "<img" not in card and "<svg" not in card
 
 
 @pytest.mark.parametrize(

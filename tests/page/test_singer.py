@@ -204,6 +204,7 @@ def test_what_was_learned_is_its_visitors_choice_and_nobody_elses(cards: Checkpo
     assert (f"{own.title} (yours, 7 steps)", name) in cards.choices(name)
     assert name not in dict(cards.choices()).values() and name not in str(cards.rows())
     assert cards.checked(name) == name and cards.is_here(name) and "1:30 of recordings" in cards.card(name)
+    assert "strongest at" in cards.card(name)  # the portrait of its own music
     assert cards.settings(name, "standard") == cards.settings("my-piano", "standard")
     assert isinstance(cards.restorer(name), Restorer) and restorer_of(name).name == own.title
     OWN.remove(learned.folder)

@@ -90,7 +90,8 @@
     const [, before, middle, after] = /^([\s\u00b7]*)(.*?)([\s\u00b7]*)$/s.exec(text);
     const plain = middle.replace(/\s+/g, " "), translated = known(plain) ?? inPart(plain);
     if (said.size >= MOST_SAID) said.clear();
-    said.set(text, translated === plain ? text : before + translated + after);
+    const lined = middle.includes(":\n") ? translated.replace(": ", ":\n") : translated; // a name has a line of its own
+    said.set(text, translated === plain ? text : before + lined + after);
     return said.get(text);
   }
 
