@@ -25,6 +25,7 @@ import evaluation
 import harm
 import joint
 import jury
+import machines
 import mastering
 import restoration
 import shellac
@@ -217,14 +218,6 @@ def denoiser_small() -> str:
     return grid(["SNR, dB", *heads], cells)
 
 
-def estimator() -> str:
-    """How far estimated responses are off."""
-    found = kept("response-estimator")
-    *heads, ends = next(iter(found.values()))
-    lines = [[family, *(f"{row[head]:.1f}" for head in heads), f"{row[ends]} %"] for family, row in found.items()]
-    return grid(["family", *heads, "band's end within a third of an octave"], lines)
-
-
 # Time
 
 
@@ -304,7 +297,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "slow ways": slow_ways,
     "kinds of machines": kinds_of_machines,
     "denoiser-small": denoiser_small,
-    "response-estimator": estimator,
+    "response-estimator": lambda: machines.table(newest("machines")["rows"]),
     "brightness": lambda: brightness.table(newest("brightness")["rows"]),
     "jury": lambda: jury.table(newest("jury")["rows"]),
     "certainty": lambda: certainty.table(newest("certainty")["rows"]),
