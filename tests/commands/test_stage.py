@@ -144,8 +144,12 @@ def test_a_folder_is_restored_whole_and_not_twice(
     (sides / "box" / "broken.wav").write_bytes(b"RIFF")
     (sides / "box" / "notes.txt").write_text("side B is warped")
     (sides / "box" / ".hidden" / "c.wav").write_bytes(b"")
-    assert run("restore", sides, "-o", output, *way) == 1
+    page = old.with_name("all.html")
+    assert run("restore", sides, "-o", output, *way, *(["--page", page] if "--method" in way else [])) == 1
     error = capsys.readouterr().err
+    if "--method" in way:
+        assert "3 recordings restored, 1 failed." in page.read_text("utf-8")
+        assert len(list(page.with_suffix(".pages").glob("*.html"))) == 3
     assert "3 restored, 0 were there already, 1 failed." in error
     assert error.rstrip().endswith(f"failed: {sides / 'box' / 'broken.wav'}")
     made = ["a.flac.restored.wav", "a.wav.restored.wav", "box/b.restored.wav", TABLE]
