@@ -36,6 +36,7 @@ from measuring import RESULTS
 from babe2.evaluation import table as synthetic
 from babe2.evaluation.contest.standings import MEASURES, Standings, markdown, standings
 from babe2.evaluation.measures import LEVELS_HZ, PRESENCE_HZ
+from babe2.evaluation.table import confidence
 
 ROOT = Path(__file__).parents[1]
 KEPT = RESULTS.parent / "figures.yaml"
@@ -164,6 +165,40 @@ def slow_ways() -> str:
     seconds = (mean(float(row["seconds"]) for row in rows if row["way"] == way) for way in SLOW)
     heads = ["LSD / response error, dB", *(f"`{way}`" for way in SLOW)]
     return grid(heads, [*lines, ["seconds for a clip", *(f"{value:.1f}" for value in seconds)]])
+
+
+OF_VOICES = ("lsd_band", "response_error_band", "presence_error", "level_error", "envelope_correlation", "melody_kept")
+PRIORS = {  # of voices' restorations, beside the recording
+    "none": "recording",
+    "piano-small": "`piano-small`",
+    "untaught": "told the spectrum only",
+    "voice-small": "`voice-small` [95 %]",
+}
+HEARD = "csd_"  # what the singers are called of whom voice-small has heard another piece
+
+
+def voices(heard: bool) -> str:
+    """What becomes of singing by three priors, clip by clip, of singers that `voice-small` has heard or has not."""
+    rows = [row for row in newest_lines("voices") if row["clip"].startswith(HEARD) == heard]
+    titles = {measure.key: measure.title for measure in MEASURES}
+    lines = []
+    for key in OF_VOICES:
+        of_way = {way: by_clip([row for row in rows if row["way"] == way], key) for way in PRIORS}
+        *others, ours = of_way.values()
+        digits = 2 if key == "envelope_correlation" else 1
+        cells = [f"{mean(values):.{digits}f}" if values else "-" for values in others]
+        gained = [one - other for one, other in zip(ours, of_way["piano-small"], strict=True)]
+        lines.append([titles[key], *cells, *(interval(*confidence(values), digits) for values in (ours, gained))])
+    return grid(["measure", *PRIORS.values(), "over `piano-small`"], lines)
+
+
+def by_clip(rows: Sequence[Mapping[str, str]], key: str) -> list[float]:
+    """The mean of a measure over each clip's machines, where it was taken."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row[key]:
+            found.setdefault(row["clip"], []).append(float(row[key]))
+    return [mean(values) for values in found.values()]
 
 
 COLUMNS = {"input": "input", "ltas_eq": "LTAS-EQ", "ratio": "ratio", "ours": "ours [95 %]"}
@@ -296,6 +331,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "families": families,
     "slow ways": slow_ways,
     "kinds of machines": kinds_of_machines,
+    "voices heard": partial(voices, True),
+    "voices unheard": partial(voices, False),
     "denoiser-small": denoiser_small,
     "response-estimator": lambda: machines.table(newest("machines")["rows"]),
     "brightness": lambda: brightness.table(newest("brightness")["rows"]),

@@ -34,7 +34,7 @@ HEARD_SECONDS = 30.0  # of a recording, where it is liveliest
 CLICKS_A_MINUTE = 20.0  # fewer are no worry
 NOISE_DB = 50.0  # a floor that lies further below the loudness is not heard
 LOUD_DB = 20.0  # a floor that is no further below: music hides in it that only a prior knows of
-VOICE = "voice"  # the published prior of singing
+VOICE = "voice-small"  # the prior of singing that is included
 
 
 class Reason(NamedTuple):
@@ -87,7 +87,7 @@ def suggest(
     loud = below is not None and below < LOUD_DB and not about["sung"]  # the prior knows no voices
     weigh(Denoise.of(method="prior") if loud else Denoise(), *_noise(below, loud))
     if about["sung"]:
-        words = "the strongest partial moves and swells as a voice does; the included prior knows pianos only"
+        words = "the strongest partial moves and swells as a voice does, and the default prior knows pianos only"
         weigh(Separate(), True, words)
         weigh(Restore.of(checkpoint=VOICE), True, "the voice alone is restored, by the prior of singing", VOCALS)
         weigh(Remix(), True, "the accompaniment comes back as it was")

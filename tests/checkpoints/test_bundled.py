@@ -45,8 +45,9 @@ def restored(restorer: Restorer, old: Tensor) -> Restoration:
     return restorer.restore(old, SCORING_RATE)
 
 
-def test_it_is_small_enough_to_come_along() -> None:
-    folder = collection()["piano-small"].bundled()
+@pytest.mark.parametrize("name", ["piano-small", "voice-small"])
+def test_it_is_small_enough_to_come_along(name: str) -> None:
+    folder = collection()[name].bundled()
     assert folder is not None
     assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
     assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "model.safetensors"}

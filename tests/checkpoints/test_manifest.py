@@ -16,7 +16,7 @@ from babe2.checkpoints.manifest import Entry, collection, own_manifest, read
 from babe2.config import COLUMNS
 from babe2.networks.models import MODELS
 
-PRIORS = ["piano-small", "piano", "voice", "caruso", "melba", "gigli", "patti"]
+PRIORS = ["piano-small", "piano", "voice-small", "voice", "caruso", "melba", "gigli", "patti"]
 PRIORS += ["strings", "brass", "woodwind", "cqtdiff-22k", "cqtdiff-44k"]
 # The published file that each is, and its size.
 RELEASED = {"two-stage-denoiser": ("checkpoint_denoiser", 290_491_831)} | {
@@ -48,13 +48,14 @@ def test_the_house_names_what_it_has() -> None:
     assert list(collection()) == IDS
 
 
-def test_what_comes_along_is_what_the_manifest_says() -> None:
-    entry = collection()["piano-small"]
+@pytest.mark.parametrize("name", ["piano-small", "voice-small"])
+def test_what_comes_along_is_what_the_manifest_says(name: str) -> None:
+    entry = collection()[name]
     folder = entry.bundled()
     assert folder is not None
     weights = (folder / "model.safetensors").read_bytes()
     assert (hashlib.sha256(weights).hexdigest(), len(weights)) == (entry.sha256, entry.bytes)
-    checkpoint = checkpoints.load("piano-small")
+    checkpoint = checkpoints.load(name)
     model = checkpoint.model
     assert (model.sample_rate, model.segment, model.column) == (entry.sample_rate, entry.segment, entry.settings)
     assert sum(value.numel() for value in checkpoint.weights.values()) == entry.parameters
