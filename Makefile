@@ -22,7 +22,7 @@ test: .venv/ready lint
 	$(PYTEST) -m "not (slow or browser or process or training or thorough)"
 
 check: .venv/ready
-	$(MAKE) --jobs 2 --output-sync lint whole
+	$(MAKE) --jobs 2 lint whole
 	$(MAKE) browser installation
 
 lint: .venv/ready
