@@ -2,8 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# One more at once than there are cores: now and then a test waits for a program or a network.
-PYTEST := $(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
 # What is not written down is compiled anew by every program that starts: 6 s of torch each time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -37,7 +36,7 @@ whole: .venv/ready # the tests of `test` and `process` in one turn, so that they
 	$(PYTEST) -m "not (slow or browser)"
 
 browser: .venv/ready # the page, what is heard in a browser, and programs that visit: few at once, or they are too slow
-	$(BIN)/pytest -n 3 --dist loadfile -m "browser and not slow" $$(grep -rl '^pytest_plugins' tests --include='test_*.py')
+	$(BIN)/pytest -n 2 --dist loadfile -m "browser and not slow" $$(grep -rl '^pytest_plugins' tests --include='test_*.py')
 
 installation: .venv/ready # a wheel, used where nothing of the checkout is at hand
 	$(BIN)/pytest -m slow tests/test_installation.py
