@@ -16,6 +16,8 @@ from babe2.errors import Cancelled, RestorationError
 
 log = logging.getLogger(__name__)
 
+# What a command is told to do, and where it is done here.
+HERE = {"a .wav file with subtype FLOAT": "\u201cWAV, 32-bit float\u201d under File"}
 OURS = "This failed for a reason that is ours, not yours. Try again, or another file."
 STOPPED = "Stopped before anything was finished."
 
@@ -79,6 +81,8 @@ def nameless(sentence: str) -> str:
 
 
 def for_visitors(sentence: str) -> str:
-    """The sentence without what only helps at a command line."""
+    """The sentence without what only helps at a command line, or with what helps here."""
+    for there, here in HERE.items():
+        sentence = sentence.replace(there, here)
     kept = [part for part in re.split(r"(?<=[.!?]) ", sentence) if "`babe2" not in part]
     return " ".join(kept) if kept else sentence

@@ -9,6 +9,7 @@ import pytest
 
 from babe2.errors import Cancelled, RestorationError
 from babe2.page.messages import for_visitors, in_a_sentence, nameless, on_the_page, sentence_of
+from babe2.page.outcome import KINDS
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,12 @@ def test_of_a_visitors_own_file_only_the_name_is_told() -> None:
 def test_what_only_helps_at_a_command_line_is_left_out() -> None:
     told = for_visitors("These settings cannot work: steps = 0. See the defaults with `babe2 info --settings`.")
     assert told == "These settings cannot work: steps = 0."
+
+
+def test_what_a_command_is_told_is_told_as_it_is_done_here() -> None:
+    told = for_visitors("It is too loud. Choose a .wav file with subtype FLOAT, or lower the level first.")
+    assert told.endswith("Choose \u201cWAV, 32-bit float\u201d under File, or lower the level first.")
+    assert "WAV, 32-bit float" in KINDS
 
 
 def test_on_the_page_it_stays_to_be_read() -> None:
