@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
 from measuring import held_out_and_figures
 from torch import Tensor
 
@@ -122,5 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(False)
     main()

@@ -19,7 +19,7 @@ from torch import Tensor
 from babe2.analysis.singing import notes_in
 from babe2.dsp.distance import inside
 from babe2.dsp.spectra import bin_frequencies
-from babe2.evaluation.notes import HEARD_HZ, HOP, SAMPLE_RATE
+from babe2.evaluation.notes import HEARD_HZ, HOP, SAMPLE_RATE, whole_frames
 
 FRAME = 2048  # 93 ms every 12
 PITCH_HZ = (65.0, 1200.0)  # of voices, from a bass's C to beyond a soprano's
@@ -59,13 +59,8 @@ def sings(blocks: Iterable[Tensor]) -> bool:
 
 def melody(blocks: Iterable[Tensor]) -> Melody:
     """The pitch of a sound that comes in blocks (n,) at SAMPLE_RATE, however loud it is."""
-    parts, held = [], torch.zeros(FRAME // 2)
-    for block in (*_longer(blocks, FRAMES_AT_ONCE * HOP), torch.zeros(FRAME // 2)):
-        held = torch.cat([held, block])
-        count = max(0, (len(held) - FRAME) // HOP + 1)
-        if count:
-            parts.append(_proposals(held.unfold(0, FRAME, HOP)))
-            held = held[count * HOP :]
+    stretches = whole_frames(_longer(blocks, FRAMES_AT_ONCE * HOP), FRAME)
+    parts = [_proposals(stretch.unfold(0, FRAME, HOP)) for stretch in stretches]
     if not parts:
         return Melody(np.zeros(0))
     hertz, strength, power = (torch.cat(part).numpy() for part in zip(*parts, strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -73,29 +73,33 @@ def played(blocks: Iterable[Tensor]) -> Played:
     """What a sound plays that comes in blocks (n,) at SAMPLE_RATE and at LEVEL, by its spectrum in HEARD_HZ."""
     heard = inside(bin_frequencies(SAMPLE_RATE, FFT), HEARD_HZ)
     classes = _pitch_classes(bin_frequencies(SAMPLE_RATE, FFT)[heard].double())
-    parts, held, past = [], torch.zeros(FFT // 2), torch.full((RISE_FRAMES, int(heard.sum())), math.inf)
-    for block in (*_nonempty(blocks), torch.zeros(FFT // 2)):
-        held = torch.cat([held, block])
-        count = max(0, (len(held) - FFT) // HOP + 1)
-        if not count:
-            continue
-        size = frames(held[: (count - 1) * HOP + FFT], FFT, HOP)[heard].abs().T * (
-            4 / FFT
-        )  # (N, bins), of a sine its peak
+    parts, past = [], torch.full((RISE_FRAMES, int(heard.sum())), math.inf)
+    for stretch in whole_frames(blocks, FFT):
+        size = frames(stretch, FFT, HOP)[heard].abs().T * (4 / FFT)  # (N, bins), of a sine its peak
         level = torch.cat([past, torch.log(size + FLOOR)])
         # What moves to the next bin does not begin: it is compared with its neighbours' past, too (Böck 2013).
         before = torch.nn.functional.max_pool1d(level[:-RISE_FRAMES, None], 3, 1, 1)[:, 0]
         rise = (level[RISE_FRAMES:] - before).clamp(min=0)
         power = size.double().square()
         parts.append((rise.mean(dim=1).double(), (power @ classes).sqrt(), power.sum(dim=1)))
-        held, past = held[count * HOP :], level[-RISE_FRAMES:]
+        past = level[-RISE_FRAMES:]
     if not parts:
         return Played(np.zeros(0), np.zeros((0, 12)), np.zeros(0))
     return Played(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 
 
-def _nonempty(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    return (block for block in blocks if len(block))
+def whole_frames(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """A sound that comes in blocks (n,), as stretches of whole frames of so many samples, HOP apart.
+
+    The first frame has its middle on the first sample.
+    """
+    held = torch.zeros(length // 2)
+    for block in chain(blocks, [torch.zeros(length // 2)]):
+        held = torch.cat([held, block])
+        count = max(0, (len(held) - length) // HOP + 1)
+        if count:
+            yield held[: (count - 1) * HOP + length]
+            held = held[count * HOP :]
 
 
 def _pitch_classes(hertz: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -84,7 +85,11 @@ class Degraded:
     observation: Tensor  # (T,)
     family: str = "published"
     band: Band = RECORDED_HZ  # Hz, in which its music is stronger than its noise
-    melody: Melody | None = None  # of the truth; None unless that sounds sung
+
+    @cached_property
+    def melody(self) -> Melody | None:
+        """That of the truth; None unless it sounds sung."""
+        return melody([self.truth]) if sings([self.truth]) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,8 +281,7 @@ def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> D
     degradation = family_of(family).draw(generator)
     aged = age(truth, SCORING_RATE, degradation, generator)
     wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
-    band, voice = recorded_band(aged, wall_hz), melody([truth]) if sings([truth]) else None
-    return Degraded(name, seed, degradation, truth, aged.recording, family, band, voice)
+    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
 
 
 def recorded_band(aged: Aged, wall_hz: float = math.inf) -> Band:

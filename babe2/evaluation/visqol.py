@@ -7,6 +7,7 @@ The package visqol-python (Apache-2.0, with its weights) is the extra `quality`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ SHORTEST_SECONDS = 1.0  # it hears 0.6 s at once, and needs some of it
 Similarity = Callable[[Tensor, Tensor, int], float | None]  # (sound (T,), truth (T,), sample rate) -> mark
 
 
+@cache  # one listener hears everything
 def visqol() -> Similarity:
     """ViSQOL's mark for music; it has none for what is silent or shorter than SHORTEST_SECONDS."""
     require(EXTRA)
