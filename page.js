@@ -102,8 +102,8 @@
   // The presets are stops of one slider: arrow keys go from one to the next, which asks for one name of all (Gradio gives
   // each its own), and a pointer that is held down draws the choice along.
   let drawn = false;
-  document.addEventListener("keydown", () => {
-    document.querySelectorAll("#how input").forEach((stop) => { stop.name = "how"; });
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest?.("#how")) document.querySelectorAll("#how input").forEach((stop) => { stop.name = "how"; });
   }, true);
   document.addEventListener("pointerdown", (event) => {
     drawn = Boolean(event.target.closest?.("#how label"));

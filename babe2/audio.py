@@ -71,6 +71,7 @@ _CONTAINERS = {
     ".ogg": "OGG",
     ".mp3": "MP3",
 }
+AS_FLOATS = "a .wav file with subtype FLOAT"  # which holds any level
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BITS = {"FLOAT": 32, "DOUBLE": 64}
 _MAX_VORBIS_RATE = 200_000  # Hz; libvorbis has no setting beyond it and libsndfile 1.2.2 crashes there
@@ -548,12 +549,12 @@ def _storage(name: str, shape: _Shape, subtype: str | None) -> tuple[str, str]:
     if bits and 0 < peak < 2.0 ** (1 - bits) / 2:
         raise RestorationError(
             f"The audio peaks at {20 * math.log10(peak):.0f} dB of full scale, of which {subtype} in {container} would "
-            "keep nothing. Choose a .wav file with subtype FLOAT, or raise the level first."
+            f"keep nothing. Choose {AS_FLOATS}, or raise the level first."
         )
     if peak > 1 and subtype not in _FLOAT_BITS:
         raise RestorationError(
             f"The audio peaks {20 * math.log10(peak):.2g} dB over full scale, which {subtype} in {container} cannot "
-            "hold. Choose a .wav file with subtype FLOAT, or lower the level first."
+            f"hold. Choose {AS_FLOATS}, or lower the level first."
         )
     size = shape.channels * shape.samples * (_INTEGER_BITS | _FLOAT_BITS).get(subtype, 8) // 8 + 2 * MAX_CARRIED
     return _roomy(container, subtype, size), subtype

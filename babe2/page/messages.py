@@ -12,12 +12,13 @@ from typing import Any
 
 import gradio as gr
 
+from babe2 import audio
 from babe2.errors import Cancelled, RestorationError
 
 log = logging.getLogger(__name__)
 
 # What a command is told to do, and where it is done here.
-HERE = {"a .wav file with subtype FLOAT": "\u201cWAV, 32-bit float\u201d under File"}
+HERE = {audio.AS_FLOATS: "\u201cWAV, 32-bit float\u201d under File"}
 OURS = "This failed for a reason that is ours, not yours. Try again, or another file."
 STOPPED = "Stopped before anything was finished."
 
