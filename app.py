@@ -13,7 +13,10 @@ from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any
 
+from babe2.page.quick_import import import_gradio
+
 try:
+    import_gradio()
     import gradio as gr
 except ModuleNotFoundError:
     raise SystemExit('The page needs gradio, which a plain install leaves out: pip install ".[page]"') from None
