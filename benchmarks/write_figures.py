@@ -27,6 +27,7 @@ import joint
 import jury
 import machines
 import mastering
+import oracle
 import restoration
 import shellac
 import solvers
@@ -336,6 +337,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "denoiser-small": denoiser_small,
     "response-estimator": lambda: machines.table(newest("machines")["rows"]),
     "brightness": lambda: brightness.table(newest("brightness")["rows"]),
+    "oracle": lambda: oracle.table(newest("oracle")["rows"]),
     "jury": lambda: jury.table(newest("jury")["rows"]),
     "certainty": lambda: certainty.table(newest("certainty")["rows"]),
     "certainty of what is measured": lambda: certainty.table_of_undone(newest("certainty")["rows"]),

@@ -9,6 +9,7 @@ import torch
 from declicking import runs
 from harm import RATE, STRETCH, holes, levels, round_and_round, touched, worse
 from measuring import Figures, Units, described, kind_of_processor
+from oracle import around, estimates
 from restoration import extended, fill_card, growth, joins, material, presets, rows_of, tables
 
 MACHINE = {"processor": "one", "cores": 2}
@@ -167,3 +168,32 @@ def test_noise_goes_round_without_a_break() -> None:
 def test_runs_tell_where_changes_begin_and_end() -> None:
     assert runs(torch.tensor([True, False, True, True, False])) == [(0, 1), (2, 4)]
     assert runs(torch.zeros(3, dtype=torch.bool)) == []
+
+
+def test_of_what_an_oracle_estimates_none_is_nearer_in_what_it_is_meant_for() -> None:
+    draw = torch.Generator().manual_seed(0)
+
+    def cells(power: float) -> torch.Tensor:
+        return torch.randn(2**17, dtype=torch.complex64, generator=draw).mul(power**0.5)[None]
+
+    for power in (0.1, 1.0, 10.0):
+        music, noise = cells(power), cells(1.0)
+        recording = (music + noise).abs().square()
+        found = estimates(recording, torch.full((1, 1), power), torch.ones(1, 1))
+        true, off = music.abs().square(), {}
+        for way, estimate in found.items():
+            off[way] = 10 * torch.log10(estimate / true)
+        assert off["decibels"].mean() == pytest.approx(0.0, abs=0.1)
+        assert off["decibels"].square().mean() < min(off["power"].square().mean(), off["undone"].square().mean())
+
+
+def test_an_oracle_that_hears_no_noise_changes_nothing() -> None:
+    recording = torch.rand(3, 4) + 1
+    assert torch.allclose(estimates(recording, recording, torch.full((3, 1), 1e-9))["decibels"], recording)
+
+
+def test_the_power_around_a_cell_is_that_of_three_frames_and_bins() -> None:
+    spike = torch.zeros(5, 6)
+    spike[2, 3] = 9.0
+    assert torch.equal(around(spike)[1:4, 2:5], torch.ones(3, 3))
+    assert around(spike).sum() == 9.0

@@ -13,7 +13,7 @@ Band = tuple[float, float]  # Hz
 
 # Power of a bin below which spectra count as equal: just above noise 58 dB below a sound whose deviation is 0.08.
 _EQUAL = 2e-5
-_FFT, _HOP = 2048, 512  # of the log-spectral distance
+FFT, HOP = 2048, 512  # of the log-spectral distance
 
 
 def at_level(x: Tensor, level: float) -> Tensor:
@@ -54,16 +54,21 @@ def distance_of_blocks(
         while beside.shape[1] < held.shape[1] and (other := next(rest, None)) is not None:
             beside = torch.cat([beside, other], dim=1) if beside.shape[1] else other
         length = min(held.shape[1], beside.shape[1])
-        frames = max(0, (length - _FFT) // _HOP + 1)
+        frames = max(0, (length - FFT) // HOP + 1)
         for some in range(0, frames, FRAMES):
-            part = slice(some * _HOP, (min(some + FRAMES, frames) - 1) * _HOP + _FFT)
+            part = slice(some * HOP, (min(some + FRAMES, frames) - 1) * HOP + FFT)
             found = _frame_distances(held[:, part], beside[:, part], sample_rate, band)
             total, count = total + float(found.sum(dtype=torch.float64)), count + found.numel()
-        held, beside = held[:, frames * _HOP :], beside[:, frames * _HOP :]
+        held, beside = held[:, frames * HOP :], beside[:, frames * HOP :]
     return total / count if count else None
 
 
 def _frame_distances(x: Tensor, truth: Tensor, sample_rate: int, band: Band) -> Tensor:
     """The distance (..., N) in each frame."""
-    levels = (decibels(band_power(y, sample_rate, band, fft=_FFT, hop=_HOP) + _EQUAL) for y in (x, truth))
-    return (next(levels) - next(levels)).square().mean(dim=-2).sqrt()
+    return distance_of_powers(*(band_power(y, sample_rate, band, fft=FFT, hop=HOP) for y in (x, truth)))
+
+
+def distance_of_powers(power: Tensor, true: Tensor) -> Tensor:
+    """The same (..., N) of two powers (..., bins, N)."""
+    difference = decibels(power + _EQUAL) - decibels(true + _EQUAL)
+    return difference.square().mean(dim=-2).sqrt()

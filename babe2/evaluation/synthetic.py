@@ -272,16 +272,21 @@ def as_truth(audio: Tensor, sample_rate: int) -> Tensor:
 
 
 def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> Degraded:
-    """The truth (T,) degraded by one recording chain of a family, the same for the same seed and name.
+    """The truth (T,) degraded by one recording chain of a family, the same for the same seed and name."""
+    degradation, aged = aged_by(name, truth, seed, family)
+    wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
+    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
+
+
+def aged_by(name: str, truth: Tensor, seed: int, family: str = "published") -> tuple[Aging, Aged]:
+    """One recording chain of a family, and in parts what it makes of the truth (T,).
 
     Every clip meets the same published machines, as in all tables; of the other families each meets its own.
     """
     own = seed if family == "published" else zlib.crc32(f"{family} {seed} {name}".encode())
     generator = torch.Generator().manual_seed(own)
     degradation = family_of(family).draw(generator)
-    aged = age(truth, SCORING_RATE, degradation, generator)
-    wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
-    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
+    return degradation, age(truth, SCORING_RATE, degradation, generator)
 
 
 def recorded_band(aged: Aged, wall_hz: float = math.inf) -> Band:

@@ -12,7 +12,7 @@ import sys
 
 
 def import_gradio() -> None:
-    """Does what `import gradio` does, but for those files; nothing where there is no Gradio, or where it is imported."""
+    """Does what `import gradio` does, but for those files; nothing without Gradio, or where it is imported already."""
     spec = None if "gradio" in sys.modules else importlib.util.find_spec("gradio")
     if spec is None or spec.loader is None:
         return
