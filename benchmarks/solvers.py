@@ -1,10 +1,11 @@
-"""How well each solver restores, and for how much work, on held-out pieces with the bundled prior.
+"""How well each solver restores, and for how much work, on held-out pieces with the bundled prior or another one.
 
 Clips of six seconds are spoiled as old machines would, restored blind, and scored against the truth. All solvers but
 `bandwise` tell the prior one noise level for all bands, as the published networks take it, so that it stands in for
 them. What is in the file already is not done again.
 
     python benchmarks/solvers.py DIR --json benchmarks/results/DATE-solvers.json [--clips 2] [--seeds 2]
+    python benchmarks/solvers.py DIR --json benchmarks/results/DATE-narrow.json --checkpoint FOLDER
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 
 from babe2 import Restorer
-from babe2.config import PIANO
+from babe2.config import DEFAULT_CHECKPOINT, PIANO
 from babe2.evaluation.clips import clips_of, find_recordings
 from babe2.evaluation.measures import SCORING_RATE
 from babe2.evaluation.synthetic import Clip, as_truth, reference_of, restoring, score, spoiled
@@ -122,12 +123,15 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=2, help="old machines for each clip")
     options.add_argument("--solvers", default="|".join(SOLVERS), help="some of: " + "|".join(SOLVERS))
     options.add_argument("--against", default="paper", choices=SOLVERS)
+    options.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="a prior's name or folder")
     chosen = options.parse_args()
     torch.set_num_threads(1)  # CPU time is the same with more, and other work is disturbed less
-    restorer = Restorer.from_checkpoint("piano-small", device="cpu")
-    found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "prior": "piano-small", "rows": []}
+    restorer = Restorer.from_checkpoint(chosen.checkpoint, device="cpu")
+    found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "prior": restorer.name, "rows": []}
     if chosen.json.exists():
         found = json.loads(chosen.json.read_text("utf-8"))
+        if found["prior"] != restorer.name:
+            raise SystemExit(f"{chosen.json} holds figures of {found['prior']}. Name another file (--json).")
     done = {(r["solver"], r["clip"], r["seed"]) for r in found["rows"]}
     cut = {"seconds": LENGTH / SCORING_RATE, "count": chosen.clips, "model_rate": SCORING_RATE}
     clips = [clip for path in find_recordings(chosen.recordings) for clip in clips_of(path, **cut)]
