@@ -27,9 +27,9 @@ HERE = Path(__file__).parent
 PEAK = 0.7  # of full scale
 SIZE = (320, 128)  # pixels of a picture
 SHELLAC = LinearSegmentedColormap.from_list("shellac", ["#17110d", "#3a2013", "#9a4a00", "#f2a65a", "#fff3df"])
-CLEANED_ONLY = Chain.parse(
-    "{title: Cleaned only, why: A singer; no voice comes along and so nothing is imagined., "
-    "stages: [declick, rumble, denoise]}"
+A_SINGER = Chain.parse(
+    "{title: A singer alone, why: A voice before a horn and nothing beside it., "
+    "stages: [declick, rumble, {restore: {checkpoint: voice-small}}]}"
 )
 ELSEWHERE = ("input", "output", "result", "command")  # what a report says of the machine on which it was made
 
@@ -97,7 +97,7 @@ def singer(sources: Path) -> None:
     source = sounding(sources / "singing" / "vocadito_10.flac", 0.0, 9.0, 0.3)
     run("degrade", source, "-o", HERE / "old.wav", "--family", "horn", "--seed", "2", "--overwrite")
     kept("singer", HERE / "old.wav", 22_050)
-    chained("singer", CLEANED_ONLY)
+    chained("singer", A_SINGER)
 
 
 def prelude(sources: Path) -> None:
