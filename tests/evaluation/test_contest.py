@@ -60,6 +60,22 @@ def test_more_is_better_where_it_is_and_nearer_to_nothing_where_that_is() -> Non
     assert found["presence_error"][0].value.mean == 2.0 and "response_error_band" not in found
 
 
+def test_a_melody_is_told_of_the_clips_that_are_sung() -> None:
+    sung = CLIPS[:3]
+    rows = [
+        row(clip, way, 1.0, melody_kept=kept if clip in sung else None)
+        for clip in CLIPS
+        for way, kept in (("a", 80.0), ("b", 90.0))
+    ]
+    found = standings(rows)
+    best, other = found.by_measure["melody_kept"]
+    assert (best.way, best.value.mean, best.clips, other.behind.mean) == ("b", 90.0, 3, 10.0)
+    assert found.clips == found.by_measure["lsd_band"][0].clips == 12
+    assert "| sung melody kept, % (3 clips) | 80.0 [80.0, 80.0] |" in markdown(found)
+    rows[0]["melody_kept"] = None  # of which the way found none: it cannot be ranked by the others
+    assert [one.way for one in standings(rows).by_measure["melody_kept"]] == ["b"]
+
+
 def test_tables_say_the_same_in_every_form() -> None:
     rows = [row(clip, way, 2.0, name) for clip in CLIPS for way in ("a_1", "b") for name in ("horn", "radio")]
     found = standings(rows)

@@ -54,7 +54,7 @@ MEASURES = (
     _of("envelope_correlation", "envelope correlation 5-8 kHz", 1),
     _of("flatness_excess", "haze: flatness over truth 3.5-8 kHz, dB", 0),
     _of("ltas_distance", "LTAS distance to reference, dB"),
-    Measure("melody_kept", "sung melody kept, %", lambda row: row.get("melody_kept"), 1),  # where all clips are sung
+    Measure("melody_kept", "sung melody kept, %", lambda row: row.get("melody_kept"), 1),  # of clips that are
     Measure("melody_off", "sung pitch off, cents", lambda row: row.get("melody_off"), -1),
     Measure("visqol", "ViSQOL, 1 to 5", lambda row: row.get("visqol"), 1),  # where it was asked
     _of("seconds", "processor seconds for 10 s"),
@@ -70,6 +70,7 @@ class Standing:
     behind: Interval  # by how much it is worse than the best, clip by clip; of the best itself zero
     ranks: tuple[int, int]  # between these it lies with a confidence of 95 %, 1 being the best
     best: float  # how probable it is that it is the best, had other clips like these been taken
+    clips: int  # of which it has a score
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,20 @@ def standings(rows: Sequence[Row], seed: int = 0) -> Standings:
     """From the rows of all ways on all recordings.
 
     The scores of one clip behind several machines are averaged first, as only clips are independent of each other.
+    What some clips have no score of, as a piano's have none of a melody sung, is told of the others.
     """
     ways = tuple(dict.fromkeys(row["way"] for row in rows))
-    clips = list(dict.fromkeys(row["clip"] for row in rows))
-    chosen = np.random.default_rng(seed).integers(len(clips), size=(DRAWS, len(clips)))
     by_measure = {}
     for measure in MEASURES:
+        clips = list(dict.fromkeys(row["clip"] for row in rows if measure.read(row) is not None))
         scores = {way: _by_clip(rows, way, clips, measure) for way in ways}
         known = {way: values for way, values in scores.items() if values is not None}
-        if known:
+        if clips and known:
+            chosen = np.random.default_rng(seed).integers(len(clips), size=(DRAWS, len(clips)))
             by_measure[measure.key] = _ranked(known, measure, chosen)
     return Standings(
         ways,
-        len(clips),
+        len({row["clip"] for row in rows}),
         len({(row["clip"], row["family"], row["seed"]) for row in rows}),
         by_measure,
         {measure.key: _by_family(rows, measure) for measure in MEASURES},
@@ -107,10 +109,10 @@ def standings(rows: Sequence[Row], seed: int = 0) -> Standings:
 
 
 def _by_clip(rows: Sequence[Row], way: str, clips: Sequence[str], measure: Measure) -> npt.NDArray[np.float64] | None:
-    """A way's score of each clip, or None where it has none, as an equalizer that claims no response."""
+    """A way's score of each clip, or None where it lacks one, as an equalizer that claims no response."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row["way"] == way:
+        if row["way"] == way and row["clip"] in clips:
             value = measure.read(row)
             if value is None:
                 return None
@@ -138,6 +140,7 @@ def _ranked(
                 confidence(each.tolist()),
                 (int(low), int(high)),
                 float((ranks[place] == 1).mean()),
+                values.shape[1],
             )
         )
     return tuple(found)
@@ -236,7 +239,9 @@ def _cells(found: Standings, bold: Callable[[str], str]) -> list[tuple[str, list
             mean, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in one.value)  # no -0.0
             cells.append(bold(f"{mean} [{low}, {high}]") if one.behind.low <= 0 else f"{mean} [{low}, {high}]")
         if by_way:
-            lines.append((measure.title, cells))
+            clips = next(iter(by_way.values())).clips
+            some = f" ({clips} clip{'s' if clips > 1 else ''})" if clips < found.clips else ""
+            lines.append((measure.title + some, cells))
     return lines
 
 
