@@ -132,6 +132,12 @@
     }, 200);
   }
 
+  // To who cannot see, Gradio says at the foot everything twice, and of a picture that is not there yet not what it is.
+  new MutationObserver(() => {
+    document.querySelectorAll("footer img:not([alt=''])").forEach((img) => { img.alt = ""; }); // words stand beside it
+    document.querySelectorAll(".empty[aria-label]:not([role])").forEach((place) => place.setAttribute("role", "img"));
+  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["alt"] });
+
   // Restore and Stop take each other's place. Who pressed one with the keyboard goes on with the other.
   let inBar = false;
   document.addEventListener("focusin", (event) => { inBar = Boolean(event.target.closest("#bar")); });

@@ -20,7 +20,6 @@ from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House, assert_idle
 from playwright.sync_api import Page, expect
 from visitor import (
     DONE,
-    GRADIOS_OWN,
     SIZES,
     Opened,
     ask,
@@ -54,16 +53,16 @@ def journey(opened: Opened, house: House, recording: Path) -> Iterator[Journey]:
     with opened() as page:
         page.set_viewport_size(SIZES["desktop"])  # type: ignore[arg-type]
         upload(page, house, recording)
-        tracks, complaints = titles(page), {"looked": complaints_of_axe(page, but=GRADIOS_OWN)}
+        tracks, complaints = titles(page), {"looked": complaints_of_axe(page)}
         expect(page.locator("#time-needed")).to_contain_text("will take about", timeout=PATIENCE)
         set_to(page, steps=3)
         page.get_by_label("Draft").check()
         begin(page, re.compile("step|Done"))
-        complaints["running"] = complaints_of_axe(page, but=GRADIOS_OWN)
+        complaints["running"] = complaints_of_axe(page)
         expect(page.locator("#status")).to_contain_text(DONE, timeout=PATIENCE)
         expect(page.locator("#desk [data-name=added]")).to_be_visible(timeout=PATIENCE)
         expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
-        complaints["done"] = complaints_of_axe(page, but=GRADIOS_OWN)
+        complaints["done"] = complaints_of_axe(page)
         yield Journey(page, tracks, complaints)
 
 
@@ -210,7 +209,7 @@ def test_a_wrong_setting_is_told_and_stays_to_be_read(restored_page: Page) -> No
     expect(page.locator("#problem")).to_contain_text("steps cannot be 'banana'", timeout=PATIENCE)
     expect(page.locator("#restore")).to_be_disabled()
     assert page.get_by_test_id("toast-body").count() == 0 and in_view(page, "#problem p")
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     set_to(page, steps=3)
     page.keyboard.press("Tab")
     expect(page.locator("#problem")).to_be_hidden(timeout=PATIENCE)
@@ -226,7 +225,7 @@ def test_a_setting_is_found_by_a_word(restored_page: Page) -> None:
     expect(page.locator("#set-steps")).to_be_hidden(timeout=PATIENCE)
     sought.fill("banana")
     expect(page.get_by_text("No setting tells of that")).to_be_visible(timeout=PATIENCE)
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     sought.fill("steps")
     expect(page.locator("#set-steps").get_by_role("textbox")).to_have_value("3", timeout=PATIENCE)
     sought.fill("")
@@ -234,7 +233,7 @@ def test_a_setting_is_found_by_a_word(restored_page: Page) -> None:
 
 
 @pytest.mark.parametrize("state", ["looked", "running", "done"])
-def test_axe_finds_nothing_serious_on_the_way(journey: Journey, state: str) -> None:
+def test_axe_finds_nothing_on_the_way(journey: Journey, state: str) -> None:
     assert journey.complaints[state] == []
 
 
@@ -250,7 +249,7 @@ def test_it_fits_by_day_and_by_night(restored_page: Page, size: str, scheme: Any
     expect(page.locator("body")).to_have_class(re.compile("dark") if scheme == "dark" else re.compile("^((?!dark).)*$"))
     try:
         page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=SIZES[size]["width"])
-        assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+        assert complaints_of_axe(page) == []
         for place in ("0", "document.body.scrollHeight"):
             page.evaluate(f"window.scrollTo(0, {place})")
             assert in_view(page, "#restore") and in_view(page, "#status span")
@@ -296,7 +295,7 @@ def take_example(page: Page) -> None:
 
 def test_an_example_has_the_outcome_of_a_run(page: Page, house: House) -> None:
     visit(page, house)
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     place = page.locator("#gallery").evaluate(PLACE)
     take_example(page)
     assert page.locator("#gallery").evaluate(PLACE) == place  # a recording that comes moves nothing of it
@@ -306,7 +305,7 @@ def test_an_example_has_the_outcome_of_a_run(page: Page, house: House) -> None:
     for tab, content in {"Spectrum": "#ltas img", "Machine": "#response img", "Numbers": "#numbers td"}.items():
         page.locator("#tabs").get_by_role("tab", name=tab).click()
         expect(page.locator(content).first).to_be_visible(timeout=PATIENCE)
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     with page.expect_download(timeout=PATIENCE) as download:
         page.click("#report")
     assert json.loads(Path(download.value.path()).read_text("utf-8"))["band"]["ends"] is True
@@ -451,7 +450,7 @@ def test_a_visitor_from_germany_reads_german_and_may_choose(opened: Opened, hous
         expect(page.locator("#warnings h2")).to_contain_text("Gewonnen sind", timeout=PATIENCE)
         expect(page.locator("#desk [data-name=restored] .title")).to_have_text("Restauriert", timeout=PATIENCE)
         expect(page.locator("#file")).to_be_enabled(timeout=PATIENCE)
-        assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+        assert complaints_of_axe(page) == []
 
         assert {english: page.evaluate("(text) => words.say(text)", english) for english in GERMAN} == GERMAN
         called = labels(house)

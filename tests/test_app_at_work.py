@@ -21,7 +21,6 @@ from house import EXAMPLE, PATIENCE, TWELVE_SECONDS, House, assert_idle, housed
 from playwright.sync_api import Browser, Page, Route, expect
 from visitor import (
     DONE,
-    GRADIOS_OWN,
     SIZES,
     Opened,
     ask,
@@ -75,7 +74,7 @@ def test_files_can_be_dropped_on_each_other_and_what_cannot_be_read_is_refused_u
     expect(page.locator("#method")).to_be_hidden()  # which the chain says
     drop(page, "#desk .desk", "mine.yaml", b"stages: [rumble]")
     expect(page.locator("#time-needed")).to_have_text("12 s of sound, 1 stage.", timeout=PATIENCE)
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     begin(page, DONE)
     expect(page.locator("#desk [data-name=restored] .title")).to_have_text("By the chain", timeout=PATIENCE)
     assert titles(page) == ["recording", "restored", "added"]
@@ -217,7 +216,7 @@ def test_the_sound_so_far_can_be_heard_and_a_stop_keeps_what_is_finished(page: P
     before = page.locator("#live-picture img").get_attribute("src")
     expect(page.locator("#live-picture img")).not_to_have_attribute("src", str(before), timeout=PATIENCE)
     assert ask(page, "playing()")  # what is newer has not interrupted it
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     expect(page.locator("#status")).to_contain_text(re.compile("segment [2-9] of"), timeout=PATIENCE)
     page.click("#stop")
     expect(page.locator("#status")).to_contain_text("Stopped after", timeout=PATIENCE)
@@ -291,10 +290,10 @@ def test_a_box_of_records_is_restored_heard_taken_and_found_again(
     expect(page.locator("#box-time")).to_contain_text("2 sides, 2.5 s of sound, will take", timeout=PATIENCE)
     page.click("#box-go")
     expect(page.locator("#box-status")).to_contain_text("2 of 3 sides done, 1 failed", timeout=PATIENCE)
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
     page.evaluate("document.body.classList.add('dark')")
-    assert complaints_of_axe(page, but=GRADIOS_OWN) == []
+    assert complaints_of_axe(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     with page.expect_download(timeout=PATIENCE) as one:

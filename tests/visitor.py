@@ -16,8 +16,6 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 DONE = re.compile("Done:")
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
-# What axe-core finds that is Gradio's own and that neither an option nor a style sheet can mend: rule -> reason.
-GRADIOS_OWN = {"aria-prohibited-attr": "the place of a picture that is not there yet has a name and no role"}
 
 Opened = Callable[..., AbstractContextManager[Page]]
 
