@@ -27,7 +27,7 @@ from babe2.dsp.distance import FFT, HOP, band_power, distance_of_powers, inside
 from babe2.dsp.spectra import bin_frequencies
 from babe2.evaluation.clips import clips_of
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import aged_by, as_truth, recorded_band
+from babe2.evaluation.synthetic import aged_by, as_truth, spoiled
 from babe2.evaluation.table import confidence
 
 SECONDS, PLACES = 4.0, 3  # of a clip, and how many there are of each recording
@@ -59,8 +59,7 @@ def around(power: Tensor) -> Tensor:
 def judged(name: str, truth: Tensor, family: str) -> dict[str, Any]:
     """How far each estimate of one recording's music is from the truth in the band that was recorded, dB."""
     degradation, aged = aged_by(name, truth, 0, family)
-    coding = degradation.coding
-    band = recorded_band(aged) if coding is None else recorded_band(aged, coding.wall_hz)
+    band = spoiled(name, truth, 0, family).band
     hertz = bin_frequencies(SCORING_RATE, FFT)
     response = 10 ** (degradation.response.gain_db(hertz[inside(hertz, band)].double()) / 10).float()[:, None]
     power, recording, music, noise = (
