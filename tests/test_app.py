@@ -378,6 +378,7 @@ def test_a_result_is_there_again_after_a_reload_for_its_visitor_only(
 def test_nothing_is_cut_off_on_a_phone(page: Page, house: House) -> None:
     page.set_viewport_size(SIZES["phone"])  # type: ignore[arg-type]
     visit(page, house)
+    assert in_view(page, "#desk [data-desk=play]")  # at first sight
     take_example(page)
     tabs = page.locator("#tabs").get_by_role("tab").filter(visible=True)
     assert tabs.all_inner_texts() == ["Before and after", "Spectrum", "Machine", "Numbers"]
