@@ -327,6 +327,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "presets of piano-small": by_preset,
     "machines": by_family,
     "methods": lambda: solvers.table(newest("methods")["rows"], "babe2"),
+    "narrow": lambda: solvers.table(newest("narrow")["rows"], "paper"),
     "solvers": lambda: solvers.table(newest("solvers")["rows"], "paper"),
     "piano-small": piano_small,
     "families": families,
