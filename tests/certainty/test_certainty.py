@@ -23,7 +23,7 @@ from babe2.certainty.fade import Faded
 from babe2.certainty.map import certainty_of
 from babe2.certainty.recording import Recording, response_within
 from babe2.certainty.spread import agreement_db
-from babe2.certainty.stated import NOISE_DB, PRIOR_DB, SAME_DB, within_db
+from babe2.certainty.stated import NOISE_DB, PRIOR_DB, SAME_DB, narrowed, within_db
 from babe2.commands.main import main
 from babe2.dsp.curves import FLAT, SampledCurve
 from babe2.dsp.tape import MemoryTape
@@ -85,6 +85,13 @@ def test_a_sound_shorter_than_a_cell_has_one_cell() -> None:
 
 
 # What is stated
+
+
+def test_a_bound_of_one_to_two_decibels_is_narrowed_and_a_wider_one_is_never_stated_narrower() -> None:
+    bound = torch.linspace(0, 6, 601)
+    stated = narrowed(bound)
+    assert torch.equal(stated[bound <= 0.8], bound[bound <= 0.8]) and torch.allclose(stated[250:], bound[250:])
+    assert stated[200] == 1.0 and (stated.diff() > 0).all() and (stated <= bound).all()
 
 
 @pytest.mark.parametrize(
