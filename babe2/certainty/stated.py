@@ -15,8 +15,8 @@ INFERRED_DB = 10.0  # and any level as inferred
 NOISE_DB = 12.0  # within which a level is known where the recording is just as strong as its noise; less where clearer
 NOTHING_DB = 40.0  # no bound is wider: nothing is known then
 PRIOR_DB = 18.0  # within which the level of music is known whose band was not recorded at all
-# Of clean recordings bounds of 1 to 2 dB come out, which hold 99 true levels of 100. They are narrowed: between the outer
-# two of these, and the third to the second.
+# Of clean recordings bounds of 1 to 2 dB come out, which hold 99 true levels of 100. So bounds from SURE_DB to KEPT_DB
+# are narrowed, and WIDEST_DB becomes NARROWED_DB.
 SURE_DB, NARROWED_DB, WIDEST_DB, KEPT_DB = 0.8, 1.0, 2.0, 2.5
 DRAWN = 1.645 * math.sqrt(2)  # times the spread of samples: nine in ten of them, and of truths, differ by no more
 
