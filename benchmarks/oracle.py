@@ -22,12 +22,12 @@ from measuring import held_out_and_figures
 from scipy.special import exp1
 from torch import Tensor
 
-from babe2.degradations.families import FAMILIES
+from babe2.degradations.families import OLD
 from babe2.dsp.distance import FFT, HOP, band_power, distance_of_powers, inside
 from babe2.dsp.spectra import bin_frequencies
 from babe2.evaluation.clips import clips_of
 from babe2.evaluation.measures import SCORING_RATE
-from babe2.evaluation.synthetic import aged_by, as_truth, spoiled
+from babe2.evaluation.synthetic import aged_by, as_truth, recorded_band
 from babe2.evaluation.table import confidence
 
 SECONDS, PLACES = 4.0, 3  # of a clip, and how many there are of each recording
@@ -59,7 +59,7 @@ def around(power: Tensor) -> Tensor:
 def judged(name: str, truth: Tensor, family: str) -> dict[str, Any]:
     """How far each estimate of one recording's music is from the truth in the band that was recorded, dB."""
     degradation, aged = aged_by(name, truth, 0, family)
-    band = spoiled(name, truth, 0, family).band
+    band = recorded_band(aged, degradation.wall_hz)
     hertz = bin_frequencies(SCORING_RATE, FFT)
     response = 10 ** (degradation.response.gain_db(hertz[inside(hertz, band)].double()) / 10).float()[:, None]
     power, recording, music, noise = (
@@ -89,9 +89,8 @@ def main() -> None:
     for path in recordings:
         for name, sound, rate in clips_of(path, seconds=SECONDS, count=PLACES, model_rate=SCORING_RATE):
             truth = as_truth(sound, rate)
-            for family in FAMILIES:
-                if family != "modern":  # nothing was lost
-                    figures.once({"clip": name, "family": family}, partial(judged, name, truth, family))
+            for family in OLD:
+                figures.once({"clip": name, "family": family}, partial(judged, name, truth, family))
     print(table(figures.rows))
 
 

@@ -5,6 +5,7 @@ What is done here on purpose to a good recording is what the rest of the house u
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,11 @@ class Aging:
     denoiser: Denoiser | None = None
     coding: Coding | None = None
     bits: int | None = None
+
+    @property
+    def wall_hz(self) -> float:
+        """Above which nothing was left."""
+        return math.inf if self.coding is None else self.coding.wall_hz
 
 
 @dataclass(frozen=True, eq=False)

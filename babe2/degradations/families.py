@@ -209,6 +209,7 @@ FAMILIES: Mapping[str, ResponseFamily | Family] = {
     "transfer": TRANSFER,
     "modern": MODERN,
 }
+OLD = tuple(name for name in FAMILIES if name != "modern")  # that lost something
 
 
 def family_of(name: str) -> ResponseFamily | Family:

@@ -274,8 +274,8 @@ def as_truth(audio: Tensor, sample_rate: int) -> Tensor:
 def spoiled(name: str, truth: Tensor, seed: int, family: str = "published") -> Degraded:
     """The truth (T,) degraded by one recording chain of a family, the same for the same seed and name."""
     degradation, aged = aged_by(name, truth, seed, family)
-    wall_hz = math.inf if degradation.coding is None else degradation.coding.wall_hz
-    return Degraded(name, seed, degradation, truth, aged.recording, family, recorded_band(aged, wall_hz))
+    band = recorded_band(aged, degradation.wall_hz)
+    return Degraded(name, seed, degradation, truth, aged.recording, family, band)
 
 
 def aged_by(name: str, truth: Tensor, seed: int, family: str = "published") -> tuple[Aging, Aged]:

@@ -74,7 +74,7 @@ def test_the_transform_is_as_recorded() -> None:
     transform = build_transform(MODELS["cqtdiff-44k"], 44100)
     rows = torch.view_as_real(transform(vectors["x"])).transpose(1, 2)
     assert deviation(rows[:, ::24, ::15], vectors["cqt_sub"]) < 1e-6
-    assert deviation(transform.inverse(transform(vectors["x"])), vectors["x"]) < 1e-6  # 2e-7 to 4e-7, by processor
+    assert deviation(transform.inverse(transform(vectors["x"])), vectors["x"]) < 5e-7  # 3.4e-7 with AVX-512
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from babe2.commands.judging.clips import add_clip_options, clips_asked
 from babe2.commands.options import add_checkpoint_options, restorer_of, settings_of
 from babe2.commands.targets import make_folder, save_report
 from babe2.commands.terminal import INTERRUPTED, interruptible, progress_line, say
-from babe2.degradations.families import FAMILIES
+from babe2.degradations.families import OLD
 from babe2.errors import Cancelled, RestorationError
 from babe2.evaluation.contest.rows import RATIO, USUAL, Case, Kept, Row, Way
 from babe2.evaluation.contest.run import run, tasks_of
@@ -24,8 +24,6 @@ from babe2.extras import require
 from babe2.methods import names
 from babe2.restorer import Restorer
 from babe2.version import __version__
-
-OLD = tuple(family for family in FAMILIES if family != "modern")
 
 
 def add_contest(kinds: Any) -> None:
